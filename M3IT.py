@@ -1,0 +1,681 @@
+"""M3IT, the dataset: 40 vision-language datasets as `instruction, inputs, image_base64_str, outputs`, 7 of them in 80 languages too.
+
+The tables CATALOGUE and LANGUAGES say what M3IT is; the builder below them reads shards (`data/<task>/<dataset>[/<language>]/<split>*.jsonl`) from
+a folder, any fsspec URL or a Hub repository, in byte ranges, so that one big file serves any number of workers and a resumed run skips to its place.
+This file runs alone, as the loading script of a Hub repository (`datasets` 2.16.1 to 3.6), or imported, under any version:
+`from m3it import load_dataset`. Paper: https://arxiv.org/abs/2306.04387
+"""
+
+import base64
+import binascii
+import difflib
+import hashlib
+import io
+import json
+import logging
+import os
+import posixpath
+import re
+import time
+from dataclasses import dataclass
+from typing import Any
+from typing import NamedTuple
+from urllib.parse import unquote
+
+import datasets
+import fsspec
+import huggingface_hub
+import pyarrow
+import pyarrow.parquet
+
+
+class Dataset(NamedTuple):
+    """One of the 40 datasets: what people decided about it. Sizes are the published ones, not measured; those of the validation splits of
+    coco-cn, flickr8k-cn and mmchat follow from the sizes of their files. `license` is that of the annotations, `image_license` of the pictures:
+    SPDX where one applies, else the source's words."""
+
+    name: str
+    task: str
+    language: str
+    modality: str
+    train: int
+    validation: int
+    test: int
+    held_out: bool
+    translated: bool
+    metric: str
+    license: str
+    image_license: str
+    homepage: str
+    paper: str
+
+
+class Language(NamedTuple):
+    """One of the 80 languages of M3IT-80; `nllb` is its FLORES-200 code, `spaces` whether blanks part the words."""
+
+    code: str
+    name: str
+    own_name: str
+    nllb: str
+    spaces: bool = True
+
+    @property
+    def script(self):
+        return self.nllb[-4:]
+
+    @property
+    def rtl(self):
+        return self.script in ("Arab", "Hebr")
+
+
+# fmt: off
+CATALOGUE = {d.name: d for d in [
+    #       name, task, language, modality, train, validation, test, held_out, translated, metric, license,
+    #       image_license, homepage, paper
+    Dataset("coco",                       "captioning",     "en", "image", 566_747, 25_010, 25_010, False, False, "cider",        "CC-BY-4.0",
+            "Flickr terms per image", "https://cocodataset.org", "https://arxiv.org/abs/1504.00325"),
+    Dataset("textcap",                    "captioning",     "en", "image",  97_765, 13_965,      0, False, False, "cider",        "CC-BY-4.0",
+            "Flickr terms per image", "https://textvqa.org/textcaps", "https://arxiv.org/abs/2003.12462"),
+    Dataset("image-paragraph-captioning", "captioning",     "en", "image",  14_575,  2_487,  2_489, False, False, "cider",        "unknown",
+            "Flickr terms per image", "https://cs.stanford.edu/people/ranjaykrishna/im2p/index.html", "https://arxiv.org/abs/1611.06607"),
+    Dataset("coco-goi",                   "classification", "en", "image",  30_000,  2_000,      0, False, False, "accuracy",     "CC-BY-4.0",
+            "Flickr terms per image", "https://cocodataset.org", "https://arxiv.org/abs/1405.0312"),
+    Dataset("coco-text",                  "classification", "en", "image", 118_312, 27_550,      0, False, False, "accuracy",     "CC-BY-4.0",
+            "Flickr terms per image", "https://vision.cornell.edu/se3/coco-text-2/", "https://arxiv.org/abs/1601.07140"),
+    Dataset("imagenet",                   "classification", "en", "image",  30_000, 50_000,      0, False, True,  "accuracy",     "research only",
+            "research only", "https://image-net.org", "https://arxiv.org/abs/1409.0575"),
+    Dataset("coco-itm",                   "classification", "en", "image",  30_000,  5_000,  5_000, False, False, "accuracy",     "CC-BY-4.0",
+            "Flickr terms per image", "https://cocodataset.org", "https://arxiv.org/abs/1504.00325"),
+    Dataset("snli-ve",                    "classification", "en", "image",  20_000, 14_339, 14_740, False, False, "accuracy",     "unknown",
+            "research only", "https://github.com/maximek3/e-ViL", "https://arxiv.org/abs/2105.03761"),
+    Dataset("mocheg",                     "classification", "en", "image",   4_991,    180,    466, False, False, "accuracy",     "CC-BY-4.0",
+            "unknown", "https://github.com/VT-NLP/Mocheg", "https://arxiv.org/abs/2205.12487"),
+    Dataset("iqa",                        "classification", "en", "image",   5_000,  1_000,  1_000, False, False, "accuracy",     "terms per source",
+            "terms per source", "https://github.com/icbcbicc/IQA-Dataset", "https://doi.org/10.1146/annurev-vision-100419-120301"),
+    Dataset("vqa-v2",                     "vqa",            "en", "image",  30_000, 30_000,      0, False, True,  "vqa_accuracy", "CC-BY-4.0",
+            "Flickr terms per image", "https://visualqa.org", "https://arxiv.org/abs/1612.00837"),
+    Dataset("shapes",                     "vqa",            "en", "image",  13_568,  1_024,  1_024, False, False, "accuracy",     "Apache-2.0",
+            "Apache-2.0", "https://github.com/jacobandreas/nmn2", "https://arxiv.org/abs/1511.02799"),
+    Dataset("docvqa",                     "vqa",            "en", "image",  39_463,  5_349,      0, False, False, "anls",         "unknown",
+            "unknown", "https://www.docvqa.org", "https://arxiv.org/abs/2007.00398"),
+    Dataset("ocr-vqa",                    "vqa",            "en", "image",  11_414,  4_940,      0, False, False, "exact_match",  "unknown",
+            "publishers' terms per image", "https://ocr-vqa.github.io", "https://doi.org/10.1109/ICDAR.2019.00156"),
+    Dataset("st-vqa",                     "vqa",            "en", "image",  26_074,      0,  4_070, False, False, "anls",         "unknown",
+            "terms per source", "https://rrc.cvc.uab.es/?ch=11", "https://arxiv.org/abs/1905.13648"),
+    Dataset("text-vqa",                   "vqa",            "en", "image",  27_113,      0,  5_734, False, False, "vqa_accuracy", "CC-BY-4.0",
+            "Flickr terms per image", "https://textvqa.org", "https://arxiv.org/abs/1904.08920"),
+    Dataset("gqa",                        "vqa",            "en", "image",  30_001,  5_001,      0, False, False, "exact_match",  "CC-BY-4.0",
+            "Flickr terms per image", "https://cs.stanford.edu/people/dorarad/gqa/", "https://arxiv.org/abs/1902.09506"),
+    Dataset("okvqa",                      "kvqa",           "en", "image",   9_009,  5_046,      0, False, True,  "vqa_accuracy", "CC-BY-4.0",
+            "Flickr terms per image", "https://okvqa.allenai.org", "https://arxiv.org/abs/1906.00067"),
+    Dataset("a-okvqa",                    "kvqa",           "en", "image",  17_056,  1_145,      0, False, False, "vqa_accuracy", "Apache-2.0",
+            "Flickr terms per image", "https://github.com/allenai/aokvqa", "https://arxiv.org/abs/2206.01718"),
+    Dataset("science-qa",                 "kvqa",           "en", "image",  12_726,  4_241,  4_241, False, False, "accuracy",     "CC-BY-NC-SA-4.0",
+            "CC-BY-NC-SA-4.0", "https://scienceqa.github.io", "https://arxiv.org/abs/2209.09513"),
+    Dataset("viquae",                     "kvqa",           "en", "image",   1_190,  1_250,  1_236, True,  False, "f1",           "CC-BY-4.0",
+            "Wikimedia Commons terms per image", "https://github.com/PaulLerner/ViQuAE", "https://doi.org/10.1145/3477495.3531753"),
+    Dataset("clevr",                      "reasoning",      "en", "image",  30_000,  2_000,      0, False, False, "exact_match",  "CC-BY-4.0",
+            "CC-BY-4.0", "https://cs.stanford.edu/people/jcjohns/clevr/", "https://arxiv.org/abs/1612.06890"),
+    Dataset("nlvr",                       "reasoning",      "en", "image",  29_372,  2_000,      0, False, False, "accuracy",     "CC-BY-4.0",
+            "not licensed", "https://github.com/lil-lab/nlvr", "https://arxiv.org/abs/1811.00491"),
+    Dataset("vcr",                        "reasoning",      "en", "image",  25_000,  5_000,  5_000, False, False, "rouge_l",      "research only",
+            "research only", "https://visualcommonsense.com", "https://arxiv.org/abs/1811.10830"),
+    Dataset("visual-mrc",                 "reasoning",      "en", "image",  15_000,  2_500,  5_000, False, False, "rouge_l",      "unknown",
+            "unknown", "https://github.com/nttmdlab-nlp/VisualMRC", "https://arxiv.org/abs/2101.11272"),
+    Dataset("winoground",                 "reasoning",      "en", "image",       0,      0,    800, True,  True,  "accuracy",     "research only",
+            "research only", "https://huggingface.co/datasets/facebook/winoground", "https://arxiv.org/abs/2204.03162"),
+    Dataset("vist",                       "generation",     "en", "image",   5_000,  4_315,  4_350, False, True,  "rouge_l",      "unknown",
+            "Flickr terms per image", "http://visionandlanguage.net/VIST/", "https://arxiv.org/abs/1604.03968"),
+    Dataset("visual-dialog",              "generation",     "en", "image",  50_000,  1_000,  1_000, False, False, "rouge_l",      "CC-BY-4.0",
+            "Flickr terms per image", "https://visualdialog.org", "https://arxiv.org/abs/1611.08669"),
+    Dataset("multi30k",                   "generation",     "en", "image",  90_000,  6_000, 12_000, False, False, "bleu",         "research only",
+            "research only", "https://github.com/multi30k/dataset", "https://arxiv.org/abs/1605.00459"),
+    Dataset("fm-iqa",                     "vqa",            "zh", "image", 164_735, 75_206,      0, True,  False, "rouge_l",      "unknown",
+            "Flickr terms per image", "https://arxiv.org/abs/1505.05612", "https://arxiv.org/abs/1505.05612"),
+    Dataset("coco-cn",                    "captioning",     "zh", "image",  18_341,  1_000,  1_000, True,  False, "cider",        "MIT",
+            "Flickr terms per image", "https://github.com/li-xirong/coco-cn", "https://arxiv.org/abs/1805.08661"),
+    Dataset("flickr8k-cn",                "captioning",     "zh", "image",   6_000,  1_000,  1_000, True,  False, "cider",        "unknown",
+            "research only", "https://github.com/li-xirong/flickr8kcn", "https://doi.org/10.1145/2911996.2912049"),
+    Dataset("chinese-food",               "classification", "zh", "image",       0,      0,  1_100, True,  False, "accuracy",     "unknown",
+            "unknown", "https://sites.google.com/view/chinesefoodnet", "https://arxiv.org/abs/1705.02743"),
+    Dataset("mmchat",                     "generation",     "zh", "image",   3_000,  1_000,  1_000, True,  False, "rouge_l",      "MIT",
+            "unknown", "https://github.com/silverriver/MMChat", "https://arxiv.org/abs/2108.07154"),
+    Dataset("ss",                         "classification", "en", "video",   2_000,  2_000,  2_000, True,  False, "accuracy",     "research only",
+            "research only", "https://developer.qualcomm.com/software/ai-datasets/something-something", "https://arxiv.org/abs/1706.04261"),
+    Dataset("ivqa",                       "vqa",            "en", "video",   5_994,  2_000,  2_000, True,  False, "exact_match",  "unknown",
+            "YouTube terms per video", "https://antoyang.github.io/just-ask.html", "https://arxiv.org/abs/2012.00451"),
+    Dataset("msvd-qa",                    "vqa",            "en", "video",   1_161,    245,    504, True,  False, "exact_match",  "unknown",
+            "YouTube terms per video", "https://github.com/xudejing/video-question-answering", "https://doi.org/10.1145/3123266.3123427"),
+    Dataset("activitynet-qa",             "vqa",            "en", "video",   3_200,  1_800,    800, True,  False, "exact_match",  "non-commercial",
+            "YouTube terms per video", "https://github.com/MILVLG/activitynet-qa", "https://arxiv.org/abs/1906.02467"),
+    Dataset("msrvtt",                     "captioning",     "en", "video",   2_000,  1_000,  1_000, True,  True,  "cider",        "research only",
+            "YouTube terms per video", "https://doi.org/10.1109/CVPR.2016.571", "https://doi.org/10.1109/CVPR.2016.571"),
+    Dataset("msrvtt-qa",                  "vqa",            "en", "video",   6_513,    497,  2_990, True,  True,  "exact_match",  "unknown",
+            "YouTube terms per video", "https://github.com/xudejing/video-question-answering", "https://doi.org/10.1145/3123266.3123427"),
+]}
+
+LANGUAGES = {language.code: language for language in [
+    Language("af", "Afrikaans", "Afrikaans", "afr_Latn"),                    Language("am", "Amharic", "አማርኛ", "amh_Ethi"),
+    Language("ar", "Arabic", "العربية", "arb_Arab"),                         Language("as", "Assamese", "অসমীয়া", "asm_Beng"),
+    Language("ast", "Asturian", "Asturianu", "ast_Latn"),                    Language("be", "Belarusian", "Беларуская", "bel_Cyrl"),
+    Language("bg", "Bulgarian", "Български", "bul_Cyrl"),                    Language("bn", "Bengali", "বাংলা", "ben_Beng"),
+    Language("bs", "Bosnian", "Bosanski", "bos_Latn"),                       Language("ca", "Catalan", "Català", "cat_Latn"),
+    Language("ceb", "Cebuano", "Cebuano", "ceb_Latn"),                       Language("cs", "Czech", "Čeština", "ces_Latn"),
+    Language("cy", "Welsh", "Cymraeg", "cym_Latn"),                          Language("da", "Danish", "Dansk", "dan_Latn"),
+    Language("de", "German", "Deutsch", "deu_Latn"),                         Language("el", "Greek", "Ελληνικά", "ell_Grek"),
+    Language("es", "Spanish", "Español", "spa_Latn"),                        Language("et", "Estonian", "Eesti", "est_Latn"),
+    Language("fi", "Finnish", "Suomi", "fin_Latn"),                          Language("fr", "French", "Français", "fra_Latn"),
+    Language("fuv", "Nigerian Fulfulde", "Fulfulde", "fuv_Latn"),            Language("gl", "Galician", "Galego", "glg_Latn"),
+    Language("gu", "Gujarati", "ગુજરાતી", "guj_Gujr"),                       Language("ha", "Hausa", "Hausa", "hau_Latn"),
+    Language("he", "Hebrew", "עברית", "heb_Hebr"),                           Language("hi", "Hindi", "हिन्दी", "hin_Deva"),
+    Language("hr", "Croatian", "Hrvatski", "hrv_Latn"),                      Language("hu", "Hungarian", "Magyar", "hun_Latn"),
+    Language("hy", "Armenian", "Հայերեն", "hye_Armn"),                       Language("id", "Indonesian", "Bahasa Indonesia", "ind_Latn"),
+    Language("ig", "Igbo", "Igbo", "ibo_Latn"),                              Language("is", "Icelandic", "Íslenska", "isl_Latn"),
+    Language("it", "Italian", "Italiano", "ita_Latn"),                       Language("ja", "Japanese", "日本語", "jpn_Jpan", False),
+    Language("jv", "Javanese", "Basa Jawa", "jav_Latn"),                     Language("ka", "Georgian", "ქართული", "kat_Geor"),
+    Language("kk", "Kazakh", "Қазақ тілі", "kaz_Cyrl"),                      Language("km", "Khmer", "ភាសាខ្មែរ", "khm_Khmr", False),
+    Language("kn", "Kannada", "ಕನ್ನಡ", "kan_Knda"),                          Language("ko", "Korean", "한국어", "kor_Hang"),
+    Language("ky", "Kyrgyz", "Кыргызча", "kir_Cyrl"),                        Language("lb", "Luxembourgish", "Lëtzebuergesch", "ltz_Latn"),
+    Language("lg", "Ganda", "Luganda", "lug_Latn"),                          Language("lij", "Ligurian", "Ligure", "lij_Latn"),
+    Language("li", "Limburgish", "Limburgs", "lim_Latn"),                    Language("ln", "Lingala", "Lingála", "lin_Latn"),
+    Language("lo", "Lao", "ພາສາລາວ", "lao_Laoo", False),                     Language("lt", "Lithuanian", "Lietuvių", "lit_Latn"),
+    Language("lv", "Latvian", "Latviešu", "lvs_Latn"),                       Language("mi", "Maori", "Te reo Māori", "mri_Latn"),
+    Language("mk", "Macedonian", "Македонски", "mkd_Cyrl"),                  Language("ml", "Malayalam", "മലയാളം", "mal_Mlym"),
+    Language("mr", "Marathi", "मराठी", "mar_Deva"),                          Language("mt", "Maltese", "Malti", "mlt_Latn"),
+    Language("my", "Burmese", "မြန်မာဘာသာ", "mya_Mymr", False),              Language("nl", "Dutch", "Nederlands", "nld_Latn"),
+    Language("ny", "Nyanja", "Chinyanja", "nya_Latn"),                       Language("oc", "Occitan", "Occitan", "oci_Latn"),
+    Language("pa", "Panjabi", "ਪੰਜਾਬੀ", "pan_Guru"),                         Language("pl", "Polish", "Polski", "pol_Latn"),
+    Language("pt", "Portuguese", "Português", "por_Latn"),                   Language("ro", "Romanian", "Română", "ron_Latn"),
+    Language("ru", "Russian", "Русский", "rus_Cyrl"),                        Language("sd", "Sindhi", "سنڌي", "snd_Arab"),
+    Language("sk", "Slovak", "Slovenčina", "slk_Latn"),                      Language("sn", "Shona", "ChiShona", "sna_Latn"),
+    Language("so", "Somali", "Soomaali", "som_Latn"),                        Language("sr", "Serbian", "Српски", "srp_Cyrl"),
+    Language("sv", "Swedish", "Svenska", "swe_Latn"),                        Language("ta", "Tamil", "தமிழ்", "tam_Taml"),
+    Language("te", "Telugu", "తెలుగు", "tel_Telu"),                          Language("tg", "Tajik", "Тоҷикӣ", "tgk_Cyrl"),
+    Language("th", "Thai", "ภาษาไทย", "tha_Thai", False),                    Language("tl", "Tagalog", "Tagalog", "tgl_Latn"),
+    Language("tr", "Turkish", "Türkçe", "tur_Latn"),                         Language("uk", "Ukrainian", "Українська", "ukr_Cyrl"),
+    Language("ur", "Urdu", "اردو", "urd_Arab"),                              Language("vi", "Vietnamese", "Tiếng Việt", "vie_Latn"),
+    Language("wo", "Wolof", "Wolof", "wol_Latn"),                            Language("zh", "Chinese (Simplified)", "中文", "zho_Hans", False),
+]}
+# fmt: on
+
+FIELDS = ("instruction", "inputs", "image_base64_str", "outputs")  # the published columns, in the published order
+SPLITS = {"train": "train", "validation": "validation", "val": "validation", "dev": "validation", "test": "test"}  # file name -> split
+SHARD = re.compile(rf"({'|'.join(SPLITS)})(?:-(\d+)-of-(\d+))?\.(jsonl|jsonl\.gz|jsonl\.zst|parquet)")
+MiB = 1 << 20
+PIECE_BYTES = 16 * MiB  # what a worker reads at once: 11 ms of parsing to skip on resume, one request over HTTP
+TAIL_BYTES = MiB // 4  # read beyond a piece, since its last row ends there: most rows of 110 kB need no second request
+RETRY_SECONDS = (1, 2, 4, 8, 16, 32, 60, 60, 60, 60)
+IMAGES_KEY = b'"image_base64_str":'
+NEWLINE = b"\n"
+
+logger = logging.getLogger(__name__)
+
+
+class M3ITError(Exception):
+    """Something a user can mend: the message says where, what was expected, what was found, what to do."""
+
+
+class ShardError(M3ITError):
+    """A file of rows, or one row of it, cannot be read or written; `reason` is what drops are counted by."""
+
+    def __init__(self, message: str, reason: str = "unreadable"):
+        super().__init__(message)
+        self.reason = reason
+
+
+# ---- where the bytes are
+
+
+class Repository:
+    """A folder, an fsspec URL or a Hub repository at one commit: listed once, read in byte ranges with patience; travels to workers."""
+
+    def __init__(self, path, revision=None, token=None, storage_options=None, cache_dir=None):
+        self.path, self.commit, self.repo_id, self._files = os.fspath(path), None, None, None
+        repo_id, _, named = self.path.removeprefix("hf://datasets/").partition("@")
+        folder = os.path.expanduser(self.path)
+        if "://" in repo_id:
+            self.fs, self.root = fsspec.core.url_to_fs(self.path, **(storage_options or {}))
+        elif os.path.isdir(folder):
+            self.fs, self.root = fsspec.filesystem("file"), os.path.abspath(folder)
+        elif re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", repo_id):
+            self.fs, self.repo_id = huggingface_hub.HfFileSystem(token=token), repo_id
+            self.commit = self._resolve(repo_id, revision or unquote(named) or "main", token, cache_dir)
+            self.root = f"datasets/{repo_id}@{self.commit}"
+        else:
+            raise ShardError(f"{path}: expected a folder, a URL or a Hub repository (user/name); there is no such folder.")
+
+    def __getstate__(self):
+        # The listing and what the Hub said of the commit go along: a worker that starts without them asks the API again.
+        known = {k: v for k, v in vars(self.fs).items() if self.commit and k in ("dircache", "_repo_and_revision_exists_cache")}
+        return {**vars(self), "known": known}
+
+    def __setstate__(self, state):
+        vars(state["fs"]).update(state.pop("known"))
+        vars(self).update(state)
+
+    def _resolve(self, repo_id, revision, token, cache_dir):
+        """The commit of a revision; the one seen last where the Hub cannot be reached."""
+        if re.fullmatch("[0-9a-f]{40}", revision):
+            return revision
+        name = hashlib.sha256(f"{huggingface_hub.constants.ENDPOINT}/{repo_id}@{revision}".encode()).hexdigest()[:32]
+        seen = os.path.join(os.path.expanduser(str(cache_dir or datasets.config.HF_DATASETS_CACHE)), "m3it-commits", name)
+        files = fsspec.filesystem("file")
+        try:
+            ask = huggingface_hub.HfApi(token=token).dataset_info
+            commit = self._patiently(lambda: ask(repo_id, revision=revision).sha, f"{repo_id}@{revision}", 1 if files.exists(seen) else None)
+        except ShardError as error:
+            if _status(error) is not None or not files.exists(seen):
+                raise
+            logger.warning("%s@%s: the Hub cannot be reached; going on with the commit seen last", repo_id, revision)
+            return files.cat_file(seen).decode()
+        files.makedirs(os.path.dirname(seen), exist_ok=True)
+        files.pipe_file(seen, commit.encode())
+        return commit
+
+    @property
+    def files(self):
+        """Path -> info (size, mtime or ETag) of every file that can hold rows, sorted by path; one listing per job."""
+        if self._files is None:
+            data = posixpath.join(self.root, "data")
+            if self.commit:
+                found = self._patiently(lambda: self.fs.find(self.root, detail=True, expand_info=False), self.path)
+            else:  # a folder may hold anything beside data/; without one, it may be a converted branch: <config>/<split>/0000.parquet
+                found = self.fs.find(data, detail=True) if self.fs.isdir(data) else self.fs.find(self.root, maxdepth=3, detail=True)
+            self._files = {posixpath.relpath(name, self.root): info for name, info in sorted(found.items()) if info["type"] == "file"}
+        return self._files
+
+    def size(self, path):
+        return self.files[path]["size"]
+
+    def identity(self, paths):
+        """What a cache entry is named after: the commit, or else every file's path, size and time."""
+        if self.commit:
+            return f"{huggingface_hub.constants.ENDPOINT} {self.root}"
+        stamps = ("size", "mtime", "LastModified", "ETag", "created")
+        return self.root + json.dumps([[path, *(str(self.files[path].get(stamp, "")) for stamp in stamps)] for path in paths])
+
+    def read(self, path, start, stop):
+        """Bytes [start, stop) of a file, all of them; ShardError if the server goes on failing."""
+        options = {"cache_type": "none"} if self.commit else {}  # the default reads 5 MiB more than it is asked for
+
+        def fetch():
+            data = self.fs.cat_file(posixpath.join(self.root, path), start=start, end=stop, **options)
+            if len(data) != stop - start:
+                raise OSError(f"asked for {stop - start} bytes from {start} on, got {len(data)}")
+            return data
+
+        return self._patiently(fetch, f"{self.path}/{path}")
+
+    def _patiently(self, action, what, tries=None):
+        """What the action returns, tried again after faults that pass: 408, 429 (after the stated wait), 5xx, cut, stalled, short."""
+        for wait in (*RETRY_SECONDS[: tries and tries - 1], None):
+            try:
+                return action()
+            except Exception as error:
+                if wait is None or not self._passes(error):
+                    raise ShardError(f"{what}: cannot be read, {type(error).__name__}: {error}") from error
+                wait = max(wait, _retry_after(error))
+                logger.warning("%s: %s: %s; trying again in %s s", what, type(error).__name__, error, wait)
+            time.sleep(wait)
+
+    def _passes(self, error):
+        """Whether trying again can help."""
+        if huggingface_hub.constants.HF_HUB_OFFLINE or isinstance(self.fs, fsspec.implementations.local.LocalFileSystem):
+            return False
+        status = _status(error)
+        if status is not None:
+            return status >= 500 or status in (408, 429)
+        return isinstance(error, json.JSONDecodeError) or not isinstance(error, (FileNotFoundError, PermissionError, TypeError, ValueError))
+
+
+def _status(error):
+    """The HTTP status behind an error, or None; a 429 may come as a FileNotFoundError that it caused."""
+    while error is not None:
+        status = getattr(getattr(error, "response", None), "status_code", None) or getattr(error, "status", None)
+        if isinstance(status, int):
+            return status
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _retry_after(error):
+    """Seconds that the server asks us to wait, at most ten minutes; 0 if it says nothing."""
+    while error is not None:
+        headers = getattr(getattr(error, "response", None), "headers", None) or getattr(error, "headers", None) or {}
+        stated = re.search(r"^\d+", headers.get("Retry-After", "")) or re.search(r"(?<=\bt=)\d+", headers.get("RateLimit", ""))
+        if stated:
+            return min(int(stated[0]), 600)
+        error = error.__cause__ or error.__context__
+    return 0
+
+
+class RangeFile(fsspec.spec.AbstractBufferedFile):
+    """A file of the repository as pyarrow wants it; every read is a ranged, retried one."""
+
+    def __init__(self, repository, path):
+        super().__init__(repository.fs, path, cache_type="none", size=repository.size(path))
+        self._fetch_range = lambda start, stop: repository.read(path, start, stop)
+
+
+# ---- rows
+
+
+def find_shards(repository):
+    """Config -> split -> [(path, match)], by looking: data/<task>/<dataset>[/<language>]/<split>[-00000-of-00003].<kind>."""
+    found = {}
+    for path in repository.files:
+        top, *parts, name = path.split("/")
+        shard = SHARD.fullmatch(name)
+        if shard and top == "data" and len(parts) in (2, 3):
+            found.setdefault("-".join(parts[1:]), {}).setdefault(SPLITS[shard[1]], []).append((path, shard))
+    return found
+
+
+def complete(shards):
+    """The paths of one split; ShardError if a numbered one lacks, or if the split lies there twice."""
+    paths = [path for path, _ in shards]
+    total = shards[0][1][3]
+    where = f"{posixpath.dirname(paths[0])}: {', '.join(map(posixpath.basename, paths))}"
+    if len({(shard[1], shard[3], shard[4]) for _, shard in shards}) > 1 or (total is None and len(paths) > 1):
+        raise ShardError(f"{where}: one split, stored more than once. Keep one of them.")
+    if total is not None and sorted(int(shard[2]) for _, shard in shards) != list(range(int(total))):
+        raise ShardError(f"{where}: expected {int(total)} shards, found {len(paths)}. Get the others.")
+    return paths
+
+
+def cut(repository, paths):
+    """Pieces (path, start, stop) of about 16 MiB, at least 32 in all where there are 32 MiB; compressed text cannot be cut."""
+    total = sum(repository.size(path) for path in paths)
+    step = max(MiB, min(PIECE_BYTES, total // 32))
+    pieces = []
+    for path in paths:
+        size = repository.size(path)
+        count = 1 if path.endswith((".gz", ".zst")) else max(1, round(size / step))
+        bounds = [size * i // count for i in range(count + 1)]
+        pieces += [(path, start, stop) for start, stop in zip(bounds, bounds[1:])]
+    return pieces
+
+
+def read_rows(repository, piece):
+    """Yield (offset, line or row) of the rows that begin in a piece: bytes of JSON, or dicts from Parquet (offset: row number)."""
+    path, start, stop = piece
+    if path.endswith(".parquet"):
+        return _read_parquet(repository, path, start, stop)
+    if path.endswith((".gz", ".zst")):
+        return _read_compressed(repository, path)
+    return _read_lines(repository, path, start, stop)
+
+
+def _read_lines(repository, path, start, stop):
+    size = repository.size(path)
+    base = max(start - 1, 0)  # the byte before tells whether a row begins at `start`
+    buffer = repository.read(path, base, min(stop + TAIL_BYTES, size)) if size else b""
+    at = buffer.find(NEWLINE) + 1 if start else 3 * buffer.startswith(b"\xef\xbb\xbf")
+    if start and not at:
+        return
+    tail = MiB
+    while base + at < stop:
+        end = buffer.find(NEWLINE, at)
+        while end < 0 and base + len(buffer) < size:
+            searched, buffer, base, at = len(buffer) - at, buffer[at:], base + at, 0
+            buffer += repository.read(path, base + len(buffer), min(base + len(buffer) + tail, size))
+            end, tail = buffer.find(NEWLINE, searched), tail * 2
+        line = buffer[at : end if end >= 0 else len(buffer)]
+        if line and not line.isspace():
+            yield base + at, line
+        at = end + 1 if end >= 0 else len(buffer)
+
+
+def _read_compressed(repository, path):
+    offset = 0
+    kind = "gzip" if path.endswith(".gz") else "zstd"
+    with pyarrow.CompressedInputStream(pyarrow.PythonFile(RangeFile(repository, path), mode="r"), kind) as stream:
+        for line in io.BufferedReader(stream, MiB):
+            if not line.isspace():
+                yield offset, line.removeprefix(b"\xef\xbb\xbf") if not offset else line
+            offset += len(line)
+
+
+def _read_parquet(repository, path, start, stop):
+    file = pyarrow.parquet.ParquetFile(RangeFile(repository, path), pre_buffer=True)
+    number = 0
+    for i in range(file.num_row_groups):
+        group = file.metadata.row_group(i)
+        column = group.column(0)
+        begin = min(filter(None, (column.dictionary_page_offset, column.data_page_offset)))
+        if start <= begin < stop:
+            for batch in file.iter_batches(batch_size=32, row_groups=[i]):
+                for row in batch.to_pylist():
+                    yield number, row
+                    number += 1
+        else:
+            number += group.num_rows
+
+
+def parse(line):
+    """The JSON object of a line. Nearly all of its bytes are base64, which a JSON parser reads slowly: a list of plain strings is cut out
+    first, verified, and put back as it is; anything else is parsed as a whole."""
+    key = line.find(IMAGES_KEY)
+    start = line.find(b"[", key) if key >= 0 else -1
+    stop = line.find(b"]", start) if start >= 0 else -1
+    if stop >= 0 and line.find(b"\\", start, stop) < 0 and not line[key + len(IMAGES_KEY) : start].strip():
+        try:
+            images = _plain_strings(line, start, stop)
+            row = json.loads(line[: start + 1] + line[stop:]) if images else None
+            if isinstance(row, dict) and row.get("image_base64_str") == []:
+                row["image_base64_str"] = images
+                return row
+        except ValueError:
+            pass  # parsed as a whole it gives the better message
+    return json.loads(line)
+
+
+def _plain_strings(line, start, stop):
+    """The strings of a JSON list without escapes that spans [start, stop); ValueError if it holds anything else."""
+    strings, comma = [], b""
+    quote = line.find(b'"', start, stop)
+    while quote >= 0:
+        end = line.find(b'"', quote + 1, stop)
+        if end < 0 or line[start + 1 : quote].strip() != comma:
+            raise ValueError
+        strings.append(line[quote + 1 : end].decode("ascii"))
+        start, comma = end, b","
+        quote = line.find(b'"', start + 1, stop)
+    if line[start + 1 : stop].strip():
+        raise ValueError
+    return strings
+
+
+def check_row(row):
+    """The row with texts and images as our schema has them; ShardError (a clause, without the place) where they are not.
+
+    A null instruction, inputs or meta is "", "" or "{}"; one image may stand without its list, with a data-URI head or line breaks.
+    """
+    if not isinstance(row, dict):
+        raise ShardError(f"expected a JSON object, found {type(row).__name__}", "not an object")
+    pictures = "images" if "images" in row and "image_base64_str" not in row else "image_base64_str"  # a release has them as files
+    missing = [name for name in ("instruction", "inputs", pictures, "outputs") if name not in row]
+    if missing:
+        raise ShardError(f"expected the fields {', '.join(FIELDS)}; found {', '.join(row)}", f"no {missing[0]}")
+    for name, default in (("instruction", ""), ("inputs", ""), ("outputs", None), ("meta", "{}")):
+        value = default if row.get(name) is None else row[name]
+        if not isinstance(value, str):
+            raise ShardError(f"expected a string in {name}, found {json.dumps(value)[:60]}", f"{name} is no string")
+        row[name] = value
+    images = row[pictures]
+    images = [images] if isinstance(images, str) else images or []
+    if not isinstance(images, list) or not all(isinstance(image, str if pictures == "image_base64_str" else dict) for image in images):
+        raise ShardError(f"expected a list of base64 strings in {pictures}", "image is no string")
+    row[pictures] = [clean_base64(image) for image in images] if pictures == "image_base64_str" else images
+    return row
+
+
+def clean_base64(text):
+    """The base64 alone, without a data-URI head or line breaks."""
+    if text.startswith("data:"):
+        text = text.partition(",")[2]
+    return "".join(text.split()) if "\n" in text or "\r" in text or " " in text else text
+
+
+def image_bytes(row):
+    """The image files of a row, in order, as they were published; ShardError where one is not base64."""
+    if "image_base64_str" not in row:
+        return [image["bytes"] for image in row["images"]]
+    try:
+        return [base64.b64decode(image, validate=True) for image in row["image_base64_str"]]
+    except binascii.Error as error:
+        raise ShardError(f"expected base64 in image_base64_str: {error}", "image is not base64") from error
+
+
+# ---- the builder
+
+
+@dataclass
+class M3ITConfig(datasets.BuilderConfig):
+    """`images`: a list of Image in place of the base64 strings. `meta`: one more column, a JSON string with the row id and what the source
+    knew. `on_error`: "raise", or "drop" to leave out rows that cannot be read, count them by reason and list them."""
+
+    images: bool = False
+    meta: bool = False
+    on_error: str = "raise"
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.on_error not in ("raise", "drop"):
+            raise ValueError(f"on_error={self.on_error!r}: expected 'raise' or 'drop'")
+
+
+def config_names():
+    """The 600 names: 40 datasets, and 7 of them in 80 languages."""
+    return [*CATALOGUE, *(f"{d.name}-{code}" for d in CATALOGUE.values() if d.translated for code in LANGUAGES)]
+
+
+class M3IT(datasets.GeneratorBasedBuilder):
+    """Reads one config of a repository: `repository`, or, run as a Hub script, the script's own."""
+
+    VERSION = datasets.Version("1.0.0")
+    BUILDER_CONFIG_CLASS = M3ITConfig
+    BUILDER_CONFIGS = [M3ITConfig(name=name, version=datasets.Version("1.0.0")) for name in config_names()]
+    DEFAULT_CONFIG_NAME = "coco"
+    DEFAULT_WRITER_BATCH_SIZE = 100  # rows of 100 kB and more
+
+    def __init__(self, cache_dir=None, repository=None, config_name=None, hash=None, **kwargs):
+        if repository is None:
+            base, repo_id = kwargs.get("base_path") or ".", kwargs.get("repo_id")
+            revision = unquote(base.partition("/resolve/")[2]).strip("/") or None
+            repository = Repository(repo_id or base, repo_id and revision, kwargs.get("token"), cache_dir=cache_dir)
+        self.repository = repository
+        config_name = self._choose(config_name)
+        paths = [] if repository.commit else [path for paths in self.shards(config_name).values() for path in paths]
+        for name, default in (("images", False), ("meta", False), ("on_error", "raise")):
+            if kwargs.get(name, default) == default:
+                kwargs.pop(name, None)  # so that a default said aloud shares its cache entry
+        self.BUILDER_CONFIGS = []  # any name whose files are found is a config; with 600 listed, `datasets` refuses others
+        identity = f"{hash} {type(self).__name__} {repository.identity(paths)}"
+        super().__init__(cache_dir, config_name=config_name, hash=hashlib.sha256(identity.encode()).hexdigest()[:32], **kwargs)
+
+    def found(self):
+        """The names of the configs that the repository holds."""
+        return list(find_shards(self.repository))
+
+    def shards(self, config_name):
+        """Split -> paths of a config. For other layouts of files, override `found`, this one and `map_row`."""
+        found = find_shards(self.repository)
+        if config_name not in found:
+            raise self._unknown(config_name)
+        return {split: complete(found[config_name][split]) for split in dict.fromkeys(SPLITS.values()) if split in found[config_name]}
+
+    def map_row(self, row, place):
+        """The rows that one line holds, in our schema: here, itself."""
+        return [row]
+
+    def _choose(self, name):
+        """The config to read. Whether a known one's files are on the Hub is asked when they are needed: the cache serves it offline."""
+        if self.repository.commit and name in set(config_names()):
+            return name
+        found = self.found()
+        name = name or (self.DEFAULT_CONFIG_NAME if self.DEFAULT_CONFIG_NAME in found else found[0] if len(found) == 1 else None)
+        if name not in found:
+            raise self._unknown(name)
+        return name
+
+    def _unknown(self, name):
+        """The error that says what is there instead, the nearest name first."""
+        found = self.found()
+        near = difflib.get_close_matches(name or "", [*found, *config_names()], 1, 0.5)
+        hint = f" Did you mean {near[0]!r}?" if near and near[0] != name else ""
+        more = f" and {len(found) - 8} more" if len(found) > 8 else ""
+        what = f"Unknown config {name!r}" if name else "Config name is missing"
+        return ValueError(f"{what}.{hint} {self.repository.path} holds {', '.join(found[:8]) or 'no shards below data/'}{more}.")
+
+    def get_exported_dataset_info(self):
+        return datasets.DatasetInfo()  # a dataset_infos.json beside this file has one repository's sizes, not every one's
+
+    def _info(self):
+        text = datasets.Value("string")
+        pictures = {"images": [datasets.Image()]} if self.config.images else {"image_base64_str": [text]}
+        meta = {"meta": text} if self.config.meta else {}
+        features = datasets.Features({"instruction": text, "inputs": text, **pictures, "outputs": text, **meta})
+        return datasets.DatasetInfo(features=features, homepage="https://huggingface.co/datasets/MMInstruction/M3IT")
+
+    def _split_generators(self, dl_manager):
+        return [
+            datasets.SplitGenerator(name=split, gen_kwargs={"pieces": cut(self.repository, paths)})
+            for split, paths in self.shards(self.config.name).items()
+        ]
+
+    def _generate_examples(self, pieces):
+        names = list(self.info.features)
+        for piece in pieces:
+            for key, row in self.read(piece):
+                yield key, {name: row[name] for name in names}
+
+    def read(self, piece):
+        """Yield (key, row) of the rows that begin in a piece, as the config asks for them: the one way from bytes to rows.
+
+        The key is `<file>:<byte offset>`, with #k for the k-th of several rows of one line.
+        """
+        for offset, line in read_rows(self.repository, piece):
+            place = f"{piece[0]}:{offset}"
+            try:
+                rows = self.map_row(parse(line) if isinstance(line, bytes) else line, place)
+            except (ValueError, ShardError) as error:
+                self._refuse(piece[0], offset, place, error)
+                continue
+            for k, row in enumerate(rows):
+                key = f"{place}#{k}" if len(rows) > 1 else place
+                try:
+                    yield key, self._finish(check_row(row), key)
+                except (ValueError, ShardError) as error:
+                    self._refuse(piece[0], offset, key, error)
+
+    def _finish(self, row, key):
+        """The row with the columns of this config; its id is the source's own where it has one."""
+        if self.config.images:
+            row["images"] = [{"path": None, "bytes": image} for image in image_bytes(row)]
+        elif "images" in row:
+            row["image_base64_str"] = [base64.b64encode(image).decode() for image in image_bytes(row)]
+        if self.config.meta:
+            row["meta"] = json.dumps({"id": key, **json.loads(row["meta"])}, ensure_ascii=False)
+        return row
+
+    def _refuse(self, path, offset, key, error):
+        """Raise with file, line and reason; or list the drop in the manifest and go on."""
+        reason = getattr(error, "reason", "not JSON")
+        if self.config.on_error == "drop":
+            logger.warning("%s: dropped, %s (%s)", key, reason, error)
+            os.makedirs(os.path.dirname(self.manifest), exist_ok=True)
+            line = json.dumps({"id": key, "reason": reason, "error": str(error)}, ensure_ascii=False) + "\n"
+            with io.FileIO(self.manifest, "a") as manifest:  # one write, so that lines of several workers stay whole
+                manifest.write(line.encode())
+            return
+        line = ""
+        if not self.repository.commit and not path.endswith((".gz", ".zst", ".parquet")):
+            blocks = (self.repository.read(path, at, min(at + MiB, offset)) for at in range(0, offset, MiB))
+            line = f" line {1 + sum(block.count(NEWLINE) for block in blocks)},"
+        raise ShardError(f"{path}:{line} byte {offset}: {error}. Mend it, or pass on_error='drop' to leave such rows out.", reason) from error
+
+    @property
+    def manifest(self):
+        """Where dropped rows are listed, a JSON object a line: id, reason, error. A row read twice stands there twice."""
+        return os.path.join(self._cache_dir_root, "m3it-drops", f"{self.config_id}-{self.hash}.jsonl")

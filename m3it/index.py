@@ -1,0 +1,50 @@
+"""Where rows start in a shard: the index that lets a local file be read in any order, made at the speed of line reading, kept in the cache."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import datasets
+import numpy as np
+
+CHUNK_BYTES = 1 << 24
+
+
+def row_starts(path: Path | str) -> np.ndarray:
+    """Byte offset of each row of a JSON Lines file, and the file's size as the last entry: (rows + 1,) int64. Blank lines are no rows."""
+    starts, line_start, offset, blank, first = [], 0, 0, True, True
+    with open(path, "rb", buffering=0) as file:
+        while chunk := file.read(CHUNK_BYTES):
+            at = 0
+            while (end := chunk.find(b"\n", at)) >= 0:
+                if not (blank and _is_blank(chunk, at, end)):
+                    starts.append(line_start)
+                at = end + 1
+                line_start, blank = offset + at, True
+            if blank and not _is_blank(chunk, at, len(chunk)):
+                blank = False
+            if first and chunk.startswith(b"\xef\xbb\xbf") and starts[:1] == [0]:
+                starts[0] = 3  # the builder's offsets leave a byte order mark out too
+            offset, first = offset + len(chunk), False
+    if not blank:
+        starts.append(line_start)
+    return np.array([*starts, offset], dtype=np.int64)
+
+
+def _is_blank(chunk: bytes, start: int, stop: int) -> bool:
+    """Whether a stretch is white space only; looks at the first byte before it copies anything."""
+    return start == stop or (chunk[start] in b" \t\r\x0b\x0c" and chunk[start:stop].isspace())
+
+
+def load_index(path: Path | str, cache_dir: Path | str | None = None) -> np.ndarray:
+    """`row_starts` of a local file, from the cache if the file's size and time are those of then; memory-mapped, so that workers share it."""
+    path = Path(path).absolute()
+    stat = path.stat()
+    name = hashlib.sha256(f"{path} {stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()[:32]
+    cached = Path(cache_dir or datasets.config.HF_DATASETS_CACHE).expanduser() / "m3it-index" / f"{name}.npy"
+    if not cached.exists():
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = cached.with_name(f".{name}.{os.getpid()}.npy")
+        np.save(unfinished, row_starts(path))
+        os.replace(unfinished, cached)
+    return np.load(cached, mmap_mode="r")

@@ -1,0 +1,89 @@
+"""One row of M3IT: what converters yield, shards hold and models read.
+
+The published fields are `instruction, inputs, image_base64_str, outputs`; a shard keeps `meta` beside them (a JSON string).
+"""
+
+import base64
+import hashlib
+import json
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from M3IT import M3ITError, ShardError
+
+__all__ = ["FIELDS", "Drop", "Instance", "M3ITError", "ShardError", "SourceError", "choose", "from_row", "hash_of", "shuffled", "text", "to_row"]
+
+FIELDS = ("instruction", "inputs", "image_base64_str", "outputs", "meta")  # of a line, in this order, never fewer or more
+
+
+class SourceError(M3ITError):
+    """The authors' files are not what their documentation says."""
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One row: `images` are the bytes of image files, in order; a converter may give things with `read() -> [bytes]`."""
+
+    id: str
+    inputs: str
+    images: Sequence[Any]
+    outputs: str
+    instruction: str = ""
+    meta: dict[str, Any] = field(default_factory=dict)
+
+
+class Drop(NamedTuple):
+    """A row that a converter leaves out on purpose; every reason is counted."""
+
+    id: str
+    reason: str
+
+
+def text(value: str) -> str:
+    """The text in Unicode form NFC, without blanks around it; inner line breaks stay."""
+    return unicodedata.normalize("NFC", value).strip()
+
+
+def to_row(instance: Instance) -> dict[str, Any]:
+    """The instance as the five fields of a shard's line; its images must be bytes by now."""
+    return {
+        "instruction": instance.instruction,
+        "inputs": instance.inputs,
+        "image_base64_str": [base64.b64encode(image).decode("ascii") for image in instance.images],
+        "outputs": instance.outputs,
+        "meta": json.dumps({"id": instance.id, **instance.meta}, ensure_ascii=False),
+    }
+
+
+def from_row(row: dict[str, Any], row_id: str = "") -> Instance:
+    """The instance that a shard's line holds; `row_id` names it where its meta has no id."""
+    from m3it.images import read_base64
+
+    meta = json.loads(row.get("meta") or "{}")
+    return Instance(
+        id=str(meta.pop("id", row_id)),
+        inputs=row["inputs"],
+        images=[read_base64(image) for image in row["image_base64_str"]],
+        outputs=row["outputs"],
+        instruction=row["instruction"],
+        meta=meta,
+    )
+
+
+def hash_of(dataset: str, row_id: str, seed: int = 0, purpose: str = "") -> int:
+    """A 64-bit number that depends on its arguments only: the one source of every choice we make."""
+    key = json.dumps([dataset, row_id, seed, purpose], ensure_ascii=False)
+    return int.from_bytes(hashlib.blake2b(key.encode("utf-8"), digest_size=8).digest(), "big")
+
+
+def choose(options: Sequence[Any], dataset: str, row_id: str, seed: int = 0) -> Any:
+    """The option that this row gets, the same on every run and machine; `dataset`, not config, so that translations agree."""
+    return options[hash_of(dataset, row_id, seed) % len(options)]
+
+
+def shuffled(options: Sequence[Any], dataset: str, row_id: str, seed: int = 0) -> list[Any]:
+    """All options in the order that this row gets, by the same hash as `choose`."""
+    order = sorted(range(len(options)), key=lambda i: hash_of(dataset, row_id, seed, f"shuffle {i}"))
+    return [options[i] for i in order]
