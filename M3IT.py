@@ -306,6 +306,13 @@ class Repository:
 
         return self._patiently(fetch, f"{self.path}/{path}")
 
+    def where(self, path, offset):
+        """A row's place for people: file and line, or file and byte (row, in Parquet) where counting lines would mean fetching them."""
+        if self.commit or not path.endswith(".jsonl"):
+            return f"{path}, {'row' if path.endswith('.parquet') else 'byte'} {offset}"
+        blocks = (self.read(path, at, min(at + MiB, offset)) for at in range(0, offset, MiB))
+        return f"{path}:{1 + sum(block.count(NEWLINE) for block in blocks)}"
+
     def _patiently(self, action, what, tries=None):
         """What the action returns, tried again after faults that pass: 408, 429 (after the stated wait), 5xx, cut, stalled, short."""
         for wait in (*RETRY_SECONDS[: tries and tries - 1], None):
@@ -353,8 +360,12 @@ class RangeFile(fsspec.spec.AbstractBufferedFile):
     """A file of the repository as pyarrow wants it; every read is a ranged, retried one."""
 
     def __init__(self, repository, path):
+        self.repository = repository
         super().__init__(repository.fs, path, cache_type="none", size=repository.size(path))
-        self._fetch_range = lambda start, stop: repository.read(path, start, stop)
+
+    def _fetch_range(self, start, end):
+        end = min(end, self.size)
+        return self.repository.read(self.path, start, end) if start < end else b""
 
 
 # ---- rows
@@ -585,6 +596,10 @@ class M3IT(datasets.GeneratorBasedBuilder):
             raise self._unknown(config_name)
         return {split: complete(found[config_name][split]) for split in dict.fromkeys(SPLITS.values()) if split in found[config_name]}
 
+    def pieces(self, split):
+        """The pieces of a split, in the order of its rows."""
+        return cut(self.repository, self.shards(self.config.name)[split])
+
     def map_row(self, row, place):
         """The rows that one line holds, in our schema: here, itself."""
         return [row]
@@ -619,10 +634,8 @@ class M3IT(datasets.GeneratorBasedBuilder):
         return datasets.DatasetInfo(features=features, homepage="https://huggingface.co/datasets/MMInstruction/M3IT")
 
     def _split_generators(self, dl_manager):
-        return [
-            datasets.SplitGenerator(name=split, gen_kwargs={"pieces": cut(self.repository, paths)})
-            for split, paths in self.shards(self.config.name).items()
-        ]
+        splits = self.shards(self.config.name)
+        return [datasets.SplitGenerator(name=split, gen_kwargs={"pieces": self.pieces(split)}) for split in splits]
 
     def _generate_examples(self, pieces):
         names = list(self.info.features)
@@ -669,11 +682,8 @@ class M3IT(datasets.GeneratorBasedBuilder):
             with io.FileIO(self.manifest, "a") as manifest:  # one write, so that lines of several workers stay whole
                 manifest.write(line.encode())
             return
-        line = ""
-        if not self.repository.commit and not path.endswith((".gz", ".zst", ".parquet")):
-            blocks = (self.repository.read(path, at, min(at + MiB, offset)) for at in range(0, offset, MiB))
-            line = f" line {1 + sum(block.count(NEWLINE) for block in blocks)},"
-        raise ShardError(f"{path}:{line} byte {offset}: {error}. Mend it, or pass on_error='drop' to leave such rows out.", reason) from error
+        where = self.repository.where(path, offset)
+        raise ShardError(f"{where}: {error}. Mend the row, or pass on_error='drop' to leave such rows out.", reason) from error
 
     @property
     def manifest(self):

@@ -1,0 +1,146 @@
+"""What is measured from `data/` and rendered from CATALOGUE: dataset_infos.json, README's YAML head, its tables between markers.
+
+People decide in CATALOGUE, this module measures; nothing rendered is ever edited by hand. Marked blocks look so:
+`<!-- m3it: tasks -->` ... `<!-- /m3it -->`.
+"""
+
+import difflib
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from m3it.instance import FIELDS, M3ITError
+from M3IT import CATALOGUE, LANGUAGES, Repository, complete, find_shards, read_rows
+
+TEXT = {"dtype": "string", "_type": "Value"}
+FEATURES = {name: {"feature": TEXT, "_type": "Sequence"} if name == "image_base64_str" else TEXT for name in FIELDS}
+CATEGORIES = ("image-to-text", "visual-question-answering", "image-classification", "video-text-to-text", "image-text-to-text")
+BLOCK = re.compile(r"(<!-- m3it: (\w+) -->\n).*?(<!-- /m3it -->)", re.DOTALL)
+
+
+def measure(repository: Repository) -> dict[str, Any]:
+    """dataset_infos.json of a repository: config -> features, splits with rows and bytes, sizes; every row is read."""
+    infos = {}
+    for config, listed in sorted(find_shards(repository).items(), key=lambda item: _order(item[0])):
+        splits, total = {}, 0
+        for split in ("train", "validation", "test"):
+            if split in listed:
+                paths = complete(listed[split])
+                num_bytes = sum(repository.size(path) for path in paths)
+                num_rows = sum(1 for path in paths for _ in read_rows(repository, (path, 0, repository.size(path))))
+                splits[split] = {"name": split, "num_bytes": num_bytes, "num_examples": num_rows, "dataset_name": "m3it"}
+                total += num_bytes
+        infos[config] = {"features": FEATURES, "splits": splits, "download_size": total, "dataset_size": total, "size_in_bytes": total}
+    return infos
+
+
+def _order(config: str) -> tuple[int, str]:
+    """The catalogue's order; a translation stands behind its dataset, a config of no dataset at the end."""
+    known = [i for i, name in enumerate(CATALOGUE) if config == name or config.rpartition("-")[0] == name and config not in CATALOGUE]
+    return (known[0] if known else len(CATALOGUE), config)
+
+
+def yaml_head(repository: Repository, infos: dict[str, Any]) -> str:
+    """The YAML that lets plain `datasets` load the repository: exact paths and the features of every config, in a spelling all versions read."""
+    listed = find_shards(repository)
+    num_rows = sum(split["num_examples"] for info in infos.values() for split in info["splits"].values())
+    languages = sorted({"en", *(d.language for d in CATALOGUE.values()), *(name.rpartition("-")[2] for name in infos if name not in CATALOGUE)})
+    lines = ["---", "pretty_name: M3IT", "license: other", "license_name: per-dataset", "license_link: https://huggingface.co/datasets/MMInstruction/M3IT"]
+    lines += ["language:", *(f"- {code!r}" if code in ("no",) else f"- {code}" for code in languages if code == "en" or code in LANGUAGES)]
+    lines += ["task_categories:", *(f"- {category}" for category in CATEGORIES), f"size_categories:\n- {size_category(num_rows)}", "configs:"]
+    for config, info in infos.items():
+        lines += [f"- config_name: {config}", "  data_files:"]
+        for split in info["splits"]:
+            paths = complete(listed[config][split])
+            lines += [f"  - split: {split}", f"    path: {paths[0]}"] if len(paths) == 1 else [f"  - split: {split}", "    path:", *(f"    - {p}" for p in paths)]
+    lines.append("dataset_info:")
+    for config in infos:
+        lines += [f"- config_name: {config}", "  features:"]
+        for name in FIELDS:
+            lines += [f"  - name: {name}", "    list: string" if name == "image_base64_str" else "    dtype: string"]
+    return "\n".join([*lines, "---", ""])
+
+
+def size_category(num_rows: int) -> str:
+    """The Hub's name for a number of rows: n<1K, 1K<n<10K, ..."""
+    bounds = ["1K", "10K", "100K", "1M", "10M"]
+    for exponent, bound in enumerate(bounds, 3):
+        if num_rows < 10**exponent:
+            return f"n<{bound}" if exponent == 3 else f"{bounds[exponent - 4]}<n<{bound}"
+    return "10M<n<100M"
+
+
+def tasks_table(infos: dict[str, Any]) -> str:
+    """One line per dataset: what it is, its published size, and how many rows of it lie here."""
+    lines = ["| task | dataset | language | train | validation | test | rows here | held out | translated |", "|---|---|---|---:|---:|---:|---:|---|---|"]
+    for d in CATALOGUE.values():
+        here = sum(split["num_examples"] for split in infos.get(d.name, {}).get("splits", {}).values())
+        name, marks = f"`{d.name}`", ["yes" if mark else "" for mark in (d.held_out, d.translated)]
+        kind = f"{d.language}, video" if d.modality == "video" else d.language
+        lines.append(f"| {d.task} | {name} | {kind} | {d.train:,} | {d.validation:,} | {d.test:,} | {here or ''} | {marks[0]} | {marks[1]} |")
+    return "\n".join(lines)
+
+
+def totals_table(infos: dict[str, Any]) -> str:
+    """Published sizes by the paper's reporting groups: a Chinese or video dataset counts in its own group, not in its task."""
+    groups: dict[str, list[int]] = {}
+    for d in CATALOGUE.values():
+        group = "Chinese" if d.language == "zh" else "video" if d.modality == "video" else d.task
+        sizes = groups.setdefault(group, [0, 0, 0, 0])
+        for i, number in enumerate((1, d.train, d.validation, d.test)):
+            sizes[i] += number
+    lines = ["| group | datasets | train | validation | test |", "|---|---:|---:|---:|---:|"]
+    lines += [f"| {group} | {n} | {train:,} | {validation:,} | {test:,} |" for group, (n, train, validation, test) in groups.items()]
+    total = [sum(column) for column in zip(*groups.values(), strict=True)]
+    return "\n".join([*lines, f"| **all** | {total[0]} | {total[1]:,} | {total[2]:,} | {total[3]:,} |"])
+
+
+def licenses_table(infos: dict[str, Any]) -> str:
+    """One line per dataset: the terms of its annotations and of its pictures, and where they come from."""
+    lines = ["| dataset | annotations | pictures | source | paper |", "|---|---|---|---|---|"]
+    lines += [f"| `{d.name}` | {d.license} | {d.image_license} | [site]({d.homepage}) | [paper]({d.paper}) |" for d in CATALOGUE.values()]
+    return "\n".join(lines)
+
+
+def languages_list(infos: dict[str, Any]) -> str:
+    """The 80 codes with their English names."""
+    return ", ".join(f"{language.name} `{language.code}`" for language in LANGUAGES.values())
+
+
+BLOCKS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "tasks": tasks_table, "totals": totals_table, "licenses": licenses_table, "languages": languages_list,
+}  # fmt: skip
+
+
+def render(readme: str, repository: Repository, infos: dict[str, Any]) -> str:
+    """README.md with its YAML head and its marked blocks made anew; the rest as it was."""
+
+    def block(match: re.Match) -> str:
+        if match[2] not in BLOCKS:
+            raise M3ITError(f"README.md: unknown block {match[2]!r}; known are {', '.join(BLOCKS)}")
+        return f"{match[1]}{BLOCKS[match[2]](infos)}\n{match[3]}"
+
+    body = re.sub(r"\A---\n.*?\n---\n", "", readme, flags=re.DOTALL)
+    return yaml_head(repository, infos) + BLOCK.sub(block, body)
+
+
+def card(folder: Path | str, check: bool = False) -> list[str]:
+    """Measure and write dataset_infos.json and README.md of a local repository; with `check` write nothing. Returns the diffs, none if all was up to date."""
+    folder = Path(folder)
+    repository = Repository(folder)
+    infos = measure(repository)
+    readme = folder / "README.md"
+    fresh = {
+        folder / "dataset_infos.json": json.dumps(infos, indent=1, ensure_ascii=False) + "\n",
+        readme: render(readme.read_text("utf-8") if readme.exists() else "", repository, infos),
+    }
+    diffs = []
+    for path, text in fresh.items():
+        old = path.read_text("utf-8") if path.exists() else ""
+        if old != text:
+            diffs.append("\n".join(difflib.unified_diff(old.split("\n"), text.split("\n"), f"{path.name} (is)", f"{path.name} (measured)", lineterm="", n=1)))
+            if not check:
+                path.write_text(text, "utf-8")
+    return diffs

@@ -1,0 +1,156 @@
+"""The command line: a command parses, calls one library function, and prints. Results go to stdout, progress to stderr."""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer import Argument, Exit, Option
+
+from m3it.instance import M3ITError
+
+READ, MAKE = "Read", "Make"
+app = typer.Typer(
+    help="M3IT: load, make, mix, train, score. Start with: m3it list", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
+Repo = Annotated[str | None, Option(help="Hub id, folder or URL. Default: this folder where it holds data/, else MMInstruction/M3IT.")]
+Json = Annotated[bool, Option("--json", help="Print one JSON value.")]
+
+
+def default_repo(repo: str | None) -> str:
+    """What --repo stands for where it is not given."""
+    return repo or ("." if os.path.isdir("data") else "MMInstruction/M3IT")
+
+
+def progress(items: Iterable[Any], description: str, total: int | None = None) -> Iterator[Any]:
+    """The items, with a bar on stderr in a terminal."""
+    from tqdm import tqdm
+
+    return iter(tqdm(items, description, total, file=sys.stderr, disable=not sys.stderr.isatty()))
+
+
+@app.command("list", rich_help_panel=READ)
+def list_(
+    repo: Repo = None,
+    task: Annotated[str | None, Option(help="Only this task, e.g. vqa.")] = None,
+    language: Annotated[str | None, Option(help="Only this language, e.g. zh.")] = None,
+    license: Annotated[str | None, Option(help="'commercial': only datasets whose annotations and pictures both allow it.")] = None,
+    as_json: Json = False,
+) -> None:
+    """The datasets, what they are and what is known of their terms.   Example: m3it list --task kvqa"""
+    from m3it.stats import allows_commercial_use
+    from M3IT import CATALOGUE
+
+    if license not in (None, "commercial"):
+        raise typer.BadParameter(f"--license {license}: expected 'commercial'")
+    if task not in (None, *(d.task for d in CATALOGUE.values())):
+        raise typer.BadParameter(f"--task {task}: expected one of {', '.join(dict.fromkeys(d.task for d in CATALOGUE.values()))}")
+    rows = [
+        d for d in CATALOGUE.values()
+        if task in (None, d.task) and (language in (None, d.language) or d.translated and language != "en") and (not license or allows_commercial_use(d))
+    ]  # fmt: skip
+    if as_json:
+        typer.echo(json.dumps([d._asdict() for d in rows], ensure_ascii=False))
+        return
+    typer.echo(f"{'dataset':<27}{'task':<15}{'language':<10}{'train':>8}{'validation':>11}{'test':>8}  license of annotations / pictures")
+    for d in rows:
+        spoken = f"{d.language}{' +80' if d.translated else ''}{' video' if d.modality == 'video' else ''}"
+        typer.echo(f"{d.name:<27}{d.task:<15}{spoken:<10}{d.train:>8,}{d.validation:>11,}{d.test:>8,}  {d.license} / {d.image_license}")
+
+
+@app.command(rich_help_panel=READ)
+def show(
+    config: Annotated[str, Argument(help="Config name, e.g. viquae or okvqa-zh.")],
+    repo: Repo = None,
+    split: Annotated[str | None, Option(help="train, validation or test. Default: the first that there is.")] = None,
+    limit: Annotated[int, Option(help="How many rows.")] = 3,
+    images: Annotated[Path | None, Option(help="Draw the rows into this PNG file, too.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Rows of a config as text, or as a picture.   Example: m3it show viquae --images rows.png"""
+    from m3it.load import load_builder
+    from m3it.show import as_text, contact_sheet
+
+    builder = load_builder(default_repo(repo), config, meta=True)
+    splits = builder.shards(builder.config.name)
+    if split is not None and split not in splits:
+        raise M3ITError(f"{builder.config.name} has no split {split!r}; it has {', '.join(splits)}.")
+    pieces = builder.pieces(split or next(iter(splits)))
+    rows = [row for _, row in islice((keyed for piece in pieces for keyed in builder.read(piece)), limit)]
+    if as_json:
+        typer.echo(json.dumps(rows, ensure_ascii=False))
+    else:
+        typer.echo("\n\n".join(as_text(row) for row in rows))
+    if images:
+        number = contact_sheet([{**row, "title": f"{config} {json.loads(row['meta'])['id']}"} for row in rows], images)
+        typer.echo(f"{number} rows drawn into {images}", err=True)
+
+
+@app.command(rich_help_panel=READ)
+def check(
+    paths: Annotated[list[str] | None, Argument(help="Repositories: folders, URLs or Hub ids.")] = None,
+    config: Annotated[str | None, Option(help="Only this config.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Every row against the contracts; exit 1 if anything is wrong.   Example: m3it check ."""
+    from m3it.check import Finding
+    from m3it.check import check as check_repository
+    from M3IT import Repository
+
+    findings, counts = [], []
+    for path in paths or [default_repo(None)]:
+        for result in progress(check_repository(Repository(path), config), "check"):
+            (findings if isinstance(result, Finding) else counts).append(result)
+            if isinstance(result, Finding) and not as_json:
+                typer.echo(f"{result.where}: {result.message} [{result.rule}]")
+        if not any(counts) and not findings:
+            raise M3ITError(f"{path}: no shards found below data/{f' for config {config!r}' if config else ''}.")
+    if as_json:
+        typer.echo(json.dumps({"findings": [f._asdict() for f in findings], "rows": [list(count) for count in counts]}, ensure_ascii=False))
+    else:
+        rows = sum(number for _, _, number in counts)
+        typer.echo(f"{rows:,} rows of {len({name for name, _, _ in counts})} configs read, {len(findings)} findings", err=bool(findings))
+    if findings:
+        raise Exit(1)
+
+
+@app.command(rich_help_panel=MAKE)
+def card(
+    folder: Annotated[Path, Argument(help="A repository's folder, with data/ and README.md.")] = Path("."),
+    check: Annotated[bool, Option("--check", help="Write nothing; exit 1 and show the difference if something is out of date.")] = False,
+) -> None:
+    """Measure data/ into dataset_infos.json and render README's head and tables.   Example: m3it card --check"""
+    from m3it.card import card as render_card
+
+    diffs = render_card(folder, check)
+    typer.echo("\n".join(diffs) if check and diffs else f"{len(diffs)} of 2 files {'are out of date' if check else 'written'}")
+    if check and diffs:
+        raise Exit(1)
+
+
+def main() -> None:
+    """Run the command line: a known error is one sentence and exit 1, wrong usage 2, Ctrl-C 130; M3IT_DEBUG=1 shows tracebacks."""
+    try:
+        sys.exit(app(standalone_mode=False))  # the exit code of typer.Exit, None for a command that ran through
+    except (typer.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)
+    except (M3ITError, ValueError, OSError) as error:
+        if os.environ.get("M3IT_DEBUG"):
+            raise
+        typer.echo(str(error), err=True)
+        sys.exit(1)
+    except Exception as error:
+        if type(error).__module__.startswith(("click", "typer")) and hasattr(error, "exit_code"):
+            error.show()  # type: ignore[attr-defined]
+            sys.exit(error.exit_code)
+        raise
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,285 @@
+"""Bytes <-> pixels: the only place where an image is decoded.
+
+In: the base64 text or the bytes of an image file (JPEG, PNG, GIF, WebP, BMP, TIFF).  Out: bytes, sizes, and uint8 RGB
+arrays that stand upright (EXIF orientation applied), have no alpha (composed on white), and show the first frame.
+ICC profiles are ignored, as most training code does: CMYK becomes RGB by the plain formula (255 - ink) * (255 - K) / 255.
+With simplejpeg and pybase64 (`pip install 'm3it[fast]'`) RGB and gray JPEGs are decoded by libjpeg-turbo directly; pixels
+differ from Pillow's by less than 2/255 on average. Whatever simplejpeg refuses goes to Pillow, whose verdict is the last.
+"""
+
+import base64
+import io
+import struct
+import zlib
+
+import numpy as np
+from PIL import Image, ImageChops
+
+from m3it.instance import M3ITError
+
+try:
+    import simplejpeg
+except ImportError:
+    simplejpeg = None
+try:
+    import pybase64
+except ImportError:
+    pybase64 = base64
+
+MAX_PIXELS = 178_956_970  # where Pillow raises DecompressionBombError (2 x its MAX_IMAGE_PIXELS); ours holds if that is set off
+
+# What Pillow's readers raise on bytes that they cannot make sense of: most errors of a format arrive as they fell.
+UNREADABLE = (
+    OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, struct.error, zlib.error,
+    Image.DecompressionBombError,
+)  # fmt: skip
+
+# EXIF orientation -> how the stored rows and columns become the upright ones (EXIF 2.32, tag 0x0112).
+ORIENTATION_TAG = 0x0112
+TURNS = {
+    2: lambda array: array[:, ::-1],
+    3: lambda array: array[::-1, ::-1],
+    4: lambda array: array[::-1],
+    5: lambda array: array.swapaxes(0, 1),
+    6: lambda array: np.rot90(array, -1),
+    7: lambda array: array[::-1, ::-1].swapaxes(0, 1),
+    8: lambda array: np.rot90(array),
+}
+
+MEDIA_TYPES = (
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"GIF87a", "image/gif"),
+    (b"GIF89a", "image/gif"),
+    (b"II*\0", "image/tiff"),
+    (b"MM\0*", "image/tiff"),
+    (b"II+\0", "image/tiff"),  # BigTIFF
+    (b"MM\0+", "image/tiff"),
+)
+
+# What stands in an image's place when a download or a conversion went wrong.
+IMPOSTORS = (
+    (b"<!doctype html", "an HTML page"),
+    (b"<html", "an HTML page"),
+    (b"<head", "an HTML page"),
+    (b"<?xml", "an XML text"),
+    (b"<svg", "an SVG drawing, which has no pixels"),
+    (b"{", "a JSON text"),
+    (b"[", "a JSON text"),
+    (b"version https://git-lfs", "a Git LFS pointer: run `git lfs pull` in that repository to get the image itself"),
+    (b"/9j/", "the base64 text of a JPEG: it was encoded twice, or read_base64 was not called"),
+    (b"ivborw0kggo", "the base64 text of a PNG: it was encoded twice, or read_base64 was not called"),
+)
+
+
+class ImageError(M3ITError):
+    """Bytes or text that should hold an image, and do not."""
+
+
+def _image_error(row_id, found, start):
+    """The error for the row: what was expected, what was found, and how the bytes or the text begin."""
+    where = f"{row_id}: " if row_id else ""
+    return ImageError(f"{where}expected an image, found {found}. It begins with {start!r}.")
+
+
+def read_base64(text, row_id=""):
+    """The bytes that a base64 text holds; a `data:image/png;base64,` head and line breaks may be there.
+
+    Anything else that is not strict base64 (a missing padding, a foreign character) raises ImageError.
+    """
+    if not isinstance(text, str):
+        raise _image_error(row_id, f"a {type(text).__name__} where base64 text should be", str(text)[:16])
+    body = text.strip()
+    if body[:5].lower() == "data:":
+        head, _, body = body.partition(",")
+        if not head.lower().endswith(";base64"):
+            raise _image_error(row_id, "a data URI that does not say ';base64,'", text[:32])
+    if not body:
+        raise _image_error(row_id, "an empty text where base64 should be", text[:16])
+    try:
+        return pybase64.b64decode(body, validate=True)
+    except ValueError:
+        pass  # perhaps it is wrapped into lines: joining them costs a copy that clean text need not pay
+    try:
+        return pybase64.b64decode("".join(body.split()), validate=True)
+    except ValueError as error:
+        raise _image_error(row_id, f"text of {len(text)} characters that is not base64 ({error})", text[:32]) from error
+
+
+def media_type(image_bytes, row_id=""):
+    """The media type by the first bytes: image/jpeg, png, gif, webp, bmp or tiff; ImageError names what else it is."""
+    for magic, name in MEDIA_TYPES:
+        if image_bytes.startswith(magic):
+            return name
+    if image_bytes[:4] == b"RIFF" and image_bytes[8:12] == b"WEBP":
+        return "image/webp"
+    # "BM" alone would take any text that begins so; the size of the next header is a small little-endian number.
+    if image_bytes[:2] == b"BM" and image_bytes[15:18] == b"\0\0\0":
+        return "image/bmp"
+    if not image_bytes:
+        raise _image_error(row_id, "no bytes at all", image_bytes)
+    start = image_bytes[:64].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    found = next((words for clue, words in IMPOSTORS if start.startswith(clue)), "bytes of no image format we read")
+    raise _image_error(row_id, found, image_bytes[:16])
+
+
+def size(image_bytes, row_id=""):
+    """(width, height) of the upright image, from its header only: the rest of the file may still turn out broken."""
+    image = _open(image_bytes, row_id)
+    width, height = image.size
+    return (height, width) if _orientation(image, image_bytes) in (5, 6, 7, 8) else (width, height)
+
+
+def pixels(image_bytes, row_id="", max_side_pixels=None):
+    """The image as a uint8 array (height, width, 3), RGB, upright, writable; ImageError names `row_id` and the first bytes.
+
+    With `max_side_pixels` a larger image is reduced (bicubic) so that its longer side has exactly that many pixels.
+    """
+    image = _open(image_bytes, row_id)
+    target = _reduced_size(image.size, max_side_pixels)
+    orientation = _orientation(image, image_bytes)
+    array = _decode_fast(image, image_bytes, target)
+    if array is None:
+        array = _decode(image, image_bytes, target, row_id)
+    return _upright(array, orientation)
+
+
+def encode(picture, format="JPEG", quality=95):
+    """The picture, an array as `pixels` gives it or any PIL image, as a JPEG, PNG or WEBP file of RGB without metadata.
+
+    The same pixels give the same bytes (of one Pillow version); `quality` is that of JPEG and WEBP.
+    """
+    if format not in ("JPEG", "PNG", "WEBP"):
+        raise ValueError(f"Unknown image format {format!r}: encode writes 'JPEG', 'PNG' and 'WEBP'.")
+    image = _to_rgb(picture if isinstance(picture, Image.Image) else Image.fromarray(picture))
+    image.info.clear()  # Pillow would write the source's ICC profile and comment again
+    buffer = io.BytesIO()
+    image.save(buffer, format, **({} if format == "PNG" else {"quality": quality}))
+    return buffer.getvalue()
+
+
+def reduce(image_bytes, max_side_pixels, row_id=""):
+    """The very same bytes where no side is longer than `max_side_pixels`, else a reduced, upright file: JPEG at quality
+    95 if it was one, PNG for all others. Pillow alone does it, so that the bytes do not depend on which extras are there.
+    """
+    image = _open(image_bytes, row_id)
+    target = _reduced_size(image.size, max_side_pixels)
+    if target == image.size:
+        return image_bytes
+    orientation = _orientation(image, image_bytes)
+    array = _upright(_decode(image, image_bytes, target, row_id), orientation)
+    return encode(array, "JPEG" if media_type(image_bytes) == "image/jpeg" else "PNG")
+
+
+def _open(image_bytes, row_id):
+    """The PIL image with its header read and its size checked; no pixel is decoded yet."""
+    kind = media_type(image_bytes, row_id)
+    try:
+        # one reader only: by content others might be tried, some of which start programs (EPS)
+        image = Image.open(io.BytesIO(image_bytes), formats=[kind.removeprefix("image/").upper()])
+    except UNREADABLE as error:
+        raise _image_error(row_id, f"a broken {kind} file ({error})", image_bytes[:16]) from error
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        found = f"one of {width} x {height} pixels, more than the {MAX_PIXELS} we decode"
+        raise _image_error(row_id, found, image_bytes[:16])
+    if kind == "image/png":
+        _scale_color_key(image, depth=image_bytes[24])
+    return image
+
+
+def _scale_color_key(image, depth):
+    """Bring a PNG's transparent color to the scale of the pixels: Pillow brings these to 8 bits, and leaves that as it was."""
+    key = image.info.get("transparency")
+    if image.mode == "L" and isinstance(key, int) and depth < 8:
+        image.info["transparency"] = key * 255 // (2**depth - 1)
+    if image.mode == "RGB" and isinstance(key, tuple) and depth == 16:
+        image.info["transparency"] = tuple(value >> 8 for value in key)
+
+
+def _orientation(image, image_bytes):
+    """The EXIF orientation 1..8 that is still to be applied to the pixels; 1 where there is none or its block is broken."""
+    if image.format == "TIFF":
+        return 1  # Pillow turns these itself
+    try:
+        if image.format == "PNG" and "exif" not in image.info and b"eXIf" in image_bytes:
+            image.load()  # a block behind the pixels is only seen by reading on
+        # the method of PngImageFile would decode every PNG in search of such a block
+        value = Image.Image.getexif(image).get(ORIENTATION_TAG, 1)
+    except UNREADABLE:
+        return 1
+    return value if value in TURNS else 1
+
+
+def _reduced_size(full_size, max_side_pixels):
+    """(width, height) with the longer side at most `max_side_pixels` and the same shape, each side at least one pixel."""
+    if max_side_pixels is None or max(full_size) <= max_side_pixels:
+        return full_size
+    if max_side_pixels < 1:
+        raise ValueError(f"max_side_pixels must be 1 or more, not {max_side_pixels}.")
+    longer = max(full_size)
+    width, height = (max(1, (side * max_side_pixels + longer // 2) // longer) for side in full_size)
+    return width, height
+
+
+def _decode_fast(image, image_bytes, target):
+    """The pixels at the target size, not yet upright, by libjpeg-turbo; None where that cannot read it, or is not there."""
+    if simplejpeg is None or image.format not in ("JPEG", "MPO") or image.mode not in ("RGB", "L"):
+        return None
+    width, height = target
+    least = {} if target == image.size else {"min_width": width, "min_height": height}
+    try:
+        array = simplejpeg.decode_jpeg(image_bytes, "RGB", strict=True, **least)
+    except ValueError:
+        return None  # Pillow judges: it raises on truncated data, and reads on after stray bytes
+    if array.shape[:2] == (height, width):
+        return array
+    # libjpeg scales by n/8 and rounds sizes up; the box is the part that holds the image, not the rounding
+    eighths = max(-(-8 * side // full) for side, full in zip(target, image.size))
+    box = (0, 0, *(min(full * eighths / 8, got) for full, got in zip(image.size, array.shape[1::-1])))
+    return np.array(Image.fromarray(array).resize(target, Image.Resampling.BICUBIC, box=box, reducing_gap=3.0))
+
+
+def _decode(image, image_bytes, target, row_id):
+    """The pixels at the target size, not yet upright, by Pillow, from an image just opened."""
+    try:
+        # libjpeg skips what the target does not need: sizes are halved while they stay above it
+        drafted = image.draft("RGB", target) if target != image.size else None
+        box = drafted[1] if drafted else None
+        rgb = _to_rgb(image)
+        if rgb.size != target:
+            rgb = rgb.resize(target, Image.Resampling.BICUBIC, box=box, reducing_gap=3.0)
+        return np.array(rgb)
+    except UNREADABLE as error:
+        kind = media_type(image_bytes)
+        raise _image_error(row_id, f"a truncated or broken {kind} file ({error})", image_bytes[:16]) from error
+
+
+def _to_rgb(image):
+    """The PIL image as RGB of 8 bits: 16 bit gray scaled, alpha composed on white, CMYK the way round that it was meant."""
+    image.load()
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        return _scale_gray(image)
+    if image.mode == "CMYK" and image.format in ("JPEG", "MPO") and "adobe" not in image.info:
+        # Adobe stores ink inverted; Pillow takes every CMYK JPEG for one of Adobe's and has inverted this one for nothing
+        image = ImageChops.invert(image)
+    has_palette_alpha = image.mode == "P" and image.palette.mode == "RGBA"
+    if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or has_palette_alpha or "transparency" in image.info:
+        rgba = image.convert("LA").convert("RGBA") if image.mode == "La" else image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+    return image.convert("RGB")
+
+
+def _scale_gray(image):
+    """Gray of 16 bits as RGB of 8: 65535 becomes 255 (Pillow's own conversion cuts off at 255)."""
+    values = np.asarray(image)
+    if image.mode == "F" or values.min() < 0 or values.max() > 65535:
+        raise ValueError(f"gray values of {values.min()} to {values.max()} in mode {image.mode!r}: no known white")
+    if "transparency" in image.info:
+        values = np.where(values == image.info["transparency"], 65535, values)
+    return Image.fromarray(((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)).convert("RGB")
+
+
+def _upright(array, orientation):
+    """The array turned by its EXIF orientation, in one block of memory."""
+    return np.ascontiguousarray(TURNS[orientation](array) if orientation in TURNS else array)

@@ -1,0 +1,195 @@
+"""Vision to text, once for all datasets: options, majority answers, samples, boxes on pictures, frames of clips.
+
+Converters put `Picture` and `Clip` into `Instance.images`; the files are read when the row is written, so that a converter runs through a
+split at the speed of its annotations.
+"""
+
+import heapq
+import io
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
+
+from m3it.images import ImageError, encode, pixels, reduce, size
+from m3it.instance import M3ITError, hash_of
+from m3it.sources import SourcePath
+
+T = TypeVar("T")
+NUM_FRAMES = 8  # of a clip; the published rows' number is stated nowhere we could read
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+# Marks that a person tells apart and can name; regions get them in this order.
+COLOURS = {
+    "red": (230, 25, 75), "green": (60, 180, 75), "blue": (0, 90, 230), "yellow": (255, 225, 25), "orange": (245, 130, 48),
+    "purple": (145, 30, 180), "cyan": (70, 240, 240), "magenta": (240, 50, 230), "brown": (154, 99, 36), "white": (255, 255, 255),
+}  # fmt: skip
+
+
+class Unreadable(M3ITError):
+    """A picture or clip that cannot become part of a row; `str` is the reason that drops are counted by."""
+
+
+# ---- text
+
+
+def lettered(options: Sequence[str]) -> str:
+    """One line per option: (A) first, (B) second, ...; ValueError above 26."""
+    if len(options) > len(LETTERS):
+        raise ValueError(f"{len(options)} options: expected at most {len(LETTERS)}, one letter each")
+    return "\n".join(f"({LETTERS[i]}) {option}" for i, option in enumerate(options))
+
+
+def with_options(question: str, options: Sequence[str]) -> str:
+    """The question, then its options as lettered lines."""
+    return f"{question}\nOptions:\n{lettered(options)}".strip()
+
+
+def option(options: Sequence[str], answer: str) -> str:
+    """The answer as it stands among the options: (B) dog. ValueError if it is none of them."""
+    return f"({LETTERS[list(options).index(answer)]}) {answer}"
+
+
+def majority(answers: Iterable[str]) -> str:
+    """The most frequent answer; of equals the one given first."""
+    return Counter(answers).most_common(1)[0][0]
+
+
+def sample(items: Iterable[T], num_items: int, dataset: str, key: str) -> list[T]:
+    """At most `num_items` of the items, in their own order: those whose hash of (dataset, item[key]) is smallest.
+
+    The choice does not depend on the order or number of the others, so a source file with a few rows more gives nearly the same sample.
+    """
+    ranked = [(hash_of(dataset, str(item[key]), purpose="sample"), place, item) for place, item in enumerate(items)]  # type: ignore[index]
+    return [item for _, _, item in sorted(heapq.nsmallest(num_items, ranked, key=lambda r: r[:2]), key=lambda r: r[1])]
+
+
+# ---- pictures
+
+
+class Box(NamedTuple):
+    """A region of a picture in pixels, drawn as a coloured frame with an optional short label."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    colour: str = "red"
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image file as part of a row: its own bytes, or reduced to a stated side, or with boxes drawn on it.
+
+    Anything that does not open as an image (missing, empty, an HTML page) is `Unreadable`; the pixels themselves are not decoded unless drawn on.
+    """
+
+    path: SourcePath
+    boxes: tuple[Box, ...] = ()
+    max_side_pixels: int | None = None
+
+    def read(self) -> list[bytes]:
+        """One image file."""
+        if not self.path.exists():
+            raise Unreadable("missing image")
+        image = self.path.read_bytes()
+        try:
+            size(image)
+            if self.boxes:
+                image = draw_boxes(image, self.boxes)
+            return [reduce(image, self.max_side_pixels) if self.max_side_pixels else image]
+        except ImageError as error:
+            raise Unreadable("unreadable image") from error
+
+
+def draw_boxes(image: bytes, boxes: Iterable[Box]) -> bytes:
+    """The picture, upright, as a JPEG file (quality 95) with the frames and labels drawn on it."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    canvas = Image.fromarray(pixels(image))
+    pen = ImageDraw.Draw(canvas)
+    width = max(2, round(max(canvas.size) / 200))
+    font = ImageFont.load_default(size=max(12, round(max(canvas.size) / 40)))
+    for box in boxes:
+        left, right = sorted((max(0, box.left), min(canvas.width - 1, box.right)))
+        top, bottom = sorted((max(0, box.top), min(canvas.height - 1, box.bottom)))
+        pen.rectangle((left, top, right, bottom), outline=COLOURS[box.colour], width=width)
+        if box.label:
+            place = pen.textbbox((left + width, top + width), box.label, font=font)
+            pen.rectangle((place[0] - 1, place[1] - 1, place[2] + 1, place[3] + 1), fill=COLOURS[box.colour])
+            pen.text((left + width, top + width), box.label, font=font, fill="black")
+    return encode(canvas)
+
+
+# ---- clips
+
+
+FAR_SECONDS = 10.0  # key frames are seldom farther apart, so that decoding on costs no more than to seek
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A video file as part of a row: evenly spaced frames, each a JPEG file. A part of it where start and end (seconds) are given."""
+
+    path: SourcePath
+    num_frames: int = NUM_FRAMES
+    start_seconds: float = 0.0
+    end_seconds: float | None = None
+
+    def read(self) -> list[bytes]:
+        """`num_frames` image files in order of time: the middle of each of as many equal stretches."""
+        if not self.path.exists():
+            raise Unreadable("missing clip")
+        local = self.path.local()
+        return frames(str(local) if local else self.path.read_bytes(), self.num_frames, self.start_seconds, self.end_seconds)
+
+
+def frames(video: str | bytes, num_frames: int = NUM_FRAMES, start: float = 0.0, end: float | None = None) -> list[bytes]:
+    """Evenly spaced frames of a video file as JPEG files; where they lie far apart it seeks, so that an hour costs no more than minutes.
+
+    Unreadable: no video in it, a broken stream, or fewer frames than asked for.
+    """
+    try:
+        import av
+    except ImportError as error:
+        raise M3ITError("Reading clips needs PyAV: pip install 'm3it[video]'") from error
+    try:
+        with av.open(io.BytesIO(video) if isinstance(video, bytes) else video, metadata_errors="replace") as container:
+            if not container.streams.video:
+                raise Unreadable("clip without video")
+            length = _length(container)
+            step = (min(end or length, length) - start) / num_frames
+            if step * float(container.streams.video[0].average_rate or 1) < 0.99:  # 1.0: each frame once
+                raise Unreadable("clip too short")
+            return [encode(frame.to_image()) for frame in _frames_at(container, start, step, num_frames)]
+    except (av.FFmpegError, StopIteration) as error:
+        raise Unreadable("broken clip") from error
+
+
+def _length(container: Any) -> float:
+    """Seconds of video: as the file says, else where its last frame stands."""
+    stream = container.streams.video[0]
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    if container.duration:
+        return container.duration / 1_000_000
+    return max((frame.time for frame in container.decode(stream)), default=0.0)
+
+
+def _frames_at(container: Any, start: float, step: float, num_frames: int) -> list[Any]:
+    """The frame shown in the middle of each step: decoded on from the one before, or, where it is far, from the key frame before it."""
+    stream = container.streams.video[0]
+    first = start + float((stream.start_time or 0) * stream.time_base)
+    shown: list[Any] = []
+    for time in (first + step * (i + 0.5) for i in range(num_frames)):
+        if not shown or time - shown[-1].time > FAR_SECONDS:
+            container.seek(int(time / stream.time_base), stream=stream)
+            decoded = container.decode(stream)
+            frame = following = next(decoded)
+        while following and following.time <= time:
+            frame, following = following, next(decoded, None)
+        if not following and time - frame.time > max(step, 1.0):
+            raise Unreadable("broken clip")  # it ends long before the length that it states
+        shown.append(frame)
+    return shown

@@ -1,0 +1,55 @@
+"""Shared by all tests: small repositories of rows, and a Hub on loopback."""
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+from hub import hub  # noqa: F401  (a fixture)
+from PIL import Image
+
+
+@pytest.fixture(autouse=True)
+def fresh_cache(tmp_path_factory, monkeypatch):
+    """No test sees what another one left in the cache of `datasets`."""
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
+
+
+def picture(number: int = 0) -> bytes:
+    """A small PNG file whose colour says its number."""
+    import io
+
+    data = io.BytesIO()
+    Image.new("RGB", (8, 6), (number * 37 % 256, number * 91 % 256, 128)).save(data, "PNG")
+    return data.getvalue()
+
+
+def make_row(number: int, num_images: int = 1, **changes) -> dict:
+    """The `number`-th row in our schema, with changed fields if asked for."""
+    images = [base64.b64encode(picture(number + k)).decode() for k in range(num_images)]
+    row = {
+        "instruction": "Answer the question.",
+        "inputs": f"What is {number}?",
+        "image_base64_str": images,
+        "outputs": f"answer {number}",
+        "meta": json.dumps({"id": f"row-{number}"}),
+    }
+    return {**row, **changes}
+
+
+def write_rows(path: Path, rows: list, end: str = "\n") -> Path:
+    """Write rows as plain `json.dumps` lines, independently of m3it.shards."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes("".join(json.dumps(row, ensure_ascii=False) + end for row in rows).encode("utf-8"))
+    return path
+
+
+@pytest.fixture
+def repository(tmp_path):
+    """A folder with two configs: viquae (10 train, 3 test rows), okvqa-zh (4 validation rows)."""
+    write_rows(tmp_path / "repo/data/kvqa/viquae/train.jsonl", [make_row(i) for i in range(10)])
+    write_rows(tmp_path / "repo/data/kvqa/viquae/test.jsonl", [make_row(i) for i in range(20, 23)])
+    write_rows(tmp_path / "repo/data/kvqa/okvqa/zh/validation.jsonl", [make_row(i, inputs=f"什么 {i}") for i in range(4)])
+    return tmp_path / "repo"
