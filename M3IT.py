@@ -281,7 +281,7 @@ class Repository:
                 found = self._patiently(lambda: self.fs.find(self.root, detail=True, expand_info=False), self.path)
             else:  # a folder may hold anything beside data/; without one, it may be a converted branch: <config>/<split>/0000.parquet
                 found = self.fs.find(data, detail=True) if self.fs.isdir(data) else self.fs.find(self.root, maxdepth=3, detail=True)
-            self._files = {posixpath.relpath(name, self.root): info for name, info in sorted(found.items()) if info["type"] == "file"}
+            self._files = {posixpath.relpath(name, self.root): info for name, info in sorted(found.items()) if info["type"] != "directory"}
         return self._files
 
     def size(self, path):
@@ -320,7 +320,7 @@ class Repository:
                 return action()
             except Exception as error:
                 if wait is None or not self._passes(error):
-                    raise ShardError(f"{what}: cannot be read, {type(error).__name__}: {error}") from error
+                    raise ShardError(f"{what}: cannot be read, {type(error).__name__}: {' '.join(str(error).split())[:400]}") from error
                 wait = max(wait, _retry_after(error))
                 logger.warning("%s: %s: %s; trying again in %s s", what, type(error).__name__, error, wait)
             time.sleep(wait)
@@ -600,6 +600,10 @@ class M3IT(datasets.GeneratorBasedBuilder):
         """The pieces of a split, in the order of its rows."""
         return cut(self.repository, self.shards(self.config.name)[split])
 
+    def lines(self, piece):
+        """Yield (offset, line or row) of the rows that begin in a piece."""
+        return read_rows(self.repository, piece)
+
     def map_row(self, row, place):
         """The rows that one line holds, in our schema: here, itself."""
         return [row]
@@ -648,7 +652,7 @@ class M3IT(datasets.GeneratorBasedBuilder):
 
         The key is `<file>:<byte offset>`, with #k for the k-th of several rows of one line.
         """
-        for offset, line in read_rows(self.repository, piece):
+        for offset, line in self.lines(piece):
             place = f"{piece[0]}:{offset}"
             try:
                 rows = self.map_row(parse(line) if isinstance(line, bytes) else line, place)

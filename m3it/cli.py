@@ -119,6 +119,39 @@ def check(
 
 
 @app.command(rich_help_panel=MAKE)
+def convert(
+    dataset: Annotated[str | None, Argument(help="Dataset name, e.g. okvqa.")] = None,
+    root: Annotated[Path | None, Option(help="Folder that holds the source files, as downloaded (zip and tar are read in place).")] = None,
+    split: Annotated[str | None, Option(help="train, validation or test. Default: all that are published.")] = None,
+    limit: Annotated[int | None, Option(help="Stop after this many rows of a split.")] = None,
+    out: Annotated[Path, Option(help="Repository to write into: its data/<task>/<dataset>/.")] = Path("."),
+    on_error: Annotated[str, Option(help="raise, or drop: leave out rows whose pictures cannot be read, count and list them.")] = "raise",
+    frames: Annotated[int, Option(help="Frames of a clip.")] = 8,
+    workers: Annotated[int, Option(help="Processes.")] = 1,
+    cluster: Annotated[str | None, Option(help="Address of a Dask scheduler, in place of --workers.")] = None,
+    converter: Annotated[str | None, Option(help="A converter of your own, my_set.py:convert, with --name.")] = None,
+    name: Annotated[str | None, Option(help="Config name of a converter of your own.")] = None,
+    task: Annotated[str, Option(help="Task folder of a converter of your own.")] = "vqa",
+) -> None:
+    """Turn the source files of a dataset into shards.   Example: m3it convert okvqa --root ~/okvqa"""
+    from m3it.convert import convert as convert_dataset
+    from m3it.convert import source_root
+
+    if on_error not in ("raise", "drop"):
+        raise typer.BadParameter(f"--on-error {on_error}: expected raise or drop")
+    if (dataset is None) == (name is None) or bool(name) != bool(converter):
+        raise typer.BadParameter("expected the name of a dataset, or --converter together with --name")
+    run = convert_dataset(
+        dataset or name, source_root(dataset or name, root, out), out, [split] if split else None, limit=limit, on_error=on_error, num_frames=frames,
+        workers=workers, cluster=cluster, converter=converter, task=task if name else None,
+        progress=lambda items, total: progress(items, "convert", total),
+    )  # fmt: skip
+    for file, made in run["files"].items():
+        dropped = "".join(f", {number} dropped: {reason}" for reason, number in made["drops"].items())
+        typer.echo(f"{file}: {made['num_rows']:,} rows, {made['num_bytes']:,} bytes{dropped}")
+
+
+@app.command(rich_help_panel=MAKE)
 def card(
     folder: Annotated[Path, Argument(help="A repository's folder, with data/ and README.md.")] = Path("."),
     check: Annotated[bool, Option("--check", help="Write nothing; exit 1 and show the difference if something is out of date.")] = False,

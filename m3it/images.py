@@ -26,7 +26,8 @@ try:
 except ImportError:
     pybase64 = base64
 
-MAX_PIXELS = 178_956_970  # where Pillow raises DecompressionBombError (2 x its MAX_IMAGE_PIXELS); ours holds if that is set off
+# Where Pillow raises DecompressionBombError (2 x its MAX_IMAGE_PIXELS); ours holds where a program has set that off.
+MAX_PIXELS = 178_956_970
 
 # What Pillow's readers raise on bytes that they cannot make sense of: most errors of a format arrive as they fell.
 UNREADABLE = (
@@ -126,7 +127,7 @@ def media_type(image_bytes, row_id=""):
 def size(image_bytes, row_id=""):
     """(width, height) of the upright image, from its header only: the rest of the file may still turn out broken."""
     image = _open(image_bytes, row_id)
-    width, height = image.size
+    width, height = _stored_size(image)
     return (height, width) if _orientation(image, image_bytes) in (5, 6, 7, 8) else (width, height)
 
 
@@ -136,7 +137,7 @@ def pixels(image_bytes, row_id="", max_side_pixels=None):
     With `max_side_pixels` a larger image is reduced (bicubic) so that its longer side has exactly that many pixels.
     """
     image = _open(image_bytes, row_id)
-    target = _reduced_size(image.size, max_side_pixels)
+    target = _reduced_size(_stored_size(image), max_side_pixels)
     orientation = _orientation(image, image_bytes)
     array = _decode_fast(image, image_bytes, target)
     if array is None:
@@ -163,8 +164,9 @@ def reduce(image_bytes, max_side_pixels, row_id=""):
     95 if it was one, PNG for all others. Pillow alone does it, so that the bytes do not depend on which extras are there.
     """
     image = _open(image_bytes, row_id)
-    target = _reduced_size(image.size, max_side_pixels)
-    if target == image.size:
+    full_size = _stored_size(image)
+    target = _reduced_size(full_size, max_side_pixels)
+    if target == full_size:
         return image_bytes
     orientation = _orientation(image, image_bytes)
     array = _upright(_decode(image, image_bytes, target, row_id), orientation)
@@ -195,6 +197,13 @@ def _scale_color_key(image, depth):
         image.info["transparency"] = key * 255 // (2**depth - 1)
     if image.mode == "RGB" and isinstance(key, tuple) and depth == 16:
         image.info["transparency"] = tuple(value >> 8 for value in key)
+
+
+def _stored_size(image):
+    """(width, height) of what Pillow will decode: TIFFs it turns itself, and only newer versions say so beforehand."""
+    if image.format == "TIFF" and image.tag_v2.get(ORIENTATION_TAG) in (5, 6, 7, 8):
+        return image.tag_v2[257], image.tag_v2[256]
+    return image.size
 
 
 def _orientation(image, image_bytes):

@@ -186,7 +186,8 @@ def test_drops_are_counted_by_reason_and_listed_once(tmp_path):
 
 def test_images_are_the_published_bytes(tmp_path):
     write_rows(tmp_path / "data/kvqa/viquae/train.jsonl", [make_row(5, 2)])
-    (row,) = load_dataset(tmp_path, "viquae", split="train", streaming=True, images=True).decode(False)
+    builder = load_builder(tmp_path, "viquae", images=True)
+    ((_, row),) = (keyed for piece in builder.pieces("train") for keyed in builder.read(piece))
     assert [image["bytes"] for image in row["images"]] == [picture(5), picture(6)]
     (row,) = rows_of(tmp_path, images=True)
     assert row["images"][0].size == (8, 6) and "image_base64_str" not in row
@@ -375,6 +376,8 @@ def test_a_resumed_stream_counts_dropped_rows_right(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "MiB", 1 << 11)
     expected = [f"What is {i}?" for i in range(60) if i % 3]
     dataset = load_dataset(tmp_path, "viquae", split="train", streaming=True, on_error="drop")
+    if not hasattr(dataset, "state_dict"):
+        pytest.skip("datasets < 2.21 has no state")
     rows = iter(dataset)
     seen = [next(rows)["inputs"] for _ in range(17)]
     resumed = load_dataset(tmp_path, "viquae", split="train", streaming=True, on_error="drop")

@@ -140,6 +140,14 @@ class SourcePath:
         place = self.files.locate(self.path)
         return place if isinstance(place, Path) else None
 
+    def num_bytes(self) -> int:
+        """Its size, 0 where it lacks."""
+        place = self.files.locate(self.path)
+        if place is None or isinstance(place, Path):
+            return place.stat().st_size if place else 0
+        member = place[0].members[place[1]]
+        return member.file_size if isinstance(member, zipfile.ZipInfo) else member.size
+
     def read_bytes(self) -> bytes:
         """The bytes; SourceError where it lacks."""
         place = self.files.locate(self.path)

@@ -1,0 +1,62 @@
+"""A-OKVQA: questions about COCO images that need knowledge of the world, with reasons for the answer.
+
+Source files   https://github.com/allenai/aokvqa, aokvqa_v1p0.tar.gz in `root` or unpacked there:
+               root/aokvqa_v1p0_{train,val}.json
+               images: root/{train,val}2017/*.jpg from https://cocodataset.org; where only the images of 2014 are there,
+               root/{train,val}2014/*.jpg
+License        Apache-2.0 (of the repository; the data names none); images: COCO, Flickr terms
+Paper          https://arxiv.org/abs/2206.01718
+One instance   inputs="What is in the motorcyclist's mouth?"
+               outputs="He's smoking while riding. [...] The man is smoking. The answer is cigarette."
+
+M3IT's inputs are the question without its choices, its outputs a paragraph that a language model made of the three
+rationales and the right choice. We give these as they are, the answer last: `m3it rephrase` makes the paragraph.
+"""
+
+from collections.abc import Iterator
+
+from m3it.instance import Drop, Instance, text
+from m3it.reformat import Picture
+from m3it.sources import SourcePath, read_json
+
+PART = {"train": "train", "validation": "val", "test": "test"}  # the test file has no answers
+
+
+def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
+    """Yield one Instance per question of the split, in file order."""
+    part = PART[split]
+    for question in read_json(root / f"aokvqa_v1p0_{part}.json"):
+        if question.get("correct_choice_idx") is None:
+            yield Drop(question["question_id"], "no answers")
+            continue
+        image = find_image(root, part, question["image_id"])
+        yield Instance(
+            id=question["question_id"],
+            inputs=text(question["question"]),
+            images=[Picture(image)],
+            outputs=explained(question["choices"][question["correct_choice_idx"]], question["rationales"]),
+            meta={
+                "split": part,
+                "image": image.name,
+                "answers": question["direct_answers"],
+                "difficult_direct_answer": question["difficult_direct_answer"],
+                "choices": question["choices"],
+                "correct_choice_idx": question["correct_choice_idx"],
+                "rationales": question["rationales"],
+            },
+        )
+
+
+def find_image(root: SourcePath, part: str, image_id: int) -> SourcePath:
+    """The image among those of 2017, else of 2014, where it lies in either part: COCO cut its parts anew."""
+    name = f"{image_id:012d}.jpg"
+    older = (root / f"{old}2014" / f"COCO_{old}2014_{name}" for old in ("train", "val"))
+    paths = (root / f"{part}2017" / name, *older)
+    return next((path for path in paths if path.exists()), paths[0])
+
+
+def explained(answer: str, rationales: list[str]) -> str:
+    """The rationales as sentences, each once, then the answer."""
+    reasons = dict.fromkeys(text(rationale) for rationale in rationales if text(rationale))
+    sentences = [reason if reason[-1] in ".!?" else f"{reason}." for reason in reasons]
+    return " ".join([*sentences, f"The answer is {text(answer)}."])

@@ -1,0 +1,59 @@
+"""COCO-CN: COCO images with sentences that people wrote in Chinese.
+
+Source files   https://huggingface.co/datasets/AIMClab-RUC/COCO-CN: coco-cn-version1805v1.1.tar.gz,
+               or root/coco-cn-version1805v1.1/ with coco-cn_{train,val,test}.txt and
+               imageid.human-written-caption.txt
+               images: root/{train,val}2014/*.jpg from COCO 2014
+License        annotations MIT; images: COCO, Flickr terms
+Paper          https://arxiv.org/abs/1805.08661
+One instance   inputs=""  outputs="两个人站在一辆红色的汽车旁边。"
+
+M3IT has one row per image, although some images have several sentences; which one it took is not known; we take the
+first, #0. All sentences stand in meta.
+"""
+
+from collections.abc import Iterator
+
+from m3it.instance import Drop, Instance, text
+from m3it.reformat import Picture
+from m3it.sources import SourcePath, read_lines
+
+FOLDER, CAPTIONS = "coco-cn-version1805v1.1", "imageid.human-written-caption.txt"
+PART = {"train": "train", "validation": "val", "test": "test"}  # COCO-CN's names for our splits
+
+
+def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
+    """Yield one Instance per image of the split, in the order of its list."""
+    part = PART[split]
+    captions_by_id = read_captions(root.first(f"{FOLDER}/{CAPTIONS}", CAPTIONS))
+    seen = set()
+    for image_id in map(str.strip, read_lines(root.first(f"{FOLDER}/coco-cn_{part}.txt", f"coco-cn_{part}.txt"))):
+        if not image_id:
+            continue
+        if image_id in seen:
+            yield Drop(image_id, "duplicate image")
+            continue
+        seen.add(image_id)
+        captions = captions_by_id.get(image_id)
+        if not captions:
+            yield Drop(image_id, "no caption")
+            continue
+        folder = image_id.split("_")[1]  # COCO's own part: a train image of COCO-CN may lie in val2014
+        yield Instance(
+            id=image_id,
+            inputs="",
+            images=[Picture(root / folder / f"{image_id}.jpg")],
+            outputs=captions[0],
+            meta={"split": part, "image": f"{folder}/{image_id}.jpg", "captions": captions},
+        )
+
+
+def read_captions(path: SourcePath) -> dict[str, list[str]]:
+    """The sentences of each image, by number, from lines `<image id>#<number><tab or blank><sentence>`."""
+    numbered: dict[str, dict[int, str]] = {}
+    for line in read_lines(path):
+        key, _, caption = line.replace("\t", " ", 1).partition(" ")
+        image_id, _, number = key.partition("#")
+        if text(caption):
+            numbered.setdefault(image_id, {})[int(number)] = text(caption)
+    return {image_id: [captions[number] for number in sorted(captions)] for image_id, captions in numbered.items()}

@@ -1,0 +1,50 @@
+"""Flickr8K-CN: Flickr8k images with sentences that people wrote in Chinese.
+
+Source files   https://github.com/li-xirong/flickr8kcn, its folder in `root`: data/flickr8k{train,val,test}.txt,
+               data/flickr8kzhc.caption.txt
+               images: root/Flicker8k_Dataset/*.jpg (spelt so) from Flickr8k_Dataset.zip
+License        annotations unknown; images: Flickr8k, research only
+Paper          https://doi.org/10.1145/2911996.2912049
+One instance   inputs=""  outputs="一只黑色的狗坐在树下。"
+
+M3IT has one row per image, although each has five sentences; which one it took is not known; we take the first, #0.
+All sentences stand in meta. The 91 captioned images that are in no split are never met.
+"""
+
+from collections.abc import Iterator
+
+from m3it.instance import Drop, Instance, text
+from m3it.reformat import Picture
+from m3it.sources import SourcePath, read_lines
+
+PART = {"train": "train", "validation": "val", "test": "test"}  # Flickr8k's names for our splits
+CAPTIONS = "flickr8kzhc.caption.txt"  # zhc: written by people; zhb and zhg are machine translations
+
+
+def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
+    """Yield one Instance per image of the split, in the order of its list."""
+    part = PART[split]
+    captions_by_name = read_captions(root.first(f"data/{CAPTIONS}", CAPTIONS))
+    for image_id in read_lines(root.first(f"data/flickr8k{part}.txt", f"flickr8k{part}.txt")):
+        captions = captions_by_name.get(f"{image_id}.jpg")
+        if not captions:
+            yield Drop(image_id, "no caption")
+            continue
+        yield Instance(
+            id=image_id,
+            inputs="",
+            images=[Picture(root / "Flicker8k_Dataset" / f"{image_id}.jpg")],
+            outputs=captions[0],
+            meta={"split": part, "image": f"{image_id}.jpg", "captions": captions},
+        )
+
+
+def read_captions(path: SourcePath) -> dict[str, list[str]]:
+    """The sentences of each image file, by number, from lines `<file name>#zhc#<number> <sentence>`."""
+    numbered: dict[str, dict[int, str]] = {}
+    for line in read_lines(path):
+        key, _, caption = line.partition(" ")
+        if text(caption):
+            name, _, number = key.split("#")
+            numbered.setdefault(name, {})[int(number)] = text(caption)
+    return {name: [captions[number] for number in sorted(captions)] for name, captions in numbered.items()}

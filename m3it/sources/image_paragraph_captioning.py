@@ -1,0 +1,51 @@
+"""Stanford image paragraphs: Visual Genome images told in a paragraph.
+
+Source files   https://cs.stanford.edu/people/ranjaykrishna/im2p/index.html: root/paragraphs_v1.json (or its zip),
+               root/{train,val,test}_split.json
+               images: root/VG_100K/*.jpg and root/VG_100K_2/*.jpg from images.zip and images2.zip of Visual Genome
+License        annotations unknown; images: Visual Genome, Flickr terms
+Paper          https://arxiv.org/abs/1611.06607
+One instance   inputs=""  outputs="A red car stands in the street. Behind it is a tall tree. ..."
+
+M3IT's sizes are the official ones: of the few images that have two paragraphs, the first is kept.
+"""
+
+from collections.abc import Iterator
+
+from m3it.instance import Drop, Instance, text
+from m3it.reformat import Picture
+from m3it.sources import SourcePath, read_json
+
+PART = {"train": "train", "validation": "val", "test": "test"}  # the source's names for our splits
+FOLDERS = ("VG_100K", "VG_100K_2")
+
+
+def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
+    """Yield one Instance per image of the split, in file order of the paragraphs."""
+    part = PART[split]
+    image_ids = dict.fromkeys(read_json(root / f"{part}_split.json"))
+    seen = set()
+    for record in read_json(root / "paragraphs_v1.json"):
+        image_id, paragraph = record["image_id"], text(record["paragraph"])
+        if image_id not in image_ids:
+            continue
+        if image_id in seen:
+            yield Drop(str(image_id), "second paragraph")
+            continue
+        seen.add(image_id)
+        if not paragraph:
+            yield Drop(str(image_id), "no paragraph")
+            continue
+        folder, image_name = record["url"].split("/")[-2:]
+        # Some keep both folders of Visual Genome in one.
+        path = next((root / f / image_name for f in (folder, *FOLDERS) if (root / f / image_name).exists()), None)
+        yield Instance(
+            id=str(image_id),
+            inputs="",
+            images=[Picture(path or root / folder / image_name)],
+            outputs=paragraph,
+            meta={"split": part, "image": f"{folder}/{image_name}", "url": record["url"]},
+        )
+    for image_id in image_ids:
+        if image_id not in seen:
+            yield Drop(str(image_id), "no paragraph")

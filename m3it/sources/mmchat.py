@@ -1,0 +1,84 @@
+"""MMChat: Chinese dialogues about the pictures of a Weibo post.
+
+Source files   https://huggingface.co/datasets/silver/mmchat, config mmchat, in root or root/mmchat; line by line
+               together: dialog_{train,dev,test}.jsonl.gz (lists of utterances), img_url_{train,dev,test}.jsonl.gz
+               (addresses with ";" between, no JSON); or the Hub's own copy of both,
+               mmchat-{train,validation,test}.parquet images in any folder of root, as the authors' crawler saves
+               them: sha256 of the address and its extension
+License        MIT; images: Weibo, terms unknown
+Paper          https://arxiv.org/abs/2108.07154
+One instance   inputs="Person1: 这是哪里？\\nPerson2:"  outputs="在海边。"
+
+M3IT stores one image a row; which of the up to nine is not known, nor which dialogues it drew. We take the first
+image that is there, and draw among the dialogues that have one. Speakers are named as in the rows that M3IT most
+likely serves.
+"""
+
+import hashlib
+import io
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from M3IT import CATALOGUE
+from m3it.instance import Drop, Instance, SourceError, text
+from m3it.reformat import Picture, sample
+from m3it.sources import SourcePath, read_jsonl, read_lines
+
+PART = {"train": "train", "validation": "dev", "test": "test"}  # MMChat's names for our splits
+FOLDERS = ("", "mmchat/")
+
+
+def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
+    """Yield one Instance per dialogue of a sample of the split, in file order, after those that are left out."""
+    files = {path.name: path for path in root.iterdir()}
+    good = []
+    for number, (dialog, addresses) in enumerate(read_dialogs(root, split), 1):
+        row_id, utterances = f"{PART[split]}-{number}", [text(utterance) for utterance in dialog]
+        images = [name for name in map(image_name, addresses) if name in files]
+        if len(utterances) < 2 or not utterances[-1]:
+            yield Drop(row_id, "no response")
+        elif not images:
+            yield Drop(row_id, "missing image")
+        else:
+            good.append({"id": row_id, "utterances": utterances, "image": images[0], "addresses": addresses})
+    for dialog in sample(good, getattr(CATALOGUE["mmchat"], split), "mmchat", "id"):
+        *context, response = dialog["utterances"]
+        yield Instance(
+            id=dialog["id"],
+            inputs=with_speakers(context),
+            images=[Picture(files[dialog["image"]])],
+            outputs=response,
+            meta={"split": PART[split], "image": dialog["image"], "image_urls": dialog["addresses"]},
+        )
+
+
+def read_dialogs(root: SourcePath, split: str) -> Iterator[tuple[list[str], list[str]]]:
+    """(utterances, image addresses) of each line."""
+    for path in (root / f"{folder}mmchat-{split}.parquet" for folder in FOLDERS):
+        if path.exists():
+            import pyarrow.parquet
+
+            table = pyarrow.parquet.read_table(io.BytesIO(path.read_bytes()), columns=["dialog", "imgs"])
+            yield from ((row["dialog"], row["imgs"]) for row in table.to_pylist())
+            return
+    dialog_file, address_file = (
+        root.first(*(f"{folder}{kind}_{PART[split]}.jsonl{end}" for folder in FOLDERS for end in (".gz", "")))
+        for kind in ("dialog", "img_url")
+    )
+    dialogs, addresses = list(read_jsonl(dialog_file)), read_lines(address_file)
+    if len(dialogs) != len(addresses):
+        raise SourceError(f"{dialog_file}: {len(dialogs)} dialogues, but {len(addresses)} lines in {address_file.name}")
+    yield from zip(dialogs, (line.strip().split(";") for line in addresses))
+
+
+def image_name(address: str) -> str:
+    """The file name that the authors' crawler gives to an address."""
+    name = urlsplit(address).path
+    extension = name.rpartition(".")[2] if "." in name else "jpg"
+    return f"{hashlib.sha256(address.encode('utf-8')).hexdigest()}.{extension}"
+
+
+def with_speakers(context: list[str]) -> str:
+    """The utterances in turn of Person1 and Person2, and the name of the one who speaks next."""
+    turns = [f"Person{1 + i % 2}: {utterance}" for i, utterance in enumerate(context)]
+    return "\n".join([*turns, f"Person{1 + len(context) % 2}:"])

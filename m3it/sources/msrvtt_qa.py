@@ -1,0 +1,40 @@
+"""MSRVTT-QA: questions about the clips of MSR-VTT, made from their captions by program; the answer is one word.
+
+Source files   https://github.com/xudejing/video-question-answering and
+               https://data.mendeley.com/datasets/bvxhs33bw6
+               root/{train,val,test}_qa.json, or in root/MSRVTT-QA
+               clips of MSR-VTT: video0.mp4 to video9999.mp4 in any folder of root
+License        not stated; clips: YouTube terms per video, research only
+Paper          https://doi.org/10.1145/3123266.3123427
+One instance   inputs="what are three people sitting on?"  outputs="couch"  and 8 frames in order of time
+
+M3IT kept one pair per video, drawn at random, which makes all videos of a split; we draw it by hash. The published
+answers were later rewritten into sentences; these are the source's words.
+"""
+
+from collections.abc import Iterator
+
+from m3it.instance import Drop, Instance, text
+from m3it.reformat import Clip, sample
+from m3it.sources import SourcePath, read_json
+
+PART = {"train": "train", "validation": "val", "test": "test"}  # MSRVTT-QA's names for our splits
+
+
+def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
+    """Yield one Instance per video of the split, in the order of their first pairs."""
+    part = PART[split]
+    pairs_by_video: dict[int, list[dict]] = {}
+    for pair in read_json(root.first(f"{part}_qa.json", f"MSRVTT-QA/{part}_qa.json")):
+        pairs_by_video.setdefault(pair["video_id"], []).append(pair)
+    clips = {path.name: path for path in root.iterdir() if path.name.endswith(".mp4")}
+    for video_id, pairs in pairs_by_video.items():
+        (pair,) = sample(pairs, 1, "msrvtt-qa", "id")
+        clip_name = f"video{video_id}.mp4"  # a number here, "video6513" in MSR-VTT
+        yield Instance(
+            id=str(pair["id"]),
+            inputs=text(pair["question"]),
+            images=[Clip(clips.get(clip_name, root / "video" / clip_name))],
+            outputs=text(pair["answer"]),
+            meta={"split": part, "video_id": video_id, "video": clip_name, "category_id": pair["category_id"]},
+        )

@@ -1,0 +1,43 @@
+"""SNLI-VE in the corrected form of e-SNLI-VE: does a sentence follow from a Flickr30k photograph?
+
+Source files   https://github.com/maximek3/e-ViL/tree/main/data: root/esnlive_{train,dev,test}.csv
+               photographs: root/flickr30k_images/<id>.jpg (also flickr30k-images), from Flickr30k
+License        annotations unknown; photographs: research only
+Paper          https://arxiv.org/abs/2105.03761
+One instance   inputs="The dog is red."  outputs="no"  (entailment yes, contradiction no, neutral maybe)
+
+In M3IT the hypothesis stood inside the instruction too, and the answer went on after a line break, probably with the
+explanation: that part was not seen, so our outputs are the word alone, and the explanation is in meta. The 20,000
+training rows that M3IT drew are not known; ours are drawn by hash.
+"""
+
+from collections.abc import Iterator
+
+from M3IT import CATALOGUE
+from m3it.instance import Instance, text
+from m3it.reformat import Picture, sample
+from m3it.sources import SourcePath, read_csv
+
+PART = {"train": "train", "validation": "dev", "test": "test"}  # e-SNLI-VE's names for our splits
+OUTPUTS = {"entailment": "yes", "contradiction": "no", "neutral": "maybe"}
+FOLDERS = ("flickr30k_images", "flickr30k-images")
+
+
+def convert(root: SourcePath, split: str) -> Iterator[Instance]:
+    """Yield one Instance per hypothesis, in file order; train is a sample."""
+    part = PART[split]
+    rows = read_csv(root.first(f"esnlive_{part}.csv", f"data/esnlive_{part}.csv", f"e-ViL/data/esnlive_{part}.csv"))
+    for row in sample(rows, getattr(CATALOGUE["snli-ve"], split), "snli-ve", "pairID"):
+        photos = [root / folder / row["Flickr30kID"] for folder in FOLDERS]
+        yield Instance(
+            id=row["pairID"],
+            inputs=text(row["hypothesis"]),
+            images=[Picture(next((photo for photo in photos if photo.exists()), photos[0]))],
+            outputs=OUTPUTS[row["gold_label"]],  # not the letter at the end of pairID, which is SNLI's label
+            meta={
+                "split": part,
+                "image": row["Flickr30kID"],
+                "gold_label": row["gold_label"],
+                "explanation": row["explanation"],
+            },
+        )

@@ -1,0 +1,50 @@
+"""ViQuAE: questions about a pictured entity that is not named, from TriviaQA; needs knowledge of that entity.
+
+Source files   https://huggingface.co/datasets/PaulLerner/viquae_dataset: root/{train,validation,test}.jsonl
+               https://huggingface.co/datasets/PaulLerner/viquae_images: root/images.tar.gz, or unpacked root/images/*
+               The two clones may also lie side by side in root (viquae_dataset, viquae_images)
+License        annotations CC-BY-4.0; images: Wikimedia Commons, terms per image
+Paper          https://doi.org/10.1145/3477495.3531753
+One instance   inputs="which city is the capital of this country?"  outputs="Paris"  (TriviaQA's own answer)
+
+Questions stay as written, often in lower case. `original_question` names the entity, so it is left out, even of meta.
+M3IT later replaced the answers by sentences, which `m3it rephrase` does. 21 of the 1,257 test rows are not in M3IT;
+most likely their pictures could not be read.
+"""
+
+import unicodedata
+from collections.abc import Iterator
+
+from m3it.instance import Drop, Instance, text
+from m3it.reformat import Picture
+from m3it.sources import SourcePath, read_jsonl
+
+
+def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
+    """Yield one Instance per question of the split, in file order."""
+    for question in read_jsonl(root.first(f"{split}.jsonl", f"viquae_dataset/{split}.jsonl")):
+        answer = text(question["output"].get("original_answer") or "")
+        if not answer:
+            yield Drop(question["id"], "no answers")
+            continue
+        yield Instance(
+            id=question["id"],
+            inputs=text(question["input"]),
+            images=[Picture(find_image(root, question["image"]))],
+            outputs=answer,
+            meta={
+                "split": split,
+                "image": question["image"],
+                "url": question["url"],
+                "kilt_id": question["kilt_id"],
+                "wikidata_id": question["wikidata_id"],
+                "answers": question["output"]["answer"],
+            },
+        )
+
+
+def find_image(root: SourcePath, name: str) -> SourcePath:
+    """The picture of that name, whichever Unicode form the user's file system gave to its accents."""
+    forms = dict.fromkeys([name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)])
+    paths = [root / folder / form for folder in ("images", "viquae_images/images") for form in forms]
+    return next((path for path in paths if path.exists()), paths[0])

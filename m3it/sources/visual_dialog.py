@@ -1,0 +1,64 @@
+"""VisDial 1.0: dialogs of ten questions and answers about a COCO image whose caption is known.
+
+Source files   https://visualdialog.org/data: root/visdial_1.0_{train,val}.json
+               images: root/{train,val}2014/*.jpg of COCO 2014 for train, root/VisualDialog_val2018/*.jpg for the rest
+License        annotations CC-BY-4.0; images: COCO and Flickr, Flickr terms
+Paper          https://arxiv.org/abs/1611.08669
+One instance   inputs="a red car beside a tree\\nQ: is it sunny?\\nA: yes\\nQ: what color is the tree?"  outputs="green"
+
+M3IT gives caption, history and question, and expects the answer; which rounds it took is not known. We draw one round
+of a dialog, from as many dialogs as M3IT has rows. The official test withholds answers, so test is drawn from the
+half of val that validation is not drawn from. Questions get the question mark that the source leaves out.
+"""
+
+from collections.abc import Iterator
+
+from M3IT import CATALOGUE
+from m3it.instance import Drop, Instance, choose, text
+from m3it.reformat import Picture, sample
+from m3it.sources import SourcePath, read_json
+
+PART = {"train": "train", "validation": "val", "test": "val"}  # VisDial's file for our splits
+
+
+def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
+    """Yield one Instance per dialog of a sample of the split, in file order."""
+    source = read_json(root / f"visdial_1.0_{PART[split]}.json")
+    questions, answers = source["data"]["questions"], source["data"]["answers"]
+    dialogs = source["data"]["dialogs"]
+    if PART[split] == "val":
+        first_half = {d["image_id"] for d in sample(dialogs, (len(dialogs) + 1) // 2, "visual-dialog", "image_id")}
+        dialogs = [dialog for dialog in dialogs if (dialog["image_id"] in first_half) == (split == "validation")]
+    for dialog in sample(dialogs, getattr(CATALOGUE["visual-dialog"], split), "visual-dialog", "image_id"):
+        image_id = dialog["image_id"]
+        rounds = [(questions[r["question"]], answers[r["answer"]]) for r in dialog["dialog"]]
+        number = choose(range(len(rounds)), "visual-dialog", str(image_id))
+        path = find_image(root, PART[split], image_id)
+        yield Instance(
+            id=f"{image_id}-{number + 1}",
+            inputs=as_text(dialog["caption"], rounds[:number], rounds[number][0]),
+            images=[Picture(path)],
+            outputs=text(rounds[number][1]),
+            meta={"split": source["split"], "image": path.name, "image_id": image_id, "round_id": number + 1},
+        )
+
+
+def as_text(caption: str, history: list[tuple[str, str]], question: str) -> str:
+    """The caption, the rounds before, and the question, a line each."""
+    lines = [text(caption)]
+    for asked, answered in history:
+        lines += [f"Q: {with_mark(asked)}", f"A: {text(answered)}"]
+    return "\n".join([*lines, f"Q: {with_mark(question)}"])
+
+
+def with_mark(question: str) -> str:
+    """The question with a question mark at its end."""
+    return text(question).rstrip("? ") + "?"
+
+
+def find_image(root: SourcePath, part: str, image_id: int) -> SourcePath:
+    """The image file; train is about images of both of COCO's parts."""
+    if part == "val":
+        return root / "VisualDialog_val2018" / f"VisualDialog_val2018_{image_id:012d}.jpg"
+    paths = [root / folder / f"COCO_{folder}_{image_id:012d}.jpg" for folder in ("train2014", "val2014")]
+    return next((path for path in paths if path.exists()), paths[0])

@@ -1,0 +1,45 @@
+"""VisualMRC: questions about screenshots of web pages, answered in sentences.
+
+Source files   https://huggingface.co/datasets/NTT-hil-insight/VisualMRC, by https://github.com/nttmdlab-nlp/VisualMRC:
+               root/data/{train,dev,test}.jsonl (also without data/, val for dev, .json), one record per picture;
+               pictures under root at each record's image_filename
+License        unknown, annotations and images
+Paper          https://arxiv.org/abs/2101.11272
+One instance   inputs="How many cups are sold?"  outputs="Four cups are sold."
+
+One instance per question; the regions and words of the record are not shown. Which questions M3IT drew is not known; we
+draw as many by hash.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from M3IT import CATALOGUE
+from m3it.instance import Drop, Instance, text
+from m3it.reformat import Picture, sample
+from m3it.sources import SourcePath, read_json, read_jsonl
+
+PARTS = {"train": ("train",), "validation": ("dev", "val"), "test": ("test",)}  # VisualMRC's names for our splits
+
+
+def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
+    """Yield one Instance per sampled question, in file order, after the drops."""
+    names = [f"{folder}{part}{end}" for folder in ("data/", "") for part in PARTS[split] for end in (".jsonl", ".json")]
+    path = root.first(*names)
+    questions: list[dict[str, Any]] = []
+    for record in read_jsonl(path) if path.name.endswith(".jsonl") else read_json(path):
+        for k, pair in enumerate(record["qa_data"]):
+            row_id, answer = f"{record['id']}-{k}", text(pair["answer"]["text"])
+            if not answer:
+                yield Drop(row_id, "no answers")
+                continue
+            source = {"image": record["image_filename"], "url": record["url"], "relevant": pair["answer"]["relevant"]}
+            questions.append({"id": row_id, "question": pair["question"]["text"], "answer": answer, "source": source})
+    for row in sample(questions, getattr(CATALOGUE["visual-mrc"], split), "visual-mrc", "id"):
+        yield Instance(
+            id=row["id"],
+            inputs=text(row["question"]),
+            images=[Picture(root / row["source"]["image"])],
+            outputs=row["answer"],
+            meta={"split": path.stem, **row["source"]},
+        )

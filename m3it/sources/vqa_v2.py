@@ -1,0 +1,49 @@
+"""VQA v2.0: open questions about COCO images, balanced so that the image is needed to answer.
+
+Source files   https://visualqa.org/download.html, unpacked in `root` or as the zips they come in:
+               root/v2_OpenEnded_mscoco_{train,val}2014_questions.json, root/v2_mscoco_{train,val}2014_annotations.json
+               images: root/{train,val}2014/*.jpg from https://cocodataset.org (2014)
+License        annotations CC-BY-4.0; images: COCO, Flickr terms
+Paper          https://arxiv.org/abs/1612.00837
+One instance   inputs="Where is he looking?"  outputs="down"  (`multiple_choice_answer`, the majority of 10 annotators)
+
+M3IT's rows are a sample of 30,000 questions a split, its answers sentences that a language model made of the short
+ones. Which questions is not known; we draw them by hash and give the short answer: `m3it rephrase` makes the sentences.
+"""
+
+from collections.abc import Iterator
+
+from M3IT import CATALOGUE
+from m3it.instance import Drop, Instance, text
+from m3it.reformat import Picture, sample
+from m3it.sources import SourcePath, read_json
+
+PART = {"train": "train2014", "validation": "val2014", "test": "test2015"}  # COCO's names; test has no annotations
+
+
+def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
+    """Yield one Instance per sampled question of the split, in file order; drops first."""
+    part = PART[split]
+    questions = read_json(root / f"v2_OpenEnded_mscoco_{part}_questions.json")["questions"]
+    annotations = read_json(root / f"v2_mscoco_{part}_annotations.json")["annotations"]
+    annotation_by_id = {a["question_id"]: a for a in annotations if a.get("multiple_choice_answer")}
+    for question in questions:
+        if question["question_id"] not in annotation_by_id:
+            yield Drop(str(question["question_id"]), "no answers")
+    answered = (question for question in questions if question["question_id"] in annotation_by_id)
+    for question in sample(answered, getattr(CATALOGUE["vqa-v2"], split), "vqa-v2", "question_id"):
+        annotation = annotation_by_id[question["question_id"]]
+        image_name = f"COCO_{part}_{question['image_id']:012d}.jpg"
+        yield Instance(
+            id=str(question["question_id"]),
+            inputs=text(question["question"]),
+            images=[Picture(root / part / image_name)],
+            outputs=text(annotation["multiple_choice_answer"]),
+            meta={
+                "split": part,
+                "image": image_name,
+                "question_type": annotation["question_type"],
+                "answer_type": annotation["answer_type"],
+                "answers": [answer["answer"] for answer in annotation["answers"]],
+            },
+        )

@@ -1,0 +1,51 @@
+"""Make `data/` anew from tests/fixtures: `python tests/make_data.py [DATASET ...]`, then `m3it card`.
+
+A dataset of the seven translated ones has `translations.jsonl` in its fixture: language, id, instruction, inputs, outputs. A translated config is the
+rows of its dataset with these texts in place of the English ones.
+"""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from m3it.convert import convert
+from m3it.instance import from_row, to_row
+from m3it.shards import read_shard, write_shard
+from M3IT import CATALOGUE
+
+FIXTURES = Path(__file__).parent / "fixtures"
+
+
+def make_data(out: Path, dataset: str) -> list[Path]:
+    """Convert the fixture of one dataset, and its translations; returns the shards."""
+    run = convert(dataset, FIXTURES / dataset, out, on_error="drop")
+    folder = out / "data" / CATALOGUE[dataset].task / dataset
+    shards = [folder / name for name in run["files"]]
+    translations = FIXTURES / dataset / "translations.jsonl"
+    texts: dict[str, dict[str, dict]] = {}
+    for line in translations.read_text("utf-8").splitlines() if translations.exists() else []:
+        text = json.loads(line)
+        texts.setdefault(text["language"], {})[text["id"]] = text
+    for language, text_by_id in sorted(texts.items()):
+        shards += [translate(shard, folder / language / shard.name, text_by_id) for shard in list(shards) if shard.parent == folder]
+    return shards
+
+
+def translate(shard: Path, path: Path, text_by_id: dict[str, dict]) -> Path:
+    """Write a shard with the rows that have a translation, in their order."""
+    rows = []
+    for row in read_shard(shard):
+        instance = from_row(row)
+        if instance.id in text_by_id:
+            text = text_by_id[instance.id]
+            texts = {name: text[name] for name in ("instruction", "inputs", "outputs")}
+            rows.append(to_row(replace(instance, **texts, meta={**instance.meta, "translated": "by hand"})))
+    write_shard(path, rows)
+    return path
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or CATALOGUE:
+        for path in make_data(FIXTURES.parents[1], name):
+            print(path.relative_to(FIXTURES.parents[1]))
