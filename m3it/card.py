@@ -115,12 +115,14 @@ BLOCKS: dict[str, Callable[[dict[str, Any]], str]] = {
 
 
 def render(readme: str, repository: Repository, infos: dict[str, Any]) -> str:
-    """README.md with its YAML head and its marked blocks made anew; the rest as it was."""
+    """README.md with its YAML head and its marked blocks made anew; the rest as it was. A block `bench_load` is bench/results/load.md."""
 
     def block(match: re.Match) -> str:
-        if match[2] not in BLOCKS:
-            raise M3ITError(f"README.md: unknown block {match[2]!r}; known are {', '.join(BLOCKS)}")
-        return f"{match[1]}{BLOCKS[match[2]](infos)}\n{match[3]}"
+        measured = Path(repository.root) / "bench" / "results" / f"{match[2].removeprefix('bench_')}.md"
+        if match[2] not in BLOCKS and not measured.exists():
+            raise M3ITError(f"README.md: unknown block {match[2]!r}; known are {', '.join(BLOCKS)}, and bench_NAME for bench/results/NAME.md")
+        text = BLOCKS[match[2]](infos) if match[2] in BLOCKS else measured.read_text("utf-8").strip()
+        return f"{match[1]}{text}\n{match[3]}"
 
     body = re.sub(r"\A---\n.*?\n---\n", "", readme, flags=re.DOTALL)
     return yaml_head(repository, infos) + BLOCK.sub(block, body)

@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -134,26 +135,29 @@ class Chat:
         """The reply, from disk or from the server; ChatError says why there is none."""
         return self._ask(Request(messages, sample, options), threading.Event())
 
-    def ask_all(self, requests: Iterable[Request], on_error: str = "raise") -> Iterator[Reply | ChatError]:
+    def ask_all(
+        self, requests: Iterable[Request | None], on_error: str = "raise"
+    ) -> Iterator[Reply | ChatError | None]:
         """Yield the replies in the order of the requests, which are drawn as needed; equal ones under way are asked once.
 
-        With `on_error="drop"` a request that the server refuses (400, 413, 415, 422) comes as its ChatError. All else raises;
-        what is under way then is still kept.
+        A None comes back as None, in its place. With `on_error="drop"` a request that the server refuses (400, 413, 415,
+        422) comes as its ChatError. All else raises; what is under way then is still kept.
         """
         if on_error not in ("raise", "drop"):
             raise ValueError(f"on_error={on_error!r}: expected 'raise' or 'drop'")
-        stop, waiting, requests = threading.Event(), deque[tuple[str, Future[Reply]]](), iter(requests)
+        stop, waiting, requests = threading.Event(), deque[tuple[str, Future[Reply] | None]](), iter(requests)
         pool = ThreadPoolExecutor(self.parallel, "chat")
         try:
             while True:
-                while len(waiting) < 4 * self.parallel and (request := next(requests, None)):
-                    key = self.key(request)
+                for request in islice(requests, 4 * self.parallel - len(waiting)):
+                    key = self.key(request) if request else ""
                     same = next((future for other, future in waiting if other == key), None)
-                    waiting.append((key, same or pool.submit(self._ask, request, stop)))
+                    waiting.append((key, same or (pool.submit(self._ask, request, stop) if request else None)))
                 if not waiting:
                     return
+                future = waiting.popleft()[1]
                 try:
-                    reply: Reply | ChatError = waiting.popleft()[1].result()
+                    reply: Reply | ChatError | None = future.result() if future else None
                 except ChatError as error:
                     if on_error == "raise" or error.status not in REFUSED:
                         raise

@@ -31,7 +31,7 @@ def check(repository: Repository, config: str | None = None) -> Iterator[Finding
             for path in paths:
                 for offset, row_id, finding in check_shard(repository, path):
                     counts[name, split] = counts.get((name, split), 0) + 1
-                    if finding:
+                    if finding and (finding.rule, split) != ("outputs", "test"):  # the answers of some test splits are withheld
                         yield finding
                     if row_id is not None and seen.setdefault(row_id, f"{path}:{offset}") != f"{path}:{offset}":
                         yield Finding("id", repository.where(path, offset), f"row id {row_id!r} stands at {seen[row_id]} (byte) already")

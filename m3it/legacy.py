@@ -4,11 +4,10 @@ Their JSON Lines hold raw rows whose fields differ per dataset; a loading script
 them. TABLE says for each of the 54 configs of M3IT what that script did, and how well we know it: "verified" where a public page shows fields and
 mapping (the commits are named), "inferred" where a part is a guess. Nobody could read a raw row while this was written.
 
-Four layouts, told apart by their file names (`layout`):
-raw         data/<group>/<folder>/<stem>.jsonl with instructions.json beside it            class Legacy
-joined      M3IT-80: texts in data/<task>/<task>_<split>_<code>.jsonl, pictures in data/<task>/<split>_500.jsonl, row by row      Legacy80
-converted   the Hub's own branch refs/convert/parquet: <config>/<split>/0000.parquet, rows in the schema already      Converted
-shards      our own                                                                         M3IT
+Three layouts, told apart by the names of their files (`layout`):
+raw         data/<group>/<folder>/<stem>.jsonl with instructions.json beside it               Legacy
+joined      M3IT-80: texts in one file, pictures in another                                   Legacy80, m3it/legacy80.py
+converted   the Hub's own branch refs/convert/parquet: <config>/<split>/0000.parquet, rows in the schema already    Converted
 """
 
 import fnmatch
@@ -21,19 +20,18 @@ import posixpath
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import datasets
 import huggingface_hub
 
-from m3it.index import load_index
 from m3it.instance import ShardError, choose, shuffled
-from M3IT import M3IT, SPLITS, M3ITConfig, Repository, _status, clean_base64, cut, find_shards, parse, read_rows
+from M3IT import M3IT, SPLITS, M3ITConfig, Repository, _status, clean_base64, find_shards
 
 BRANCH = "refs/convert/parquet"
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 SPLIT_WORD = re.compile("train|validation|val|dev|test")
-TRANSLATED = re.compile(r"data/([^/]+)/\1_(train|validation|test)_([a-z]+)\.jsonl")
 PARQUET = re.compile(r"([^/]+)/(?:(partial-)?(train|validation|test)/\d+|[\w.-]*?(train|validation|test)(?:-\d+-of-\d+)?)\.parquet")
 POINTER = b"version https://git-lfs"
 POINTER_BYTES = 1024  # Git LFS: a pointer is smaller than this
@@ -70,7 +68,7 @@ def filled(row: dict[str, Any], path: str) -> bool:
         value = field(row, path)
     except Unknown:
         return False
-    return bool(value.strip() if isinstance(value, str) else isinstance(value, (list, int, float)) and value not in ([], False))
+    return value not in (None, "", [], {})
 
 
 def word(row: dict[str, Any], path: str, what: str) -> str:
@@ -116,7 +114,7 @@ def coco_goi(row: dict[str, Any], legacy: "Legacy", row_id: str) -> tuple[str, s
 
 def imagenet(row: dict[str, Any], legacy: "Legacy", row_id: str) -> tuple[str, str]:
     """Ten lettered classes; the right one is line `label` of mapping.txt"""
-    classes = legacy.classes()
+    classes = legacy.classes
     right = class_of(row, classes)
     inputs, outputs = lettered(draw(right, classes, 10, legacy.dataset, row_id), right)
     return inputs + "\n", outputs
@@ -124,12 +122,12 @@ def imagenet(row: dict[str, Any], legacy: "Legacy", row_id: str) -> tuple[str, s
 
 def imagenet_open_ended(row: dict[str, Any], legacy: "Legacy", row_id: str) -> tuple[str, str]:
     """No options; the class is line `label` of mapping.txt"""
-    return "", class_of(row, legacy.classes())
+    return "", class_of(row, legacy.classes)
 
 
 def something(row: dict[str, Any], legacy: "Legacy", row_id: str) -> tuple[str, str]:
     """Eleven lettered classes of labels.json; the right one is the only text of the row that is one of them"""
-    labels = legacy.labels()
+    labels = legacy.labels
     texts = {value.replace("[", "").replace("]", "") for value in row.values() if isinstance(value, str) and len(value) < 1000}
     right = texts & set(labels)
     if not right and isinstance(row.get("label"), (int, str)):
@@ -168,7 +166,7 @@ class LastWord(NamedTuple):
 def vqa_v2(row: dict[str, Any], legacy: "Legacy", row_id: str) -> tuple[str, str]:
     """paraphrased_answer, or "The answer is {original_answer}" where the paraphrase was refused"""
     outputs = word(row, "paraphrased_answer", "outputs")
-    if any(words in outputs.lower() for words in ("not answerable", "sorry", "image descriptions")):
+    if refused(outputs):
         outputs = f"The answer is {word(row, 'original_answer', 'outputs')}"
     return word(row, "question", "inputs"), outputs
 
@@ -220,6 +218,11 @@ def mmchat(row: dict[str, Any], legacy: "Legacy", row_id: str) -> tuple[str, str
     turns = turns if isinstance(turns, list) and all(isinstance(turn, str) for turn in turns) else word(row, "context", "inputs").split("\n")
     lines = [f"Person{i % 2 + 1}: {turn}" for i, turn in enumerate(turns)]
     return "\n".join([*lines, f"Person{len(turns) % 2 + 1}:"]), word(row, "response", "outputs")
+
+
+def refused(paraphrase: str) -> bool:
+    """Whether the model that was to rewrite an answer declined, in the words that the script looked for."""
+    return any(words in paraphrase.lower() for words in ("not answerable", "sorry", "image descriptions"))
 
 
 def lettered(options: list[str], right: str) -> tuple[str, str]:
@@ -373,31 +376,21 @@ class Mapped(NamedTuple):
     instruction: str | list[str] | None = None
 
 
-def by_alias(row: dict[str, Any], text_only: bool = False) -> Mapped:
-    """A row of a form that the table does not know, by the names of its fields; two names that both fit are an error, not a choice."""
+def by_names(row: dict[str, Any], fields: dict[str, str], text_only: bool = False) -> Mapped:
+    """A row of a form that the table does not know: `fields` where the user names them, else by the usual names of fields; two that both fit are
+    an error, not a choice."""
     meta = row.get("meta")
-    if isinstance(meta, dict) and "inputs" in meta and "image_base64_str" in meta:  # as in the rephrased configs
+    if not fields and isinstance(meta, dict) and "inputs" in meta and "image_base64_str" in meta:  # as in the rephrased configs
         return Mapped(word(meta, "inputs", "inputs"), meta["image_base64_str"], word(row, "answer", "outputs"), meta.get("instruction"))
-    inputs, outputs = only(row, INPUTS, "inputs"), only(row, OUTPUTS, "outputs")
-    if outputs is None:
-        raise ShardError(f"expected an answer in one of {', '.join(OUTPUTS)}; {found_in(row)}", "no outputs")
-    images, own = pictures(row), only(row, INSTRUCTIONS, "instruction")
-    if not images and not text_only:
-        raise ShardError(f"expected a picture in one of {', '.join(IMAGES)}; {found_in(row)}", "no picture")
-    return Mapped(word(row, inputs, "inputs") if inputs else "", images, answers(row, outputs), field(row, own) if own else None)
-
-
-def by_fields(row: dict[str, Any], fields: dict[str, str], text_only: bool = False) -> Mapped:
-    """A row by the fields that the user names."""
-    stated = {what: fields[what] for what in ("inputs", "outputs", "images") if what in fields}
     try:
-        images = field(row, stated["images"]) if "images" in stated else pictures(row)
-        inputs = stated.get("inputs", only(row, INPUTS, "inputs") if "inputs" not in stated else "")
-        outputs = stated.get("outputs") or only(row, OUTPUTS, "outputs")
-        own = field(row, fields["instruction"]) if fields.get("instruction") else "" if "instruction" in fields else None
-        if not outputs or not (images or text_only):
-            raise Unknown("expected outputs and a picture", "no outputs" if not outputs else "no picture")
-        return Mapped(word(row, inputs, "inputs") if inputs else "", images, answers(row, outputs), own)
+        names = {"inputs": INPUTS, "outputs": OUTPUTS, "instruction": INSTRUCTIONS}
+        inputs, outputs, own = (fields[what] if what in fields else only(row, names[what], what) for what in names)
+        images = field(row, fields["images"]) if "images" in fields else pictures(row)
+        if not outputs:
+            raise Unknown(f"expected an answer in one of {', '.join(OUTPUTS)}", "no outputs")
+        if not images and not text_only:
+            raise Unknown(f"expected a picture in one of {', '.join(IMAGES)}", "no picture")
+        return Mapped(word(row, inputs, "inputs") if inputs else "", images, answers(row, outputs), field(row, own) if own else own)
     except Unknown as error:
         raise ShardError(f"{error}; {found_in(row)}", error.reason) from error
 
@@ -408,7 +401,7 @@ def only(row: dict[str, Any], names: tuple[str, ...], what: str) -> str | None:
     if "paraphrased_answer" in fitting and "answer" in fitting:
         fitting.remove("answer")  # a rewritten answer stands beside the one it was made of
     if len(fitting) > 1:
-        raise ShardError(f"{' and '.join(fitting)} could both be the {what}; {found_in(row)}", "two fields fit")
+        raise Unknown(f"{' and '.join(fitting)} could both be the {what}", "two fields fit")
     return fitting[0] if fitting else None
 
 
@@ -419,18 +412,17 @@ def answers(row: dict[str, Any], path: str) -> str | list[str]:
     if path == "sentences":
         return joined(field(row, path))
     outputs = word(row, path, "outputs")
-    refused = any(words in outputs.lower() for words in ("not answerable", "sorry", "image descriptions"))
     plain = next((name for name in ("original_answer", "answer") if filled(row, name)), None)
-    return word(row, plain, "outputs") if path == "paraphrased_answer" and refused and plain else outputs
+    return word(row, plain, "outputs") if path == "paraphrased_answer" and plain and refused(outputs) else outputs
 
 
 def pictures(row: dict[str, Any]) -> Any:
-    """The pictures by the usual names of their field, or from a left and a right one; [] if there are none."""
+    """The pictures under one of the usual names, or a left and a right one; [] if there are none."""
     name = only(row, IMAGES, "images")
     if name:
         return field(row, name)
-    sides = [[key for key, value in row.items() if side in key.lower() and isinstance(value, str) and value] for side in ("left", "right")]
-    return [row[left] for left in sides[0]] + [row[right] for right in sides[1]] if all(len(side) == 1 for side in sides) else []
+    sides = [[value for key, value in row.items() if side in key.lower() and isinstance(value, str) and value] for side in ("left", "right")]
+    return [side[0] for side in sides] if all(len(side) == 1 for side in sides) else []
 
 
 def found_in(row: dict[str, Any]) -> str:
@@ -446,9 +438,8 @@ def as_images(value: Any) -> list[str]:
     if not isinstance(images, list) or not all(isinstance(image, str) for image in images):
         raise ShardError(f"expected base64 or a list of base64 as pictures, found {json.dumps(value)[:60]}", "image is no string")
     images = [clean_base64(image) for image in images]
-    for number, image in enumerate(images, 1):
-        body = image.rstrip("=") if image[-3:].count("=") < 3 else image
-        if not body or len(image) % 4 or not image.isascii() or body.encode().translate(None, BASE64):
+    for number, image in enumerate(images, 1):  # checked by length and letters, at a fifth of what decoding costs
+        if not image or len(image) % 4 or image.endswith("===") or image.rstrip("=").encode().translate(None, BASE64):
             raise ShardError(f"picture {number} of {len(images)} is not base64; it begins with {image[:24]!r}", "image is not base64")
     return images
 
@@ -473,13 +464,32 @@ class Legacy(M3IT):
     """Reads one config of the raw layout."""
 
     BUILDER_CONFIG_CLASS = LegacyConfig
+    BUILDER_CONFIGS = []
 
-    @property
+    def __init__(self, *args: Any, repository: Repository, hash: str | None = None, **kwargs: Any) -> None:
+        # A row depends on small files beside it and on the mapping, too: a changed one must not be served from the cache.
+        beside = "" if repository.commit else repository.identity(list(repository.files))
+        super().__init__(*args, repository=repository, hash=f"{hash} {code()} {beside}", **kwargs)
+
+    @classmethod
+    def about(cls, repository: Repository, name: str) -> tuple[str, str, set[str]]:
+        """(status, evidence, splits) of a config."""
+        raw = known(repository, name)
+        return (raw.status, raw.evidence, set(locate(repository, raw))) if raw else (I, "no such folder", set())
+
+    @functools.cached_property
     def raw(self) -> Raw:
-        return known(self.repository, self.config.name) or _no_raw(self.config.name)
+        raw = known(self.repository, self.config.name)
+        assert raw is not None  # the config was found
+        return raw
+
+    @functools.cached_property
+    def folder(self) -> str:
+        return posixpath.dirname(next(iter(self.shards(self.config.name).values()))[0])
 
     @property
     def dataset(self) -> str:
+        """What choices by hash are made for."""
         return self.config.name.removesuffix("-rephrased").removesuffix("-open-ended")
 
     def found(self) -> list[str]:
@@ -493,8 +503,7 @@ class Legacy(M3IT):
         return {split: found[split] for split in dict.fromkeys(SPLITS.values()) if split in found}
 
     def pieces(self, split: str) -> list[tuple[str, int, int]]:
-        for name in filter(None, (self._instructions_file(), self.raw.extra)):
-            self.companion(name)  # read here, once, it travels to the workers
+        assert self.companions is not None  # read before there are workers, it travels to them
         return super().pieces(split)
 
     def lines(self, piece: tuple[str, int, int]) -> Iterator[tuple[int, Any]]:
@@ -511,81 +520,75 @@ class Legacy(M3IT):
         images = as_images(mapped.images)
         if len(images) != NUM_IMAGES.get(self.dataset, len(images)):
             raise ShardError(f"expected {NUM_IMAGES[self.dataset]} pictures, found {len(images)}", "picture lost")
-        return self._finished(row, row_id, mapped, images)
+        return self._instances(row, row_id, mapped, images)
 
     def _map(self, row: dict[str, Any], row_id: str) -> Mapped:
         """The row by the user's fields, else by the table, else by the usual names of fields."""
-        raw, text_only = self.raw, self.dataset in NO_PICTURE
-        if self.config.fields:
-            return by_fields(row, self.config.fields, text_only)
-        if raw.mapping is None:
-            return by_alias(row, text_only)
+        raw, fields, text_only = self.raw, self.config.fields or {}, self.dataset in NO_PICTURE
+        if fields or raw.mapping is None:
+            return by_names(row, fields, text_only)
         try:
             inputs, outputs = raw.mapping(row, self, row_id)
             images = field(row, raw.images) if raw.images else pictures(row)
             own = field(row, raw.instructions.strip("{}")) if raw.instructions.startswith("{") else None
         except Unknown as error:
-            mapped = by_alias(row, text_only)
-            say(f"{self.config.name}: {error} as the table says, {found_in(row).partition('.')[0]}; read by the names of the fields")
+            mapped = by_names(row, fields, text_only)
+            say(f"{self.config.name}: {error} as the table says, {found_in(row).partition('.')[0]}; read by the usual names of fields")
             return mapped
         if not images:
-            raise ShardError(f"expected a picture in {raw.images or 'the row'}, found nothing", "no picture")
+            raise ShardError("expected a picture, found nothing", "no picture")
         return Mapped(inputs, images, outputs, own)
 
-    def _finished(self, row: dict[str, Any], row_id: str, mapped: Mapped, images: list[str]) -> list[dict[str, Any]]:
-        """The rows in our schema; one without outputs is left for check_row to refuse."""
+    def _instances(self, row: dict[str, Any], row_id: str, mapped: Mapped, images: list[str]) -> list[dict[str, Any]]:
+        """The rows in our schema; the place of missing outputs is left empty, for check_row to refuse that row and no other."""
         outputs = mapped.outputs if isinstance(mapped.outputs, list) else [mapped.outputs]
         if not outputs:
-            raise ShardError("expected at least one answer, found none", "no outputs")
+            raise ShardError("expected an answer, found none", "no outputs")
         rows = []
         for k, text in enumerate(outputs):
             name = f"{row_id}#{k}" if len(outputs) > 1 else row_id
-            instruction = self.instruction(mapped.instruction, name).replace("[HYPO]", mapped.inputs)
-            finished = {"instruction": instruction, "inputs": mapped.inputs, "image_base64_str": images, "outputs": text}
-            if text is None or text == "":
-                del finished["outputs"]
+            instruction = self.choose_instruction(mapped.instruction, name).replace("[HYPO]", mapped.inputs)
+            instance = {"instruction": instruction, "inputs": mapped.inputs, "image_base64_str": images}
+            if text not in (None, ""):
+                instance["outputs"] = text
             if self.config.meta:
-                finished["meta"] = json.dumps(knowledge(row, name if own_id(row) else None), ensure_ascii=False)
-            rows.append(finished)
+                instance["meta"] = json.dumps(knowledge(row, name if own_id(row) else None), ensure_ascii=False)
+            rows.append(instance)
         return rows
 
-    def instruction(self, own: Any, row_id: str) -> str:
-        """The row's own instruction, or one of the folder's: the one that this row always gets."""
-        options = [own] if isinstance(own, str) else own if own is not None else self.instructions()
-        if not isinstance(options, list) or not options or not all(isinstance(option, str) for option in options):
-            raise ShardError(f"expected a list of instructions, found {json.dumps(options)[:60]}", "no instruction")
+    def choose_instruction(self, own: Any, row_id: str) -> str:
+        """The row's own instruction, or the one of the dataset's that this row always gets."""
+        options = self.instructions if own is None else own if isinstance(own, list) else [own]
+        if not options or not all(isinstance(option, str) for option in options):
+            raise ShardError(f"expected instructions, found {json.dumps(options)[:60]}", "no instruction")
         return choose(options, self.dataset, row_id)
 
+    @functools.cached_property
+    def companions(self) -> dict[str, str]:
+        """Name -> text of the small files beside the rows."""
+        names = ("instructions.json", "instruction.json", self.raw.extra)
+        return {name: read_text(self.repository, f"{self.folder}/{name}") for name in names if f"{self.folder}/{name}" in self.repository.files}
+
+    def companion(self, *names: str) -> str:
+        """The text of the first of these that lies beside the rows."""
+        for name in names:
+            if name in self.companions:
+                return self.companions[name]
+        raise ShardError(f"expected {' or '.join(names)} in {self.folder}, found no such file. Get it from the Hub", f"no {names[0]}")
+
+    @functools.cached_property
     def instructions(self) -> list[str]:
-        name = self._instructions_file()
-        if name is None:
-            folder = f"data/{self.raw.folder}"
-            raise ShardError(f"expected instructions.json or instruction.json in {folder}, found neither. Get it from the Hub", "no instruction")
-        text = self.companion(name)
+        text = self.companion(*dict.fromkeys((self.raw.instructions, "instructions.json", "instruction.json")))
         return json.loads(text) if text.lstrip().startswith("[") else [json.loads(line) for line in text.splitlines() if line.strip()]
 
+    @functools.cached_property
     def classes(self) -> list[str]:
         """The names of mapping.txt in the order of its lines: a synset, a blank, the name."""
-        return [line.split(maxsplit=1)[1] for line in self.companion(self.raw.extra).splitlines() if line.strip()]
+        return [line.split(maxsplit=1)[1].strip() for line in self.companion(self.raw.extra).splitlines() if line.strip()]
 
+    @functools.cached_property
     def labels(self) -> dict[str, Any]:
         return json.loads(self.companion(self.raw.extra))
-
-    def companion(self, name: str) -> str:
-        """The text of a small file beside the rows, read once per builder."""
-        kept = vars(self).setdefault("_companions", {})
-        if name not in kept:
-            path = f"{posixpath.dirname(next(iter(self.shards(self.config.name).values()))[0])}/{name}"
-            if path not in self.repository.files:
-                raise ShardError(f"expected {path} beside the rows, found no such file. Get it from the Hub", "no companion file")
-            check_file(self.repository, path)
-            kept[name] = self.repository.read(path, 0, self.repository.size(path)).decode("utf-8-sig")
-        return kept[name]
-
-    def _instructions_file(self) -> str | None:
-        folder = posixpath.dirname(next(iter(self.shards(self.config.name).values()))[0])
-        names = dict.fromkeys((self.raw.instructions, "instructions.json", "instruction.json"))
-        return next((name for name in names if f"{folder}/{name}" in self.repository.files), None)
 
     def _choose(self, name: str | None) -> str:
         name = tidy(name)
@@ -604,173 +607,13 @@ class Converted(Legacy):
             raise self._unknown(config_name)
         for split, (paths, partial) in splits.items():
             if partial:
-                say(f"{config_name}/{split}: only the beginning is in {BRANCH} ({posixpath.dirname(paths[0])}, about 5 GB); the raw rows have all")
+                say(f"{config_name}/{split}: {BRANCH} has the beginning only (about 5 GB, {posixpath.dirname(paths[0])}); the raw rows have all")
         return {split: splits[split][0] for split in dict.fromkeys(SPLITS.values()) if split in splits}
 
-    def pieces(self, split: str) -> list[tuple[str, int, int]]:
-        return M3IT.pieces(self, split)
+    companions = {}
 
     def map_row(self, row: Any, place: str) -> list[Any]:
         return [row]
-
-
-class Joined(NamedTuple):
-    """A line of pictures and the number of the line of texts that belongs to it."""
-
-    line: bytes
-    texts: str
-    number: int
-
-
-class Legacy80(Legacy):
-    """Reads one config of M3IT-80. A piece is a range of row numbers; the row id is that of the picture's row, the same in 80 languages."""
-
-    @property
-    def dataset(self) -> str:
-        return posixpath.basename(posixpath.dirname(next(iter(self.shards(self.config.name).values()))[0]))
-
-    def found(self) -> list[str]:
-        return list(dict.fromkeys(f"{match[1]}-{match[3]}" for match in map(TRANSLATED.fullmatch, self.repository.files) if match))
-
-    def shards(self, config_name: str) -> dict[str, list[str]]:
-        matches = [match for match in map(TRANSLATED.fullmatch, self.repository.files) if match and f"{match[1]}-{match[3]}" == config_name]
-        if not matches:
-            raise self._unknown(config_name)
-        found = {SPLITS[match[2]]: [match[0]] for match in matches}
-        return {split: found[split] for split in dict.fromkeys(SPLITS.values()) if split in found}
-
-    def pieces(self, split: str) -> list[tuple[str, int, int]]:
-        """(texts, first row, behind the last row): as many as the pictures would be cut into."""
-        (texts,) = self.shards(self.config.name)[split]
-        self.companion(posixpath.relpath(f"data/instructions/{self._code()}.jsonl", posixpath.dirname(texts)))
-        num_rows, pictures_path = len(self.texts(texts)), self.pictures_path(texts)
-        num_pictures = self.rows_of(pictures_path).num_rows()
-        if num_pictures not in (None, num_rows):
-            raise ShardError(unequal(texts, num_rows, pictures_path, num_pictures))
-        count = max(1, min(num_rows, len(cut(self.repository, [pictures_path]))))
-        bounds = [num_rows * i // count for i in range(count + 1)]
-        return [(texts, first, stop) for first, stop in zip(bounds, bounds[1:], strict=False)]
-
-    def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
-        if self.repository.commit and not dl_manager.is_streaming:
-            for (texts,) in self.shards(self.config.name).values():  # once, for 80 languages
-                path, commit = self.pictures_path(texts), self.repository.commit
-                huggingface_hub.hf_hub_download(self.repository.repo_id, path, repo_type="dataset", revision=commit, token=self.token)
-        return super()._split_generators(dl_manager)
-
-    def read(self, piece: tuple[str, int, int]) -> Iterator[tuple[str, dict[str, Any]]]:
-        texts, first, stop = piece
-        return super().read((self.pictures_path(texts), texts, first, stop))
-
-    def lines(self, piece: Any) -> Iterator[tuple[int, Any]]:
-        path, texts, first, stop = piece
-        check_file(self.repository, path)
-        num_rows, rows = len(self.texts(texts)), self.rows_of(path)
-        number = first
-        for offset, line in rows.read(first, stop, num_rows):
-            if number == stop:  # only behind the last text is a further row looked for
-                raise ShardError(unequal(texts, num_rows, path, "more"))
-            yield offset, Joined(line, texts, number)
-            number += 1
-        if number < stop:
-            raise ShardError(unequal(texts, num_rows, path, number))
-
-    def map_row(self, row: Joined, place: str) -> list[dict[str, Any]]:
-        picture, translated = parse(row.line), parse(self.texts(row.texts)[row.number])
-        if not isinstance(picture, dict) or not isinstance(translated, dict):
-            raise ShardError("expected a JSON object in the line of pictures and in that of texts", "not an object")
-        fields = self.config.fields or {}
-        images = field(picture, fields["images"]) if "images" in fields else pictures(picture)
-        if not images:
-            raise ShardError(f"expected a picture in one of {', '.join(IMAGES)}; {found_in(picture)}", "no picture")
-        stated = {what: name for what, name in fields.items() if what != "images"}
-        text = by_fields({**translated, "images": "-"}, {**stated, "images": "images"}) if stated else by_alias({**translated, "images": "-"})
-        mapped = Mapped(text.inputs.strip(), None, text.outputs.strip() if isinstance(text.outputs, str) else text.outputs, text.instruction)
-        return self._finished(picture, own_id(picture) or place, mapped, as_images(images))
-
-    def instructions(self) -> list[str]:
-        """The dataset's instructions in the language: lines that are, or hold, texts under the dataset's name."""
-        name, found = f"../instructions/{self._code()}.jsonl", []
-        values = [json.loads(line) for line in self.companion(posixpath.relpath(f"data/{name[3:]}", f"data/{self.dataset}")).splitlines() if line.strip()]
-        for value in values if all(isinstance(value, dict) for value in values) else []:
-            if isinstance(value.get(self.dataset), (list, str)):
-                found.append(value[self.dataset])
-            elif any(value.get(key) in (self.dataset, self.config.name) for key in ("task", "dataset", "name", "config")):
-                found.append(value[only(value, (*INSTRUCTIONS, *INPUTS, *OUTPUTS), "instruction") or ""])
-        texts = [text for entry in found for text in (entry if isinstance(entry, list) else [entry])]
-        if not texts:
-            sample = json.dumps(values[:1], ensure_ascii=False)[1:80]
-            raise ShardError(
-                f"data/{name[3:]}: expected lines that name {self.dataset}, found {sample}. Pass fields={{'instruction': ''}} to read without",
-                "no instruction",
-            )
-        return texts
-
-    def texts(self, path: str) -> list[bytes]:
-        """The lines of a file of texts: 500 or so, kept."""
-        kept = vars(self).setdefault("_texts", {})
-        if path not in kept:
-            check_file(self.repository, path)
-            kept[path] = [line for _, line in read_rows(self.repository, (path, 0, self.repository.size(path)))]
-        return kept[path]
-
-    def pictures_path(self, texts: str) -> str:
-        """The file whose rows have the pictures to these texts: data/<task>/{train,val,test}_500.jsonl, or test.jsonl."""
-        folder, split = posixpath.dirname(texts), SPLITS[TRANSLATED.fullmatch(texts)[2]]
-        beside = [path for path in self.repository.files if posixpath.dirname(path) == folder and not TRANSLATED.fullmatch(path)]
-        words = {path: SPLIT_WORD.search(posixpath.basename(path)) for path in beside if path.endswith(".jsonl")}
-        found = [path for path, match in words.items() if match and SPLITS[match[0]] == split]
-        if len(found) != 1:
-            raise ShardError(f"{texts}: expected one file of pictures beside it for {split}, found {', '.join(found) or 'none'}")
-        return found[0]
-
-    def rows_of(self, path: str) -> "Rows":
-        kept = vars(self).setdefault("_rows", {})
-        if path not in kept:
-            kept[path] = Rows(self.repository, path)
-        return kept[path]
-
-    def _code(self) -> str:
-        return TRANSLATED.fullmatch(next(iter(self.shards(self.config.name).values()))[0])[3]
-
-    def _choose(self, name: str | None) -> str:
-        return M3IT._choose(self, name)
-
-
-class Rows:
-    """The rows of one big file by number. Of a file on disk, an index tells where they begin; over a network it is learnt by reading on."""
-
-    def __init__(self, repository: Repository, path: str):
-        self.repository, self.path, self.begins, self.known = repository, path, None, {0: 0}
-        local = None if repository.commit or repository.fs.protocol[0] != "file" else posixpath.join(repository.root, path)
-        if repository.commit:
-            cached = huggingface_hub.try_to_load_from_cache(repository.repo_id, path, revision=repository.commit, repo_type="dataset")
-            local = cached if isinstance(cached, str) else None
-        if local:
-            self.repository, self.path = Repository(os.path.dirname(local)), os.path.basename(local)
-            self.repository._files = {self.path: {"size": os.path.getsize(local)}}
-            self.begins = load_index(local).tolist()
-
-    def num_rows(self) -> int | None:
-        """How many there are, if that is known without reading them."""
-        return None if self.begins is None else len(self.begins) - 1
-
-    def read(self, first: int, stop: int, num_rows: int) -> Iterator[tuple[int, bytes]]:
-        """Yield (offset, line) of rows first to stop; behind the last of `num_rows` one more, if it is there."""
-        if self.begins is not None:
-            yield from read_rows(self.repository, (self.path, self.begins[first], self.begins[stop]))
-            return
-        size = self.repository.size(self.path)
-        number = max(known for known in self.known if known <= first)
-        step = max(1 << 18, size * (stop - first) // max(1, num_rows))
-        for start in range(self.known[number], size, step):
-            for offset, line in read_rows(self.repository, (self.path, start, min(start + step, size))):
-                if number >= first:
-                    yield offset, line
-                number += 1
-                self.known[number] = offset + len(line) + 1
-                if number > stop or number == stop < num_rows:
-                    return
 
 
 # ---- files
@@ -844,13 +687,16 @@ def knowledge(row: dict[str, Any], row_id: str | None) -> dict[str, Any]:
     return {**outer, **inner, **({"id": row_id} if row_id else {})}
 
 
-def unequal(texts: str, num_texts: int, pictures_path: str, num_pictures: Any) -> str:
-    """The sentence for two files that do not belong together."""
-    return f"{texts} has {num_texts} rows, {pictures_path} has {num_pictures}; they are joined row by row. Get both at one revision."
+def read_text(repository: Repository, path: str) -> str:
+    """A small file as text."""
+    check_file(repository, path)
+    return repository.read(path, 0, repository.size(path)).decode("utf-8-sig")
 
 
-def _no_raw(name: str) -> Raw:
-    raise ShardError(f"{name}: expected a folder of raw rows, found none")
+@functools.cache
+def code() -> str:
+    """What the cache is kept for: this file as it stands."""
+    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
 
 
 @functools.cache
@@ -864,6 +710,8 @@ def say(message: str) -> None:
 
 def layout(repository: Repository) -> type[M3IT]:
     """The class that reads a repository, by the names of its files."""
+    from m3it.legacy80 import TRANSLATED, Legacy80
+
     files = repository.files
     if any(TRANSLATED.fullmatch(path) for path in files):
         return Legacy80
@@ -876,62 +724,56 @@ def layout(repository: Repository) -> type[M3IT]:
 def choose_builder(
     repository: Repository,
     name: str | None,
-    revision: str | None = None,
+    pinned: bool = False,
     token: str | bool | None = None,
     cache_dir: str | None = None,
     fields: dict[str, str] | None = None,
 ) -> tuple[type[M3IT], Repository]:
-    """The class that reads config `name`, and where from: the table decides, and says so once. What was seen at a commit is kept in the cache."""
+    """The class that reads config `name`, and where from. The table decides, and says so once; what was decided at a commit is kept in the cache,
+    so that what was loaded once loads offline. A revision that is `pinned` is read as it is: the converted branch stands beside main only."""
     name = tidy(name) or "coco"
     if fields:
-        seen = layout(repository)
-        return (seen if issubclass(seen, Legacy) else Legacy), repository
-    kept = os.path.join(os.path.expanduser(str(cache_dir or datasets.config.HF_DATASETS_CACHE)), "m3it-layouts")
-    asked = f"{huggingface_hub.constants.ENDPOINT} {repository.root} {name} {revision in (None, 'main')}"
-    kept = os.path.join(kept, hashlib.sha256(asked.encode()).hexdigest()[:32])
-    if repository.commit and os.path.exists(kept):
-        with open(kept, encoding="utf-8") as file:
-            chosen = file.read()
+        kind = layout(repository)
+        return kind if issubclass(kind, Legacy) else Legacy, repository
+    asked = f"{code()} {huggingface_hub.constants.ENDPOINT} {repository.root} {name} {pinned}"
+    cache = Path(cache_dir or datasets.config.HF_DATASETS_CACHE).expanduser()
+    kept = cache / "m3it-layouts" / hashlib.sha256(asked.encode()).hexdigest()[:32]
+    if repository.commit and kept.exists():
+        kind_name, from_branch = json.loads(kept.read_text("utf-8"))
     else:
-        chosen = _look(repository, name, revision, token, cache_dir)
+        kind_name, from_branch = _decide(repository, name, pinned, token, cache_dir)
         if repository.commit:
-            os.makedirs(os.path.dirname(kept), exist_ok=True)
-            with open(f"{kept}.{os.getpid()}", "w", encoding="utf-8") as file:
-                file.write(chosen)
-            os.replace(file.name, kept)
-    if chosen == "branch":
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            unfinished = kept.with_name(f"{kept.name}.{os.getpid()}")
+            unfinished.write_text(json.dumps([kind_name, from_branch]), "utf-8")
+            os.replace(unfinished, kept)
+    if from_branch:
         return Converted, Repository(repository.repo_id, BRANCH, token, None, cache_dir)
-    return {kind.__name__: kind for kind in (M3IT, Legacy, Legacy80, Converted)}[chosen], repository
+    from m3it.legacy80 import Legacy80
+
+    return {kind.__name__: kind for kind in (M3IT, Legacy, Legacy80, Converted)}[kind_name], repository
 
 
-def _look(repository: Repository, name: str, revision: str | None, token: str | bool | None, cache_dir: str | None) -> str:
-    """The class's name, or "branch" for the converted rows of a config whose mapping is only inferred; says which."""
+def _decide(repository: Repository, name: str, pinned: bool, token: Any, cache_dir: str | None) -> tuple[str, bool]:
+    """(the class's name, whether the converted rows are read in place of raw ones whose mapping is only inferred); says so."""
     kind = layout(repository)
-    if kind in (M3IT, Converted):
-        return kind.__name__
-    raw = None if kind is Legacy80 else known(repository, name)
-    status, evidence = (raw.status, raw.evidence) if raw else (I, "names of the fields of texts and instructions not seen")
-    where = f"{repository.path} {name}"
-    if status == I and repository.repo_id and revision in (None, "main") and _complete(repository, kind, name, token, cache_dir):
-        say(f"{where}: rows of the branch {BRANCH}; the mapping of the raw rows is only inferred ({evidence})")
-        return "branch"
+    if not issubclass(kind, Legacy) or kind is Converted:
+        return kind.__name__, False
+    where, (status, evidence, splits) = f"{repository.path} {name}", kind.about(repository, name)
+    if status == I and splits and repository.repo_id and not pinned and splits <= _complete(repository.repo_id, name, token, cache_dir):
+        say(f"{where}: rows of the branch {BRANCH}; the mapping of its raw rows is only inferred ({evidence})")
+        return kind.__name__, True
     advice = "" if status == V else f"; look at its rows first: m3it check {repository.path} --config {name}"
     say(f"{where}: raw rows, mapping {status} ({evidence}){advice}")
-    return kind.__name__
+    return kind.__name__, False
 
 
-def _complete(repository: Repository, kind: type[M3IT], name: str, token: str | bool | None, cache_dir: str | None) -> bool:
-    """Whether the converted branch holds every split of the config, none of them cut off."""
+def _complete(repo_id: str, name: str, token: Any, cache_dir: str | None) -> set[str]:
+    """The splits of a config that the converted branch holds to their end; none where there is no such branch."""
     try:
-        splits = converted_files(Repository(repository.repo_id, BRANCH, token, None, cache_dir)).get(name, {})
+        splits = converted_files(Repository(repo_id, BRANCH, token, None, cache_dir)).get(name, {})
     except ShardError as error:
         if _status(error) not in (401, 403, 404):
             raise
-        return False  # there is no such branch
-    if kind is Legacy80:
-        matches = [match for match in map(TRANSLATED.fullmatch, repository.files) if match and f"{match[1]}-{match[3]}" == name]
-        expected = {SPLITS[match[2]] for match in matches}
-    else:
-        raw = known(repository, name)
-        expected = set(locate(repository, raw)) if raw else set()
-    return bool(expected) and expected <= {split for split, (_, partial) in splits.items() if not partial}
+        return set()
+    return {split for split, (_, partial) in splits.items() if not partial}

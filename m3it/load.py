@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from typing import Any
 
+from m3it.legacy import choose_builder
 from M3IT import M3IT, Repository
 
 logger = logging.getLogger(__name__)
@@ -20,11 +21,15 @@ def load_builder(
     token: str | bool | None = None,
     cache_dir: str | None = None,
     storage_options: dict[str, Any] | None = None,
+    fields: dict[str, str] | None = None,
     **options: Any,
 ) -> M3IT:
     """The builder that reads config `name` of the repository at `path`; `options` are M3ITConfig's: images, meta, on_error."""
+    pinned = revision not in (None, "main") or "@" in os.fspath(path)
     repository = Repository(path, revision, token, storage_options, cache_dir)
-    return M3IT(cache_dir=cache_dir, repository=repository, config_name=name, token=token, repo_id=repository.repo_id, **options)
+    kind, repository = choose_builder(repository, name, pinned, token, cache_dir, fields)
+    options |= {"fields": fields} if fields else {}
+    return kind(cache_dir=cache_dir, repository=repository, config_name=name, token=token, repo_id=repository.repo_id, **options)
 
 
 def load_dataset(
@@ -36,6 +41,7 @@ def load_dataset(
     images: bool = False,
     meta: bool = False,
     on_error: str = "raise",
+    fields: dict[str, str] | None = None,
     revision: str | None = None,
     token: str | bool | None = None,
     cache_dir: str | None = None,
@@ -47,12 +53,12 @@ def load_dataset(
     """What `datasets.load_dataset` would return: a Dataset or a DatasetDict, or with `streaming=True` their iterable kin.
 
     `images`: a column of decoded images in place of base64 strings. `meta`: one more column, a JSON string with the row id and what the source knew.
-    `on_error="drop"`: rows that cannot be read are left out, counted by reason, and listed in the builder's manifest. `trust_remote_code` is
-    accepted, so that old programs run unchanged; no remote code ever runs.
+    `on_error="drop"`: rows that cannot be read are left out, counted by reason, and listed in the builder's manifest. `fields`: where raw
+    rows that m3it/legacy.py does not know keep their inputs, outputs, images. `trust_remote_code` is accepted, so that old programs run unchanged; no remote code ever runs.
     """
     builder = load_builder(
         path, name, revision=revision, token=token, cache_dir=cache_dir, storage_options=storage_options,
-        images=images, meta=meta, on_error=on_error,
+        images=images, meta=meta, on_error=on_error, fields=fields,
     )  # fmt: skip
     if streaming:
         return builder.as_streaming_dataset(split=split)

@@ -1,6 +1,7 @@
 """Rows for people: as text in a terminal, or as a contact sheet, a picture of the rows with their images and texts."""
 
 import io
+import re
 import textwrap
 from collections.abc import Iterable
 from pathlib import Path
@@ -78,16 +79,18 @@ def _font() -> Any:
 
 
 def _wrap(text: str, font: Any, width: int) -> list[str]:
-    """Lines of at most `width` pixels, broken at blanks, or anywhere in a language without them."""
+    """Lines of at most `width` pixels, broken at blanks, or anywhere where a word alone is too long, as in languages without blanks."""
     lines = []
     for line in text.split("\n"):
-        words, shown = (line.split(" ") if " " in line else list(line)), ""
-        glue = " " if " " in line else ""
-        for word in words:
-            longer = f"{shown}{glue}{word}" if shown else word
-            if shown and font.getlength(longer) > width:
+        shown = ""
+        for word in re.findall(r"\s*\S+", line):
+            if shown and font.getlength(shown + word) > width:
                 lines.append(shown)
-                longer = word
-            shown = longer
+                shown, word = "", word.lstrip()
+            while font.getlength(shown + word) > width:
+                fits = next(n for n in range(len(word), 0, -1) if n == 1 or font.getlength(word[:n]) <= width)
+                lines.append(word[:fits])
+                word = word[fits:]
+            shown += word
         lines.append(shown)
     return lines

@@ -1,8 +1,8 @@
 """SHAPES: yes/no questions about nine cells with coloured shapes, generated.
 
-Source files   {train.large,val,test}.input.npy, .query and .output, also .query_str.txt (the questions in English),
-               in `root` or in the folder of https://github.com/jacobandreas/nmn2 (branch shapes: data/shapes) or of
-               https://github.com/ronghanghu/n2nmn (exp_shapes/shapes_dataset)
+Source files   {train.large,val,test}.input.npy, .query and .output, in `root` or in the folder of
+               https://github.com/jacobandreas/nmn2 (branch shapes: data/shapes) or of
+               https://github.com/ronghanghu/n2nmn (exp_shapes/shapes_dataset), which has .query_str.txt too, not needed
 License        Apache-2.0 (nmn2), BSD-2-Clause (n2nmn)
 Paper          https://arxiv.org/abs/1511.02799
 One instance   inputs="is a green shape left of a red shape"  outputs="no"
@@ -12,6 +12,7 @@ Whether M3IT asks in English or in brackets was not seen: we take English. Where
 """
 
 import io
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
 
 
 def english(query: str) -> str:
-    """The question in words, as .query_str.txt has it: (is green (left_of red)) is "is a green shape left of a red shape"."""
+    """The question in words: "is a green shape left of a red shape" for (is green (left_of red))."""
     first, *relations, last = words_of(query)
     tail = last if last in COLOURS and not relations else phrase(last)
     return " ".join(["is", phrase(first), *(relation.replace("_", " ") for relation in relations), tail])
@@ -131,20 +132,22 @@ def cells_of(word: str, grids: Any) -> Any:
 
 
 def share_out(answers: list[Any], num_true: int) -> list[int]:
-    """How many pictures of each question have a true answer: as they were drawn, then one more or less by turns until
-    the sum is `num_true`; questions that are always true or never stay so."""
+    """How many pictures of each question are true: as many as were drawn, then one more or less by turns up to the sum.
+
+    Questions that are always true, or never, stay so.
+    """
     quotas = [int(drawn[:NUM_PICTURES].sum()) for drawn in answers]
     mixed = [i for i, drawn in enumerate(answers) if min(drawn.sum(), (~drawn).sum()) >= NUM_PICTURES]
-    turn = 0
-    while sum(quotas) != num_true:
-        i = mixed[turn % len(mixed)]
-        quotas[i] = min(max(quotas[i] + (1 if sum(quotas) < num_true else -1), 1), NUM_PICTURES - 1)
-        turn += 1
-    return quotas
+    for i in itertools.cycle(mixed):
+        step = num_true - sum(quotas)
+        if step == 0:
+            return quotas
+        quotas[i] = min(max(quotas[i] + (1 if step > 0 else -1), 1), NUM_PICTURES - 1)
+    raise ValueError("no question has both answers")
 
 
 def draw_pictures(grids: Any, rng: Any) -> Any:
-    """The grids as (picture, 30, 30, 3) uint8, blue first: cells of 10 pixels; big or small; radius and colour jittered."""
+    """The grids as (picture, 30, 30, 3) uint8, blue first: cells of 10 pixels, sizes and colours a little uneven."""
     import numpy as np
 
     size = (*grids.shape[:3], 1, 1)

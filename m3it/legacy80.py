@@ -1,0 +1,217 @@
+"""M3IT-80 as it lies on the Hub: the texts of 80 languages in one file each, the pictures once, in a file of raw English rows beside them.
+
+    data/okvqa/okvqa_train_zh.jsonl      {"input": ..., "output": ...}        small
+    data/okvqa/train_500.jsonl           {"image_str": ..., ...}              up to 1.6 GB (vist)
+    data/instructions/zh.jsonl           translated instructions
+
+Row n of the texts belongs to row n of the pictures. A piece is a range of row numbers, so that workers share a split. Of a file on disk an index
+tells where rows begin; a Hub repository's pictures are downloaded once for all languages, into the Hub's own cache, before a split is prepared.
+Streamed, nothing is downloaded first: where rows begin is learnt by reading on, and whether the files are equally long shows at the end.
+"""
+
+import functools
+import itertools
+import json
+import os
+import posixpath
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import datasets
+import huggingface_hub
+from fsspec.implementations.local import LocalFileSystem
+
+from m3it.index import load_index
+from m3it.instance import ShardError
+from m3it.legacy import I, IMAGES, INPUTS, INSTRUCTIONS, OUTPUTS, SPLIT_WORD, Legacy
+from m3it.legacy import as_images, by_names, check_file, field, only, own_id, pictures, read_text
+from M3IT import SPLITS, Repository, cut, parse, read_rows
+
+TRANSLATED = re.compile(r"data/([^/]+)/\1_(train|validation|test)_([a-z]+)\.jsonl")
+STEP_BYTES = 1 << 18  # read at once, at least, where it is not known where rows begin
+
+
+class Joined(NamedTuple):
+    """A line of pictures and the line of texts that belongs to it."""
+
+    pictures: bytes
+    texts: bytes
+
+
+class Legacy80(Legacy):
+    """Reads one config of M3IT-80. The row id is that of the row with the pictures: the same in 80 languages, as is the instruction chosen."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.kept_texts: dict[str, list[bytes]] = {}
+        self.kept_rows: dict[str, Rows] = {}
+        super().__init__(*args, **kwargs)
+
+    @classmethod
+    def about(cls, repository: Repository, name: str) -> tuple[str, str, set[str]]:
+        return I, "names of the fields of texts and instructions not seen", set(translated(repository).get(name, ()))
+
+    @property
+    def dataset(self) -> str:
+        return posixpath.basename(self.folder)
+
+    @property
+    def instructions_path(self) -> str:
+        (texts,) = next(iter(self.shards(self.config.name).values()))
+        return f"data/instructions/{TRANSLATED.fullmatch(texts)[3]}.jsonl"
+
+    def found(self) -> list[str]:
+        return list(translated(self.repository))
+
+    def shards(self, config_name: str) -> dict[str, list[str]]:
+        found = translated(self.repository).get(config_name)
+        if not found:
+            raise self._unknown(config_name)
+        return {split: [found[split]] for split in dict.fromkeys(SPLITS.values()) if split in found}
+
+    def pieces(self, split: str) -> list[tuple[str, int, int]]:
+        """(file of texts, first row, behind the last row): as many as the pictures would be cut into."""
+        assert self.companions is not None  # read before there are workers, it travels to them
+        (texts,) = self.shards(self.config.name)[split]
+        pictures_path, num_rows = self.pictures_path(texts), len(self.texts(texts))
+        num_pictures = self.rows(pictures_path).num_rows
+        if num_pictures not in (None, num_rows):
+            raise ShardError(unequal(texts, num_rows, pictures_path, num_pictures))
+        count = max(1, min(num_rows, len(cut(self.repository, [pictures_path]))))
+        bounds = [num_rows * i // count for i in range(count + 1)]
+        return [(texts, first, stop) for first, stop in itertools.pairwise(bounds)]
+
+    def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
+        if self.repository.commit and not dl_manager.is_streaming:
+            for (texts,) in self.shards(self.config.name).values():
+                huggingface_hub.hf_hub_download(
+                    self.repository.repo_id, self.pictures_path(texts), repo_type="dataset", revision=self.repository.commit, token=self.token
+                )
+        return super()._split_generators(dl_manager)
+
+    def read(self, piece: tuple[str, int, int]) -> Iterator[tuple[str, dict[str, Any]]]:
+        return super().read((self.pictures_path(piece[0]), *piece))  # rows are named after the file of pictures
+
+    def lines(self, piece: Any) -> Iterator[tuple[int, Any]]:
+        path, texts, first, stop = piece
+        check_file(self.repository, path)
+        lines, number = self.texts(texts), first
+        for offset, line in self.rows(path).read(first, stop, len(lines)):
+            if number == len(lines):
+                raise ShardError(unequal(texts, len(lines), path, "more"))
+            yield offset, Joined(line, lines[number])
+            number += 1
+        if number < stop:
+            raise ShardError(unequal(texts, len(lines), path, number))
+
+    def map_row(self, row: Joined, place: str) -> list[dict[str, Any]]:
+        picture, texts = parse(row.pictures), parse(row.texts)
+        if not isinstance(picture, dict) or not isinstance(texts, dict):
+            raise ShardError("expected a JSON object in the line of pictures and in that of texts", "not an object")
+        fields = dict(self.config.fields or {})
+        images = field(picture, fields.pop("images")) if "images" in fields else pictures(picture)
+        if not images:
+            raise ShardError(f"expected a picture in one of {', '.join(IMAGES)}, found the fields {', '.join(picture)}", "no picture")
+        mapped = by_names(texts, fields, text_only=True)
+        outputs = mapped.outputs.strip() if isinstance(mapped.outputs, str) else mapped.outputs
+        mapped = mapped._replace(inputs=mapped.inputs.strip(), outputs=outputs)
+        return self._instances(picture, own_id(picture) or place, mapped, as_images(images))
+
+    @functools.cached_property
+    def companions(self) -> dict[str, str]:
+        path = self.instructions_path
+        return {path: read_text(self.repository, path)} if path in self.repository.files else {}
+
+    @functools.cached_property
+    def instructions(self) -> list[str]:
+        """The dataset's instructions in the language: of lines like {"okvqa": [...]} or {"task": "okvqa", "instruction": ...}, as nobody saw one."""
+        values = [json.loads(line) for line in self.companion(self.instructions_path).splitlines() if line.strip()]
+        found: list[str] = []
+        for value in (value for value in values if isinstance(value, dict)):
+            named = any(value.get(key) in (self.dataset, self.config.name) for key in ("task", "dataset", "name", "config"))
+            name = self.dataset if self.dataset in value else only(value, (*INSTRUCTIONS, *INPUTS, *OUTPUTS), "instruction") if named else None
+            texts = value[name] if name else []
+            found += texts if isinstance(texts, list) else [texts]
+        if not found:
+            sample = json.dumps(values[:1], ensure_ascii=False)[1:80]
+            hint = "Pass fields={'instruction': ''} to do without"
+            raise ShardError(f"{self.instructions_path}: expected lines that name {self.dataset}, found {sample}. {hint}", "no instruction")
+        return found
+
+    def texts(self, path: str) -> list[bytes]:
+        """The lines of a file of texts: 500 or so."""
+        if path not in self.kept_texts:
+            check_file(self.repository, path)
+            whole = (path, 0, self.repository.size(path))
+            self.kept_texts[path] = [line for _, line in read_rows(self.repository, whole)]
+        return self.kept_texts[path]
+
+    def rows(self, path: str) -> "Rows":
+        if path not in self.kept_rows:
+            self.kept_rows[path] = Rows(self.repository, path)
+        return self.kept_rows[path]
+
+    def pictures_path(self, texts: str) -> str:
+        """The file with the pictures to these texts: data/<task>/{train,val,test}_500.jsonl, or test.jsonl."""
+        split = SPLITS[TRANSLATED.fullmatch(texts)[2]]
+        found = []
+        for path in self.repository.files:
+            match = SPLIT_WORD.search(posixpath.basename(path))
+            if posixpath.dirname(path) == self.folder and path.endswith(".jsonl") and not TRANSLATED.fullmatch(path) and match:
+                found += [path] if SPLITS[match[0]] == split else []
+        if len(found) != 1:
+            raise ShardError(f"{texts}: expected one file of pictures beside it for {split}, found {', '.join(found) or 'none'}")
+        return found[0]
+
+
+class Rows:
+    """The rows of one big file by number."""
+
+    def __init__(self, repository: Repository, path: str):
+        self.repository, self.path = repository, path
+        self.begins: list[int] | None = None  # of each row, and the file's size
+        self.known = {0: 0}  # row -> byte, as far as it was read without an index
+        local: Any = os.path.join(repository.root, path) if isinstance(repository.fs, LocalFileSystem) else None
+        if repository.commit:
+            local = huggingface_hub.try_to_load_from_cache(repository.repo_id, path, revision=repository.commit, repo_type="dataset")
+        if isinstance(local, str):
+            self.repository, self.path = Repository(os.path.dirname(local)), os.path.basename(local)
+            self.repository._files = {self.path: {"size": os.path.getsize(local)}}
+            self.begins = load_index(local).tolist()
+
+    @property
+    def num_rows(self) -> int | None:
+        """How many there are, if that is known without reading them."""
+        return None if self.begins is None else len(self.begins) - 1
+
+    def read(self, first: int, stop: int, num_rows: int) -> Iterator[tuple[int, bytes]]:
+        """Yield (offset, line) of the rows first to stop; behind the last of `num_rows` one more, if it is there."""
+        if self.begins is not None:
+            yield from read_rows(self.repository, (self.path, self.begins[first], self.begins[stop]))
+            return
+        size = self.repository.size(self.path)
+        number = max(known for known in self.known if known <= first)
+        step = max(STEP_BYTES, size * (stop - first) // max(1, num_rows))
+        for start in range(self.known[number], size, step):
+            for offset, line in read_rows(self.repository, (self.path, start, min(start + step, size))):
+                if number >= first:
+                    yield offset, line
+                number += 1
+                self.known[number] = offset + len(line) + 1
+                if number > stop or number == stop < num_rows:
+                    return
+
+
+def translated(repository: Repository) -> dict[str, dict[str, str]]:
+    """Config -> split -> file of texts."""
+    found: dict[str, dict[str, str]] = {}
+    for path in repository.files:
+        match = TRANSLATED.fullmatch(path)
+        if match:
+            found.setdefault(f"{match[1]}-{match[3]}", {})[SPLITS[match[2]]] = path
+    return found
+
+
+def unequal(texts: str, num_texts: int, pictures_path: str, num_pictures: Any) -> str:
+    """The sentence for two files that do not belong together."""
+    return f"{texts} has {num_texts} rows, {pictures_path} has {num_pictures}; they are joined row by row. Get both at one revision."

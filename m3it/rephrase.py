@@ -1,0 +1,271 @@
+"""Short answers rewritten into fluent sentences, with the question as context, by a language model; kept only where checked.
+
+In: a shard.  Out: a shard of the same name whose `outputs` are the rewrites that passed, and the short answers where none did;
+`meta` keeps the short answer and says what happened. M3IT's own rewrites came from a language model too (Section 3.2 of
+https://arxiv.org/abs/2306.04387), but neither its prompt nor its checks are published: both are ours.
+
+`normalize_answer` is the rule of the official VQA v2 scorer: https://github.com/GT-Vision-Lab/VQA, vqaEval.py at c4e6a0e.
+"""
+
+import base64
+import json
+import re
+import unicodedata
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import Any
+
+from M3IT import image_bytes
+from m3it.chat import Chat, ChatError, Reply, Request, message
+from m3it.instance import FIELDS, text
+from m3it.shards import read_shard, write_shard
+from m3it.work import versions, write_json
+
+SYSTEM = """You turn the short answer to a question about a picture, which you cannot see, into one fluent sentence.
+Write in the language of the question. Keep the words of the short answer as they are, and take the rest from the question.
+Add no fact and no number. A yes or no comes first. Write the sentence and nothing else."""
+OPTIONS = {"temperature": 0, "max_tokens": 200}
+MAX_WORDS = 10  # of an answer that counts as short; a Chinese character counts as a word
+MAX_REFUSALS = 10  # at the start: a server that takes nothing ends the run
+REPHRASED, BEFORE, REFUSED = "rephrased", "rephrased before", "refused by the server"
+
+# ---- the official rule
+
+PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
+COMMA_IN_NUMBER = re.compile(r"\d,\d")
+PERIOD = re.compile(r"\.(?!\d)")  # the official pattern, without its lookahead that is always true
+NUMBER_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+DIGITS = {"none": "0", **{word: str(number) for number, word in enumerate(NUMBER_WORDS)}}
+ARTICLES = ("a", "an", "the")
+CONTRACTED = """ain't aren't can't could've couldn't couldn't've didn't doesn't don't hadn't hadn't've hasn't haven't he'd
+he'd've he's how'd how'll how's isn't it'd it'd've it'll ma'am mightn't mightn't've might've mustn't must've needn't not've
+o'clock oughtn't 'ow's'at shan't she'd've should've shouldn't shouldn't've somebody'd've somebody'll somebody's someone'd
+someone'd've someone'll someone's something'd something'd've something'll that's there'd there'd've there're there's they'd
+they'd've they'll they're they've 'twas wasn't we'd've we've weren't what'll what're what's what've when's where'd where's
+where've who'd who'd've who'll who's who've why'll why're why's won't would've wouldn't wouldn't've y'all y'all'll y'all'd've
+you'd you'd've you'll you're you've""".split()
+# What is written with one apostrophe too few gets it back; the official table has one line the other way round.
+CONTRACTIONS = {
+    word[:at] + word[at + 1 :]: word for word in CONTRACTED for at, letter in enumerate(word) if letter == "'"
+} | {"somebody'd": "somebodyd"}
+
+
+def normalize_answer(text: str) -> str:
+    """The answer as the official VQA v2 scorer compares it: punctuation, case, articles, number words and contractions.
+
+    Its quirks stand: a mark becomes a blank only where no blank is beside it anywhere in the text, all marks vanish where a
+    number has a comma, "none" is "0", at most 32 periods go.
+    """
+    text = text.replace("\n", " ").replace("\t", " ").strip()
+    squeezed, joined = text, COMMA_IN_NUMBER.search(text)
+    for mark in PUNCTUATION:
+        squeezed = squeezed.replace(mark, "" if joined or f"{mark} " in text or f" {mark}" in text else " ")
+    words = [DIGITS.get(word, word) for word in PERIOD.sub("", squeezed, count=32).lower().split()]
+    return " ".join(CONTRACTIONS.get(word, word) for word in words if word not in ARTICLES)
+
+
+# ---- may a rewrite stand for its answer?
+
+TEENS = ("eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen")
+TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+NUMBERS = {word: 11 + i for i, word in enumerate(TEENS)} | {word: 20 + 10 * i for i, word in enumerate(TENS)}
+NUMBERS |= {"dozen": 12, "hundred": 100, "thousand": 1000, "million": 1_000_000}
+UNSPACED = re.compile("([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u9fff\uf900-\ufaff])")  # Thai to Han: no blanks
+CHINESE_DIGITS = {sign: number for number, sign in enumerate("零一二三四五六七八九")} | {"两": 2}
+MEASURES = "个個只隻条條张張位名辆輛把本件块塊朵棵匹头頭双雙座台间間杯瓶碗盘盤人岁歲点點年月日"
+CHINESE_NUMBER = re.compile(f"[一二两三四五六七八九十]+(?=[{MEASURES}])")
+EDGES = "'\"“”‘«»‹›:·*#|、。「」『』《》"
+YES, NO = ("yes", "是", "有", "对", "對"), ("no", "不", "没", "沒", "否")
+NEGATIONS = {
+    "no",
+    "not",
+    "never",
+    "nobody",
+    "nothing",
+    "nowhere",
+    "neither",
+    "nor",
+    "without",
+    "cannot",
+    *"不没沒無无非未",
+}
+
+
+def words(text: str) -> list[str]:
+    """The words by which answer and rewrite are compared: each normalised for itself, by the official rule, so that what
+    stands beside it changes nothing; numbers as digits; in writing without blanks every character is a word."""
+    text = unicodedata.normalize("NFKC", text).replace("’", "'").replace("–", "-").replace("—", " ")
+    text = UNSPACED.sub(r" \1 ", CHINESE_NUMBER.sub(lambda found: chinese_number(found[0]), text))
+    plain = [word.strip(EDGES) for token in text.split() for word in normalize_answer(token.strip(EDGES)).split()]
+    found: list[str] = []
+    for before, word in pairwise(["", *filter(None, plain)]):
+        if before in TENS and re.fullmatch("[1-9]", word):
+            found[-1] = str(NUMBERS[before] + int(word))  # twenty-one
+        else:
+            found.append(str(NUMBERS.get(word, word)))
+    return found
+
+
+def chinese_number(signs: str) -> str:
+    """十二 as 12; 一 alone stays, since before a measure word it is as often an article."""
+    if signs == "一" or re.fullmatch("[^十]{2,}", signs):
+        return signs
+    tens, ten, ones = signs.rpartition("十")
+    return str((CHINESE_DIGITS.get(tens, 1) * 10 if ten else 0) + CHINESE_DIGITS.get(ones, 0))
+
+
+def numbers(found: list[str]) -> set[str]:
+    """The numbers among words, the parts of 5:30 and 1940s too."""
+    return {number for word in found for number in re.findall(r"\d*\.?\d+", word)}
+
+
+def reason_against(rewrite: str, question: str, answer: str) -> str:
+    """Why a rewrite cannot stand for its answer; "" if it can.
+
+    It must hold the answer as whole words or, for yes and no, begin with it or have a negation or none as it should; and no
+    number and no negation that neither question nor answer has. Negations are known in English and Chinese.
+    """
+    said, asked, short = words(rewrite), words(question), words(answer)
+    if not said or not short:
+        return "no words"
+    if "\n" in rewrite:
+        return "more than one line"
+    if said == short:
+        return "no sentence"
+    if rewrite.endswith(("?", "？")):
+        return "a question"
+    if not numbers(said) <= numbers(asked) | numbers(short):
+        return "another number"
+    if polarity := yes_or_no(short):
+        first = yes_or_no(said[:1])
+        agrees = first == polarity if first else is_negated(said) == (polarity == "no")
+        return "" if agrees else "yes or no differs"
+    if not any(said[at : at + len(short)] == short for at in range(len(said) - len(short) + 1)):
+        return "answer not in it"
+    return "a negation" if is_negated(said) and not is_negated(asked) and not is_negated(short) else ""
+
+
+def yes_or_no(found: list[str]) -> str:
+    """ "yes" or "no" if that is all that the words say, as 是的 and 不是 do; else ""."""
+    said = "".join(found)
+    if said in YES or said in ("是的", "对的", "對的"):
+        return "yes"
+    return "no" if said in NO or said in ("不是", "没有", "沒有", "不对", "不對") else ""
+
+
+def is_negated(found: list[str]) -> bool:
+    """Whether a word among them negates, in English or Chinese."""
+    return any(word in NEGATIONS or word.endswith("n't") for word in found)
+
+
+# ---- rows and shards
+
+
+def unfit(row: dict[str, Any]) -> str:
+    """Why a row is not asked about; "" if it is."""
+    if json.loads(row["meta"]).get("rephrased"):
+        return BEFORE
+    num_words = len(words(row["outputs"]))
+    if not num_words or num_words > MAX_WORDS:
+        return "not a short answer" if num_words else "no words"
+    return "" if row["inputs"].strip() else "no question"
+
+
+def request(question: str, answer: str) -> Request:
+    """What the model is asked."""
+    asked = message(f"Question: {question}\nShort answer: {answer}")
+    return Request([message(SYSTEM, role="system"), asked], options=OPTIONS)
+
+
+def rephrase(rows: Iterable[dict[str, Any]], chat: Chat, counts: Counter[str]) -> Iterator[dict[str, Any]]:
+    """Yield every row, in order, its answer rewritten where that is short and the rewrite passes; `counts` gets "rephrased"
+    or the reason why a row keeps its answer. Rows that were rephrased before stay as they are."""
+    waiting: deque[tuple[dict[str, Any], str]] = deque()
+
+    def requests() -> Iterator[Request | None]:
+        for row in rows:
+            waiting.append((row, unfit(row)))
+            yield None if waiting[-1][1] else request(row["inputs"], row["outputs"])
+
+    for reply in chat.ask_all(requests(), on_error="drop"):
+        row, reason = waiting.popleft()
+        rewrite = ""
+        if isinstance(reply, ChatError):
+            if counts[REFUSED] == MAX_REFUSALS and not chat.num_asked + chat.num_kept:
+                raise reply
+            reason = REFUSED
+        elif reply:
+            rewrite = unquoted(reply.text)
+            reason = (
+                "cut off" if reply.finish_reason == "length" else reason_against(rewrite, row["inputs"], row["outputs"])
+            )
+        counts[reason or REPHRASED] += 1
+        model = reply.model if isinstance(reply, Reply) else chat.model
+        yield row if reason == BEFORE else rewritten(row, rewrite, reason, model)
+
+
+def unquoted(reply: str) -> str:
+    """The reply in NFC without blanks and quotation marks around it."""
+    rewrite = text(reply)
+    quoted = len(rewrite) > 1 and rewrite[0] + rewrite[-1] in ('""', "''", "“”", "「」")
+    return rewrite[1:-1].strip() if quoted else rewrite
+
+
+def rewritten(row: dict[str, Any], rewrite: str, reason: str, model: str) -> dict[str, Any]:
+    """The row with the rewrite as its answer, or, for a reason, with the one it has; meta says which and why."""
+    told = {**json.loads(row["meta"]), "short_answer": row["outputs"], "rephrased": not reason, "rephrase_model": model}
+    meta = json.dumps({**told, "rephrase_reason": reason} if reason else told, ensure_ascii=False)
+    return {**row, "outputs": row["outputs"] if reason else rewrite, "meta": meta}
+
+
+def rephrase_shard(
+    path: Path | str,
+    out: Path | str,
+    chat: Chat,
+    limit: int | None = None,
+    progress: Callable[[Iterable[Any]], Iterable[Any]] = lambda rows: rows,
+) -> Counter[str]:
+    """Rephrase a shard into one of the same name below `out`, whole or not at all; returns rows by what became of them.
+
+    Killed and called again it asks only what it has not asked before. `out` gets the folders data/<task>/<dataset>/, if the
+    shard lies in such. Beside the new shard, <name>.run.json says how it was made.
+    """
+    path, target = Path(path), target_of(Path(path), Path(out))
+    if target.exists() and target.samefile(path):
+        raise ValueError(f"{path}: would be written over itself. Pass another folder as --out.")
+    counts: Counter[str] = Counter()
+    rows = (as_line(row) for row in islice(read_shard(path), limit))
+    num_rows = write_shard(target, rephrase(progress(rows), chat, counts))
+    options = {
+        "shard": path.name,
+        "model": chat.model,
+        "system": SYSTEM,
+        **OPTIONS,
+        "max_words": MAX_WORDS,
+        "limit": limit,
+    }
+    run = {
+        "command": "rephrase",
+        "options": options,
+        "versions": versions(),
+        "num_rows": num_rows,
+        "rows": dict(sorted(counts.items())),
+    }
+    write_json(target.with_name(f"{target.stem}.run.json"), run)
+    return counts
+
+
+def target_of(path: Path, out: Path) -> Path:
+    """Where the new shard goes: below out/data/ as below the data/ that the old one lies in, else straight into `out`."""
+    folders = path.absolute().parent.parts
+    kept = folders[len(folders) - 1 - folders[::-1].index("data") :] if "data" in folders[-4:] else ()
+    return out.joinpath(*kept, f"{path.name.partition('.')[0]}.jsonl")
+
+
+def as_line(row: dict[str, Any]) -> dict[str, Any]:
+    """The five fields of a shard's line, in their order; pictures of a Parquet file become base64."""
+    if "image_base64_str" not in row:
+        row["image_base64_str"] = [base64.b64encode(image).decode() for image in image_bytes(row)]
+    return {name: row[name] for name in FIELDS}
