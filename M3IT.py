@@ -1,9 +1,11 @@
-"""M3IT, the dataset: 40 vision-language datasets as `instruction, inputs, image_base64_str, outputs`, 7 of them in 80 languages too.
+"""M3IT, the dataset: 40 vision-language datasets as `instruction, inputs, image_base64_str, outputs`, 7 of them in 80
+languages too.
 
-The tables CATALOGUE and LANGUAGES say what M3IT is; the builder below them reads shards (`data/<task>/<dataset>[/<language>]/<split>*.jsonl`) from
-a folder, any fsspec URL or a Hub repository, in byte ranges, so that one big file serves any number of workers and a resumed run skips to its place.
-This file runs alone, as the loading script of a Hub repository (`datasets` 2.16.1 to 3.6), or imported, under any version:
-`from m3it import load_dataset`. Paper: https://arxiv.org/abs/2306.04387
+The tables CATALOGUE and LANGUAGES say what M3IT is; the builder below them reads shards
+(`data/<task>/<dataset>[/<language>]/<split>*.jsonl`) from a folder, any fsspec URL or a Hub repository, in byte
+ranges, so that one big file serves any number of workers and a resumed run skips to its place. This file runs alone,
+as the loading script of a Hub repository (`datasets` 2.16.1 to 3.6), or imported, under any version: `from m3it
+import load_dataset`. Paper: https://arxiv.org/abs/2306.04387
 """
 
 import base64
@@ -18,7 +20,6 @@ import posixpath
 import re
 import time
 from dataclasses import dataclass
-from typing import Any
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -30,9 +31,9 @@ import pyarrow.parquet
 
 
 class Dataset(NamedTuple):
-    """One of the 40 datasets: what people decided about it. Sizes are the published ones, not measured; those of the validation splits of
-    coco-cn, flickr8k-cn and mmchat follow from the sizes of their files. `license` is that of the annotations, `image_license` of the pictures:
-    SPDX where one applies, else the source's words."""
+    """One of the 40 datasets: what people decided about it. Sizes are the published ones, not measured; those of the
+    validation splits of coco-cn, flickr8k-cn and mmchat follow from the sizes of their files. `license` is that of
+    the annotations, `image_license` of the pictures: SPDX where one applies, else the source's words."""
 
     name: str
     task: str
@@ -199,7 +200,7 @@ LANGUAGES = {language.code: language for language in [
 # fmt: on
 
 FIELDS = ("instruction", "inputs", "image_base64_str", "outputs")  # the published columns, in the published order
-SPLITS = {"train": "train", "validation": "validation", "val": "validation", "dev": "validation", "test": "test"}  # file name -> split
+SPLITS = {"train": "train", "validation": "validation", "val": "validation", "dev": "validation", "test": "test"}
 SHARD = re.compile(rf"({'|'.join(SPLITS)})(?:-(\d+)-of-(\d+))?\.(jsonl|jsonl\.gz|jsonl\.zst|parquet)")
 MiB = 1 << 20
 PIECE_BYTES = 16 * MiB  # what a worker reads at once: 11 ms of parsing to skip on resume, one request over HTTP
@@ -227,7 +228,8 @@ class ShardError(M3ITError):
 
 
 class Repository:
-    """A folder, an fsspec URL or a Hub repository at one commit: listed once, read in byte ranges with patience; travels to workers."""
+    """A folder, an fsspec URL or a Hub repository at one commit: listed once, read in byte ranges with patience;
+    travels to workers."""
 
     def __init__(self, path, revision=None, token=None, storage_options=None, cache_dir=None):
         self.path, self.commit, self.repo_id, self._files = os.fspath(path), None, None, None
@@ -242,12 +244,12 @@ class Repository:
             self.commit = self._resolve(repo_id, revision or unquote(named) or "main", token, cache_dir)
             self.root = f"datasets/{repo_id}@{self.commit}"
         else:
-            raise ShardError(f"{path}: expected a folder, a URL or a Hub repository (user/name); there is no such folder.")
+            raise ShardError(f"{path}: expected a folder, a URL or a Hub repository (user/name); there is none.")
 
     def __getstate__(self):
         # The listing and what the Hub said of the commit go along: a worker that starts without them asks the API again.
-        known = {k: v for k, v in vars(self.fs).items() if self.commit and k in ("dircache", "_repo_and_revision_exists_cache")}
-        return {**vars(self), "known": known}
+        caches = ("dircache", "_repo_and_revision_exists_cache") if self.commit else ()
+        return {**vars(self), "known": {name: vars(self.fs)[name] for name in caches if name in vars(self.fs)}}
 
     def __setstate__(self, state):
         vars(state["fs"]).update(state.pop("known"))
@@ -258,13 +260,14 @@ class Repository:
         if re.fullmatch("[0-9a-f]{40}", revision):
             return revision
         name = hashlib.sha256(f"{huggingface_hub.constants.ENDPOINT}/{repo_id}@{revision}".encode()).hexdigest()[:32]
-        seen = os.path.join(os.path.expanduser(str(cache_dir or datasets.config.HF_DATASETS_CACHE)), "m3it-commits", name)
-        files = fsspec.filesystem("file")
+        cache = os.path.expanduser(str(cache_dir or datasets.config.HF_DATASETS_CACHE))
+        seen, files = os.path.join(cache, "m3it-commits", name), fsspec.filesystem("file")
+        ask = huggingface_hub.HfApi(token=token).dataset_info
+        tries = 1 if files.exists(seen) else None
         try:
-            ask = huggingface_hub.HfApi(token=token).dataset_info
-            commit = self._patiently(lambda: ask(repo_id, revision=revision).sha, f"{repo_id}@{revision}", 1 if files.exists(seen) else None)
+            commit = self._patiently(lambda: ask(repo_id, revision=revision).sha, f"{repo_id}@{revision}", tries)
         except ShardError as error:
-            if _status(error) is not None or not files.exists(seen):
+            if _status(error) is not None or tries is None:
                 raise
             logger.warning("%s@%s: the Hub cannot be reached; going on with the commit seen last", repo_id, revision)
             return files.cat_file(seen).decode()
@@ -276,12 +279,15 @@ class Repository:
     def files(self):
         """Path -> info (size, mtime or ETag) of every file that can hold rows, sorted by path; one listing per job."""
         if self._files is None:
-            data = posixpath.join(self.root, "data")
+            root, options, data = self.root, {"detail": True}, posixpath.join(self.root, "data")
             if self.commit:
-                found = self._patiently(lambda: self.fs.find(self.root, detail=True, expand_info=False), self.path)
-            else:  # a folder may hold anything beside data/; without one, it may be a converted branch: <config>/<split>/0000.parquet
-                found = self.fs.find(data, detail=True) if self.fs.isdir(data) else self.fs.find(self.root, maxdepth=3, detail=True)
-            self._files = {posixpath.relpath(name, self.root): info for name, info in sorted(found.items()) if info["type"] != "directory"}
+                options["expand_info"] = False  # else old versions ask for the last commit of every file
+            elif self.fs.isdir(data):
+                root = data  # a folder may hold anything beside it
+            else:
+                options["maxdepth"] = 3  # a converted branch: <config>/<split>/0000.parquet
+            found = sorted(self._patiently(lambda: self.fs.find(root, **options), self.path).items())
+            self._files = {posixpath.relpath(name, self.root): i for name, i in found if i["type"] != "directory"}
         return self._files
 
     def size(self, path):
@@ -292,7 +298,7 @@ class Repository:
         if self.commit:
             return f"{huggingface_hub.constants.ENDPOINT} {self.root}"
         stamps = ("size", "mtime", "LastModified", "ETag", "created")
-        return self.root + json.dumps([[path, *(str(self.files[path].get(stamp, "")) for stamp in stamps)] for path in paths])
+        return f"{self.root} {[(path, [str(self.files[path].get(stamp)) for stamp in stamps]) for path in paths]}"
 
     def read(self, path, start, stop):
         """Bytes [start, stop) of a file, all of them; ShardError if the server goes on failing."""
@@ -307,53 +313,58 @@ class Repository:
         return self._patiently(fetch, f"{self.path}/{path}")
 
     def where(self, path, offset):
-        """A row's place for people: file and line, or file and byte (row, in Parquet) where counting lines would mean fetching them."""
+        """A row's place for people: file and line, or file and byte (row, in Parquet) where counting lines would mean
+        fetching them."""
         if self.commit or not path.endswith(".jsonl"):
             return f"{path}, {'row' if path.endswith('.parquet') else 'byte'} {offset}"
         blocks = (self.read(path, at, min(at + MiB, offset)) for at in range(0, offset, MiB))
         return f"{path}:{1 + sum(block.count(NEWLINE) for block in blocks)}"
 
     def _patiently(self, action, what, tries=None):
-        """What the action returns, tried again after faults that pass: 408, 429 (after the stated wait), 5xx, cut, stalled, short."""
+        """What the action returns, tried again after faults that pass: 408, 429 (after the stated wait), 5xx, cut,
+        stalled, short."""
         for wait in (*RETRY_SECONDS[: tries and tries - 1], None):
             try:
                 return action()
             except Exception as error:
+                found = f"{what}: cannot be read, {type(error).__name__}: {' '.join(str(error).split())[:400]}"
                 if wait is None or not self._passes(error):
-                    raise ShardError(f"{what}: cannot be read, {type(error).__name__}: {' '.join(str(error).split())[:400]}") from error
-                wait = max(wait, _retry_after(error))
-                logger.warning("%s: %s: %s; trying again in %s s", what, type(error).__name__, error, wait)
+                    raise ShardError(found) from error
+                wait = max(wait, _answer(error)[1])
+                logger.warning("%s; trying again in %s s", found, wait)
             time.sleep(wait)
 
     def _passes(self, error):
         """Whether trying again can help."""
-        if huggingface_hub.constants.HF_HUB_OFFLINE or isinstance(self.fs, fsspec.implementations.local.LocalFileSystem):
+        local = isinstance(self.fs, fsspec.implementations.local.LocalFileSystem)
+        if local or huggingface_hub.constants.HF_HUB_OFFLINE:
             return False
-        status = _status(error)
+        status, _ = _answer(error)
         if status is not None:
             return status >= 500 or status in (408, 429)
-        return isinstance(error, json.JSONDecodeError) or not isinstance(error, (FileNotFoundError, PermissionError, TypeError, ValueError))
+        final = (FileNotFoundError, PermissionError, TypeError, ValueError)
+        return isinstance(error, json.JSONDecodeError) or not isinstance(error, final)
+
+
+def _answer(error):
+    """(HTTP status or None, seconds to wait) of the server's answer behind an error: a 429 may come as a
+    FileNotFoundError that it caused. The wait is what the server states, at most ten minutes, else 0."""
+    while error is not None:
+        answer = getattr(error, "response", None)
+        status = getattr(answer, "status_code", None) or getattr(error, "status", None)
+        if isinstance(status, int):
+            headers = getattr(answer, "headers", None) or getattr(error, "headers", None) or {}
+            stated = re.match(r"\d+", headers.get("Retry-After", "")) or re.search(
+                r"(?<=\bt=)\d+", headers.get("RateLimit", "")
+            )
+            return status, min(int(stated[0]), 600) if stated else 0
+        error = error.__cause__ or error.__context__
+    return None, 0
 
 
 def _status(error):
-    """The HTTP status behind an error, or None; a 429 may come as a FileNotFoundError that it caused."""
-    while error is not None:
-        status = getattr(getattr(error, "response", None), "status_code", None) or getattr(error, "status", None)
-        if isinstance(status, int):
-            return status
-        error = error.__cause__ or error.__context__
-    return None
-
-
-def _retry_after(error):
-    """Seconds that the server asks us to wait, at most ten minutes; 0 if it says nothing."""
-    while error is not None:
-        headers = getattr(getattr(error, "response", None), "headers", None) or getattr(error, "headers", None) or {}
-        stated = re.search(r"^\d+", headers.get("Retry-After", "")) or re.search(r"(?<=\bt=)\d+", headers.get("RateLimit", ""))
-        if stated:
-            return min(int(stated[0]), 600)
-        error = error.__cause__ or error.__context__
-    return 0
+    """The HTTP status behind an error, or None."""
+    return _answer(error)[0]
 
 
 class RangeFile(fsspec.spec.AbstractBufferedFile):
@@ -372,13 +383,14 @@ class RangeFile(fsspec.spec.AbstractBufferedFile):
 
 
 def find_shards(repository):
-    """Config -> split -> [(path, match)], by looking: data/<task>/<dataset>[/<language>]/<split>[-00000-of-00003].<kind>."""
+    """Config -> split -> [(path, match)], by looking:
+    data/<task>/<dataset>[/<language>]/<split>[-00000-of-00003].<kind>."""
     found = {}
     for path in repository.files:
-        top, *parts, name = path.split("/")
+        *folders, name = path.split("/")
         shard = SHARD.fullmatch(name)
-        if shard and top == "data" and len(parts) in (2, 3):
-            found.setdefault("-".join(parts[1:]), {}).setdefault(SPLITS[shard[1]], []).append((path, shard))
+        if shard and folders[:1] == ["data"] and len(folders) in (3, 4):
+            found.setdefault("-".join(folders[2:]), {}).setdefault(SPLITS[shard[1]], []).append((path, shard))
     return found
 
 
@@ -395,7 +407,8 @@ def complete(shards):
 
 
 def cut(repository, paths):
-    """Pieces (path, start, stop) of about 16 MiB, at least 32 in all where there are 32 MiB; compressed text cannot be cut."""
+    """Pieces (path, start, stop) of about 16 MiB, at least 32 in all where there are 32 MiB; compressed text cannot
+    be cut."""
     total = sum(repository.size(path) for path in paths)
     step = max(MiB, min(PIECE_BYTES, total // 32))
     pieces = []
@@ -403,12 +416,13 @@ def cut(repository, paths):
         size = repository.size(path)
         count = 1 if path.endswith((".gz", ".zst")) else max(1, round(size / step))
         bounds = [size * i // count for i in range(count + 1)]
-        pieces += [(path, start, stop) for start, stop in zip(bounds, bounds[1:])]
+        pieces += [(path, start, stop) for start, stop in zip(bounds, bounds[1:], strict=False)]
     return pieces
 
 
 def read_rows(repository, piece):
-    """Yield (offset, line or row) of the rows that begin in a piece: bytes of JSON, or dicts from Parquet (offset: row number)."""
+    """Yield (offset, line or row) of the rows that begin in a piece: bytes of JSON, or dicts from Parquet (offset:
+    row number)."""
     path, start, stop = piece
     if path.endswith(".parquet"):
         return _read_parquet(repository, path, start, stop)
@@ -464,8 +478,8 @@ def _read_parquet(repository, path, start, stop):
 
 
 def parse(line):
-    """The JSON object of a line. Nearly all of its bytes are base64, which a JSON parser reads slowly: a list of plain strings is cut out
-    first, verified, and put back as it is; anything else is parsed as a whole."""
+    """The JSON object of a line. Nearly all of its bytes are base64, which a JSON parser reads slowly: a list of
+    plain strings is cut out first, verified, and put back as it is; anything else is parsed as a whole."""
     key = line.find(IMAGES_KEY)
     start = line.find(b"[", key) if key >= 0 else -1
     stop = line.find(b"]", start) if start >= 0 else -1
@@ -498,13 +512,16 @@ def _plain_strings(line, start, stop):
 
 
 def check_row(row):
-    """The row with texts and images as our schema has them; ShardError (a clause, without the place) where they are not.
+    """The row with texts and images as our schema has them; ShardError (a clause, without the place) where they are
+    not.
 
-    A null instruction, inputs or meta is "", "" or "{}"; one image may stand without its list, with a data-URI head or line breaks.
+    A null instruction, inputs or meta is "", "" or "{}"; one image may stand without its list, with a data-URI head
+    or line breaks.
     """
     if not isinstance(row, dict):
         raise ShardError(f"expected a JSON object, found {type(row).__name__}", "not an object")
-    pictures = "images" if "images" in row and "image_base64_str" not in row else "image_base64_str"  # a release has them as files
+    as_files = "images" in row and "image_base64_str" not in row  # as a release has them
+    pictures, kind = ("images", dict) if as_files else ("image_base64_str", str)
     missing = [name for name in ("instruction", "inputs", pictures, "outputs") if name not in row]
     if missing:
         raise ShardError(f"expected the fields {', '.join(FIELDS)}; found {', '.join(row)}", f"no {missing[0]}")
@@ -515,9 +532,9 @@ def check_row(row):
         row[name] = value
     images = row[pictures]
     images = [images] if isinstance(images, str) else images or []
-    if not isinstance(images, list) or not all(isinstance(image, str if pictures == "image_base64_str" else dict) for image in images):
+    if not isinstance(images, list) or not all(isinstance(image, kind) for image in images):
         raise ShardError(f"expected a list of base64 strings in {pictures}", "image is no string")
-    row[pictures] = [clean_base64(image) for image in images] if pictures == "image_base64_str" else images
+    row[pictures] = images if as_files else [clean_base64(image) for image in images]
     return row
 
 
@@ -543,8 +560,9 @@ def image_bytes(row):
 
 @dataclass
 class M3ITConfig(datasets.BuilderConfig):
-    """`images`: a list of Image in place of the base64 strings. `meta`: one more column, a JSON string with the row id and what the source
-    knew. `on_error`: "raise", or "drop" to leave out rows that cannot be read, count them by reason and list them."""
+    """`images`: a list of Image in place of the base64 strings. `meta`: one more column, a JSON string with the row
+    id and what the source knew. `on_error`: "raise", or "drop" to leave out rows that cannot be read, count them by
+    reason and list them."""
 
     images: bool = False
     meta: bool = False
@@ -581,9 +599,9 @@ class M3IT(datasets.GeneratorBasedBuilder):
         for name, default in (("images", False), ("meta", False), ("on_error", "raise")):
             if kwargs.get(name, default) == default:
                 kwargs.pop(name, None)  # so that a default said aloud shares its cache entry
-        self.BUILDER_CONFIGS = []  # any name whose files are found is a config; with 600 listed, `datasets` refuses others
-        identity = f"{hash} {type(self).__name__} {repository.identity(paths)}"
-        super().__init__(cache_dir, config_name=config_name, hash=hashlib.sha256(identity.encode()).hexdigest()[:32], **kwargs)
+        self.BUILDER_CONFIGS = []  # any name whose files are found is a config; `datasets` refuses what a list lacks
+        identity = f"{hash} {type(self).__name__} {repository.identity(paths)}".encode()
+        super().__init__(cache_dir, config_name=config_name, hash=hashlib.sha256(identity).hexdigest()[:32], **kwargs)
 
     def found(self):
         """The names of the configs that the repository holds."""
@@ -594,7 +612,8 @@ class M3IT(datasets.GeneratorBasedBuilder):
         found = find_shards(self.repository)
         if config_name not in found:
             raise self._unknown(config_name)
-        return {split: complete(found[config_name][split]) for split in dict.fromkeys(SPLITS.values()) if split in found[config_name]}
+        listed = found[config_name]
+        return {split: complete(listed[split]) for split in dict.fromkeys(SPLITS.values()) if split in listed}
 
     def pieces(self, split):
         """The pieces of a split, in the order of its rows."""
@@ -609,11 +628,13 @@ class M3IT(datasets.GeneratorBasedBuilder):
         return [row]
 
     def _choose(self, name):
-        """The config to read. Whether a known one's files are on the Hub is asked when they are needed: the cache serves it offline."""
+        """The config to read. Whether a known one's files are on the Hub is asked when they are needed: the cache
+        serves it offline."""
         if self.repository.commit and name in set(config_names()):
             return name
         found = self.found()
-        name = name or (self.DEFAULT_CONFIG_NAME if self.DEFAULT_CONFIG_NAME in found else found[0] if len(found) == 1 else None)
+        if name is None and (len(found) == 1 or self.DEFAULT_CONFIG_NAME in found):
+            name = found[0] if len(found) == 1 else self.DEFAULT_CONFIG_NAME
         if name not in found:
             raise self._unknown(name)
         return name
@@ -625,10 +646,11 @@ class M3IT(datasets.GeneratorBasedBuilder):
         hint = f" Did you mean {near[0]!r}?" if near and near[0] != name else ""
         more = f" and {len(found) - 8} more" if len(found) > 8 else ""
         what = f"Unknown config {name!r}" if name else "Config name is missing"
-        return ValueError(f"{what}.{hint} {self.repository.path} holds {', '.join(found[:8]) or 'no shards below data/'}{more}.")
+        held = ", ".join(found[:8]) or "no shards below data/"
+        return ValueError(f"{what}.{hint} {self.repository.path} holds {held}{more}.")
 
     def get_exported_dataset_info(self):
-        return datasets.DatasetInfo()  # a dataset_infos.json beside this file has one repository's sizes, not every one's
+        return datasets.DatasetInfo()  # dataset_infos.json has the sizes of one repository, not of every one
 
     def _info(self):
         text = datasets.Value("string")
@@ -648,7 +670,8 @@ class M3IT(datasets.GeneratorBasedBuilder):
                 yield key, {name: row[name] for name in names}
 
     def read(self, piece):
-        """Yield (key, row) of the rows that begin in a piece, as the config asks for them: the one way from bytes to rows.
+        """Yield (key, row) of the rows that begin in a piece, as the config asks for them: the one way from bytes to
+        rows.
 
         The key is `<file>:<byte offset>`, with #k for the k-th of several rows of one line.
         """
@@ -673,7 +696,10 @@ class M3IT(datasets.GeneratorBasedBuilder):
         elif "images" in row:
             row["image_base64_str"] = [base64.b64encode(image).decode() for image in image_bytes(row)]
         if self.config.meta:
-            row["meta"] = json.dumps({"id": key, **json.loads(row["meta"])}, ensure_ascii=False)
+            meta = json.loads(row["meta"])
+            if not isinstance(meta, dict):
+                raise ShardError(f"expected a JSON object in meta, found {row['meta'][:60]}", "meta is no object")
+            row["meta"] = json.dumps({"id": key, **meta}, ensure_ascii=False)
         return row
 
     def _refuse(self, path, offset, key, error):
@@ -687,9 +713,11 @@ class M3IT(datasets.GeneratorBasedBuilder):
                 manifest.write(line.encode())
             return
         where = self.repository.where(path, offset)
-        raise ShardError(f"{where}: {error}. Mend the row, or pass on_error='drop' to leave such rows out.", reason) from error
+        advice = "Mend the row, or pass on_error='drop' to leave such rows out."
+        raise ShardError(f"{where}: {error}. {advice}", reason) from error
 
     @property
     def manifest(self):
-        """Where dropped rows are listed, a JSON object a line: id, reason, error. A row read twice stands there twice."""
+        """Where dropped rows are listed, a JSON object a line: id, reason, error. A row read twice stands there
+        twice."""
         return os.path.join(self._cache_dir_root, "m3it-drops", f"{self.config_id}-{self.hash}.jsonl")

@@ -7,7 +7,15 @@ TESTS = ["tests/test_m3it.py", "tests/test_load.py", "tests/test_legacy.py"]
 TOOLS = ["pytest", "hypothesis", "packaging", "requests"]
 # The first environment is the oldest that works, to the patch: its versions are the lower bounds of setup.cfg.
 VERSIONS = {
-    "2.16.1-then": ["datasets==2.16.1", "huggingface_hub==0.23.0", "fsspec==2023.10.0", "pyarrow==14.0.2", "numpy<2", "pillow==10.1.0", "typer==0.12.5"],
+    "2.16.1-then": [
+        "datasets==2.16.1",
+        "huggingface_hub==0.23.0",
+        "fsspec==2023.10.0",
+        "pyarrow==14.0.2",
+        "numpy<2",
+        "pillow==10.1.0",
+        "typer==0.12.5",
+    ],
     "2.16.1-now": ["datasets==2.16.1", "pyarrow<21", "numpy<2"],
     "3.6.0": ["datasets==3.6.0"],
     "4.8": ["datasets==4.8.*"],

@@ -1,7 +1,9 @@
-"""How fast rows load, beside the JSON loader of `datasets`, in one run: `python bench/load.py [--gigabytes 5] [--out bench/results/load.md]`.
+"""How fast rows load, beside the JSON loader of `datasets`, in one run: `python bench/load.py [--gigabytes 5] [--out
+bench/results/load.md]`.
 
-Makes files of rows of about 110 kB, times each path in a process of its own, alternating, and prints medians and ratios as a Markdown table. The
-pictures are random bytes: no path decodes them. Needs twice the file's size on disk, and torch for the row with DataLoader workers.
+Makes files of rows of about 110 kB, times each path in a process of its own, alternating, and prints medians and
+ratios as a Markdown table. The pictures are random bytes: no path decodes them. Needs twice the file's size on disk,
+and torch for the row with DataLoader workers.
 """
 
 import argparse
@@ -20,10 +22,16 @@ from pathlib import Path
 ROW_BYTES = 110_000
 SHARD = "data/kvqa/viquae/train.jsonl"
 OURS = "from m3it import load_dataset as load; dataset = load({folder!r}, 'viquae', split='train', streaming=True)"
-JSON = "from datasets import load_dataset as load; dataset = load('json', data_files={file!r}, split='train', streaming=True)"
+JSON = (
+    "from datasets import load_dataset as load\n"
+    "dataset = load('json', data_files={file!r}, split='train', streaming=True)"
+)
 # The timed part of each path; `dataset` is made before the clock starts, as a training script would.
 STREAM = "rows = sum(1 for _ in dataset)"
-WORKERS = "rows = sum(len(batch['inputs']) for batch in DataLoader(dataset, batch_size=32, num_workers=2, collate_fn=collate))"
+WORKERS = """
+loader = DataLoader(dataset, batch_size=32, num_workers=2, collate_fn=collate)
+rows = sum(len(batch['inputs']) for batch in loader)
+"""
 BATCHES = """
 from torch.utils.data import DataLoader
 collate = lambda rows: {key: [row[key] for row in rows] for key in rows[0]}
@@ -48,7 +56,11 @@ def make_file(path: Path, num_bytes: float) -> int:
         while written < num_bytes:
             image = base64.b64encode(draw.randbytes(ROW_BYTES * 3 // 4)).decode()
             row = {"instruction": "Answer the question.", "inputs": f"What is {num_rows}?", "image_base64_str": [image]}
-            written += file.write((json.dumps({**row, "outputs": f"{num_rows}", "meta": json.dumps({"id": str(num_rows)})}) + "\n").encode())
+            written += file.write(
+                (
+                    json.dumps({**row, "outputs": f"{num_rows}", "meta": json.dumps({"id": str(num_rows)})}) + "\n"
+                ).encode()
+            )
             num_rows += 1
     return num_rows
 
@@ -63,7 +75,9 @@ def run(prepare: str, timed: str, home: str) -> tuple[float, int, int]:
     return tuple(json.loads(done.stdout.strip().split("\n")[-1]))  # type: ignore[return-value]
 
 
-def side_by_side(programs: dict[str, tuple[str, str]], repeats: int, home: str) -> dict[str, list[tuple[float, int, int]]]:
+def side_by_side(
+    programs: dict[str, tuple[str, str]], repeats: int, home: str
+) -> dict[str, list[tuple[float, int, int]]]:
     """Each program `repeats` times, taking turns, so that a slow minute of the machine falls on all."""
     results: dict[str, list] = {name: [] for name in programs}
     for _ in range(repeats):
@@ -82,9 +96,17 @@ def resume_seconds(folder: Path, home: str, repeats: int) -> list[float]:
     state = folder / "state.json"
     read = OURS.format(folder=str(folder)) + "\nimport json, itertools\nit = iter(dataset)"
     num_rows = run(OURS.format(folder=str(folder)), STREAM, home)[1]
-    run(read, f"rows = sum(1 for _ in itertools.islice(it, {num_rows * 9 // 10}))\njson.dump(dataset.state_dict(), open({str(state)!r}, 'w'))", home)
+    run(
+        read,
+        f"rows = sum(1 for _ in itertools.islice(it, {num_rows * 9 // 10}))\n"
+        f"json.dump(dataset.state_dict(), open({str(state)!r}, 'w'))",
+        home,
+    )
     load = OURS.format(folder=str(folder)) + f"\ndataset.load_state_dict(json.load(open({str(state)!r})))"
-    return [run(load, f"rows = int(next(iter(dataset))['outputs'])\nassert rows == {num_rows * 9 // 10}", home)[0] for _ in range(repeats)]
+    return [
+        run(load, f"rows = int(next(iter(dataset))['outputs'])\nassert rows == {num_rows * 9 // 10}", home)[0]
+        for _ in range(repeats)
+    ]
 
 
 def measure(folder: Path, gigabytes: float, repeats: int) -> list[tuple[str, str, str, str]]:
@@ -102,21 +124,45 @@ def measure(folder: Path, gigabytes: float, repeats: int) -> list[tuple[str, str
     compare("stream, one process", {"m3it": (ours, STREAM), "json": (peer, STREAM)}, ["m3it"], ["json"])
     try:
         version("torch")
-        compare("stream, 2 DataLoader workers, batches of 32", {"m3it": (ours + BATCHES, WORKERS), "json": (peer + BATCHES, WORKERS)}, ["m3it"], ["json"])
+        compare(
+            "stream, 2 DataLoader workers, batches of 32",
+            {"m3it": (ours + BATCHES, WORKERS), "json": (peer + BATCHES, WORKERS)},
+            ["m3it"],
+            ["json"],
+        )
     except ModuleNotFoundError:
         table.append(("stream, 2 DataLoader workers", "not measured: no torch", "", ""))
     programs = {}
     for procs in (1, 2):
         for name, first, code in (("m3it", ours, PREPARE_OURS), ("json", peer, PREPARE_JSON)):
             clean = f"import shutil; shutil.rmtree({str(folder / 'cache')!r}, ignore_errors=True)\n"
-            args = {"folder": str(small), "file": str(small / SHARD), "cache": str(folder / "cache"), "procs": procs if procs > 1 else None}
+            args = {
+                "folder": str(small),
+                "file": str(small / SHARD),
+                "cache": str(folder / "cache"),
+                "procs": procs if procs > 1 else None,
+            }
             programs[f"{name} {procs}"] = (clean + first, code.format(**args))
     compare("prepare, each at its better num_proc", programs, ["m3it 1", "m3it 2"], ["json 1", "json 2"])
     make_file(large / SHARD, gigabytes * 1e9)
     resumed = statistics.median(resume_seconds(large, home, repeats))
-    table.append((f"resume at 90 % of {gigabytes:g} GB: time to first row", f"{resumed * 1000:.0f} ms", "", "bound: 50 ms"))
-    peaks = [statistics.median(peak for *_, peak in side_by_side({"m3it": (OURS.format(folder=str(f)), STREAM)}, 3, home)["m3it"]) for f in (small, large)]
-    table.append((f"peak memory, streaming 0.5 and {gigabytes:g} GB", f"{peaks[0] / 1e6:,.0f} and {peaks[1] / 1e6:,.0f} MB", "", f"{peaks[1] / peaks[0]:.2f} x"))
+    table.append(
+        (f"resume at 90 % of {gigabytes:g} GB: time to first row", f"{resumed * 1000:.0f} ms", "", "bound: 50 ms")
+    )
+    peaks = [
+        statistics.median(
+            peak for *_, peak in side_by_side({"m3it": (OURS.format(folder=str(f)), STREAM)}, 3, home)["m3it"]
+        )
+        for f in (small, large)
+    ]
+    table.append(
+        (
+            f"peak memory, streaming 0.5 and {gigabytes:g} GB",
+            f"{peaks[0] / 1e6:,.0f} and {peaks[1] / 1e6:,.0f} MB",
+            "",
+            f"{peaks[1] / peaks[0]:.2f} x",
+        )
+    )
     listing = "import M3IT, m3it; rows = len(M3IT.config_names())"
     imports = side_by_side({"m3it": ("", listing), "datasets": ("", "import datasets; rows = 1")}, repeats, home)
     a, b = (statistics.median(seconds for seconds, *_ in imports[name]) for name in ("m3it", "datasets"))
@@ -134,8 +180,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         table = measure(Path(folder), options.gigabytes, options.repeats)
     packages = ", ".join(f"{name} {version(name)}" for name in ("datasets", "pyarrow", "fsspec"))
-    lines = ["| path | m3it | JSON loader of `datasets` | ratio |", "|---|---:|---:|---:|", *(f"| {' | '.join(row)} |" for row in table)]
-    note = f"Median of {options.repeats}, rows of {ROW_BYTES // 1000} kB, {os.cpu_count()} cores, Python {sys.version.split()[0]}, {packages}; made by `python bench/load.py`."
+    lines = [
+        "| path | m3it | JSON loader of `datasets` | ratio |",
+        "|---|---:|---:|---:|",
+        *(f"| {' | '.join(row)} |" for row in table),
+    ]
+    machine = f"{os.cpu_count()} cores, Python {sys.version.split()[0]}, {packages}"
+    rows = f"Median of {options.repeats}, rows of {ROW_BYTES // 1000} kB"
+    note = f"{rows}, {machine}; made by `python bench/load.py`."
     text = "\n".join([*lines, "", f"{note}\n"])
     print(text)
     if options.out:

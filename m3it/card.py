@@ -1,4 +1,5 @@
-"""What is measured from `data/` and rendered from CATALOGUE: dataset_infos.json, README's YAML head, its tables between markers.
+"""What is measured from `data/` and rendered from CATALOGUE: dataset_infos.json, README's YAML head, its tables
+between markers.
 
 People decide in CATALOGUE, this module measures; nothing rendered is ever edited by hand. Marked blocks look so:
 `<!-- m3it: tasks -->` ... `<!-- /m3it -->`.
@@ -11,12 +12,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from m3it.instance import FIELDS, M3ITError
 from M3IT import CATALOGUE, LANGUAGES, Repository, complete, find_shards, read_rows
+from m3it.instance import FIELDS, M3ITError
 
 TEXT = {"dtype": "string", "_type": "Value"}
 FEATURES = {name: {"feature": TEXT, "_type": "Sequence"} if name == "image_base64_str" else TEXT for name in FIELDS}
-CATEGORIES = ("image-to-text", "visual-question-answering", "image-classification", "video-text-to-text", "image-text-to-text")
+CATEGORIES = (
+    "image-to-text",
+    "visual-question-answering",
+    "image-classification",
+    "video-text-to-text",
+    "image-text-to-text",
+)
 BLOCK = re.compile(r"(<!-- m3it: (\w+) -->\n).*?(<!-- /m3it -->)", re.DOTALL)
 
 
@@ -30,31 +37,71 @@ def measure(repository: Repository) -> dict[str, Any]:
                 paths = complete(listed[split])
                 num_bytes = sum(repository.size(path) for path in paths)
                 num_rows = sum(1 for path in paths for _ in read_rows(repository, (path, 0, repository.size(path))))
-                splits[split] = {"name": split, "num_bytes": num_bytes, "num_examples": num_rows, "dataset_name": "m3it"}
+                splits[split] = {
+                    "name": split,
+                    "num_bytes": num_bytes,
+                    "num_examples": num_rows,
+                    "dataset_name": "m3it",
+                }
                 total += num_bytes
-        infos[config] = {"features": FEATURES, "splits": splits, "download_size": total, "dataset_size": total, "size_in_bytes": total}
+        infos[config] = {
+            "features": FEATURES,
+            "splits": splits,
+            "download_size": total,
+            "dataset_size": total,
+            "size_in_bytes": total,
+        }
     return infos
 
 
 def _order(config: str) -> tuple[int, str]:
     """The catalogue's order; a translation stands behind its dataset, a config of no dataset at the end."""
-    known = [i for i, name in enumerate(CATALOGUE) if config == name or config.rpartition("-")[0] == name and config not in CATALOGUE]
+    known = [
+        i
+        for i, name in enumerate(CATALOGUE)
+        if config == name or config.rpartition("-")[0] == name and config not in CATALOGUE
+    ]
     return (known[0] if known else len(CATALOGUE), config)
 
 
 def yaml_head(repository: Repository, infos: dict[str, Any]) -> str:
-    """The YAML that lets plain `datasets` load the repository: exact paths and the features of every config, in a spelling all versions read."""
+    """The YAML that lets plain `datasets` load the repository: exact paths and the features of every config, in a
+    spelling all versions read."""
     listed = find_shards(repository)
     num_rows = sum(split["num_examples"] for info in infos.values() for split in info["splits"].values())
-    languages = sorted({"en", *(d.language for d in CATALOGUE.values()), *(name.rpartition("-")[2] for name in infos if name not in CATALOGUE)})
-    lines = ["---", "pretty_name: M3IT", "license: other", "license_name: per-dataset", "license_link: https://huggingface.co/datasets/MMInstruction/M3IT"]
-    lines += ["language:", *(f"- {code!r}" if code in ("no",) else f"- {code}" for code in languages if code == "en" or code in LANGUAGES)]
-    lines += ["task_categories:", *(f"- {category}" for category in CATEGORIES), f"size_categories:\n- {size_category(num_rows)}", "configs:"]
+    languages = sorted(
+        {
+            "en",
+            *(d.language for d in CATALOGUE.values()),
+            *(name.rpartition("-")[2] for name in infos if name not in CATALOGUE),
+        }
+    )
+    lines = [
+        "---",
+        "pretty_name: M3IT",
+        "license: other",
+        "license_name: per-dataset",
+        "license_link: https://huggingface.co/datasets/MMInstruction/M3IT",
+    ]
+    lines += [
+        "language:",
+        *(f"- {code!r}" if code in ("no",) else f"- {code}" for code in languages if code == "en" or code in LANGUAGES),
+    ]
+    lines += [
+        "task_categories:",
+        *(f"- {category}" for category in CATEGORIES),
+        f"size_categories:\n- {size_category(num_rows)}",
+        "configs:",
+    ]
     for config, info in infos.items():
         lines += [f"- config_name: {config}", "  data_files:"]
         for split in info["splits"]:
             paths = complete(listed[config][split])
-            lines += [f"  - split: {split}", f"    path: {paths[0]}"] if len(paths) == 1 else [f"  - split: {split}", "    path:", *(f"    - {p}" for p in paths)]
+            lines += (
+                [f"  - split: {split}", f"    path: {paths[0]}"]
+                if len(paths) == 1
+                else [f"  - split: {split}", "    path:", *(f"    - {p}" for p in paths)]
+            )
     lines.append("dataset_info:")
     for config in infos:
         lines += [f"- config_name: {config}", "  features:"]
@@ -74,17 +121,22 @@ def size_category(num_rows: int) -> str:
 
 def tasks_table(infos: dict[str, Any]) -> str:
     """One line per dataset: what it is, its published size, and how many rows of it lie here."""
-    lines = ["| task | dataset | language | train | validation | test | rows here | held out | translated |", "|---|---|---|---:|---:|---:|---:|---|---|"]
+    lines = [
+        "| task | dataset | language | train | validation | test | rows here | held out | translated |",
+        "|---|---|---|---:|---:|---:|---:|---|---|",
+    ]
     for d in CATALOGUE.values():
         here = sum(split["num_examples"] for split in infos.get(d.name, {}).get("splits", {}).values())
-        name, marks = f"`{d.name}`", ["yes" if mark else "" for mark in (d.held_out, d.translated)]
+        marks = ["yes" if mark else "" for mark in (d.held_out, d.translated)]
         kind = f"{d.language}, video" if d.modality == "video" else d.language
-        lines.append(f"| {d.task} | {name} | {kind} | {d.train:,} | {d.validation:,} | {d.test:,} | {here or ''} | {marks[0]} | {marks[1]} |")
+        sizes = [f"{size:,}" for size in (d.train, d.validation, d.test)]
+        lines.append("| " + " | ".join([d.task, f"`{d.name}`", kind, *sizes, str(here or ""), *marks]) + " |")
     return "\n".join(lines)
 
 
 def totals_table(infos: dict[str, Any]) -> str:
-    """Published sizes by the paper's reporting groups: a Chinese or video dataset counts in its own group, not in its task."""
+    """Published sizes by the paper's reporting groups: a Chinese or video dataset counts in its own group, not in its
+    task."""
     groups: dict[str, list[int]] = {}
     for d in CATALOGUE.values():
         group = "Chinese" if d.language == "zh" else "video" if d.modality == "video" else d.task
@@ -92,7 +144,10 @@ def totals_table(infos: dict[str, Any]) -> str:
         for i, number in enumerate((1, d.train, d.validation, d.test)):
             sizes[i] += number
     lines = ["| group | datasets | train | validation | test |", "|---|---:|---:|---:|---:|"]
-    lines += [f"| {group} | {n} | {train:,} | {validation:,} | {test:,} |" for group, (n, train, validation, test) in groups.items()]
+    lines += [
+        f"| {group} | {n} | {train:,} | {validation:,} | {test:,} |"
+        for group, (n, train, validation, test) in groups.items()
+    ]
     total = [sum(column) for column in zip(*groups.values(), strict=True)]
     return "\n".join([*lines, f"| **all** | {total[0]} | {total[1]:,} | {total[2]:,} | {total[3]:,} |"])
 
@@ -100,7 +155,10 @@ def totals_table(infos: dict[str, Any]) -> str:
 def licenses_table(infos: dict[str, Any]) -> str:
     """One line per dataset: the terms of its annotations and of its pictures, and where they come from."""
     lines = ["| dataset | annotations | pictures | source | paper |", "|---|---|---|---|---|"]
-    lines += [f"| `{d.name}` | {d.license} | {d.image_license} | [site]({d.homepage}) | [paper]({d.paper}) |" for d in CATALOGUE.values()]
+    lines += [
+        f"| `{d.name}` | {d.license} | {d.image_license} | [site]({d.homepage}) | [paper]({d.paper}) |"
+        for d in CATALOGUE.values()
+    ]
     return "\n".join(lines)
 
 
@@ -115,12 +173,14 @@ BLOCKS: dict[str, Callable[[dict[str, Any]], str]] = {
 
 
 def render(readme: str, repository: Repository, infos: dict[str, Any]) -> str:
-    """README.md with its YAML head and its marked blocks made anew; the rest as it was. A block `bench_load` is bench/results/load.md."""
+    """README.md with its YAML head and its marked blocks made anew; the rest as it was. A block `bench_load` is
+    bench/results/load.md."""
 
     def block(match: re.Match) -> str:
         measured = Path(repository.root) / "bench" / "results" / f"{match[2].removeprefix('bench_')}.md"
         if match[2] not in BLOCKS and not measured.exists():
-            raise M3ITError(f"README.md: unknown block {match[2]!r}; known are {', '.join(BLOCKS)}, and bench_NAME for bench/results/NAME.md")
+            known = f"{', '.join(BLOCKS)}, and bench_NAME for bench/results/NAME.md"
+            raise M3ITError(f"README.md: unknown block {match[2]!r}; known are {known}.")
         text = BLOCKS[match[2]](infos) if match[2] in BLOCKS else measured.read_text("utf-8").strip()
         return f"{match[1]}{text}\n{match[3]}"
 
@@ -129,7 +189,8 @@ def render(readme: str, repository: Repository, infos: dict[str, Any]) -> str:
 
 
 def card(folder: Path | str, check: bool = False) -> list[str]:
-    """Measure and write dataset_infos.json and README.md of a local repository; with `check` write nothing. Returns the diffs, none if all was up to date."""
+    """Measure and write dataset_infos.json and README.md of a local repository; with `check` write nothing. Returns
+    the diffs, none if all was up to date."""
     folder = Path(folder)
     repository = Repository(folder)
     infos = measure(repository)
@@ -142,7 +203,18 @@ def card(folder: Path | str, check: bool = False) -> list[str]:
     for path, text in fresh.items():
         old = path.read_text("utf-8") if path.exists() else ""
         if old != text:
-            diffs.append("\n".join(difflib.unified_diff(old.split("\n"), text.split("\n"), f"{path.name} (is)", f"{path.name} (measured)", lineterm="", n=1)))
+            diffs.append(
+                "\n".join(
+                    difflib.unified_diff(
+                        old.split("\n"),
+                        text.split("\n"),
+                        f"{path.name} (is)",
+                        f"{path.name} (measured)",
+                        lineterm="",
+                        n=1,
+                    )
+                )
+            )
             if not check:
                 path.write_text(text, "utf-8")
     return diffs

@@ -1,8 +1,9 @@
-"""The one client of OpenAI-compatible servers: asks in parallel, keeps every reply on disk, waits out faults, counts the cost.
+"""The one client of OpenAI-compatible servers: asks in parallel, keeps replies on disk, waits out faults, counts costs.
 
-In: messages (texts, and image files as `image_url` data URIs) with sampling options.  Out: Reply.  A reply is kept under the
-sha256 of what was asked (model, messages, options, number of the sample), so that a second run needs no server, and a killed
-one asks only what is missing. Its file says what was sent, each picture as a sha256, and never holds a key.
+In: messages (texts, and image files as `image_url` data URIs) with sampling options.  Out: Reply.  A reply is kept
+under the sha256 of what was asked (model, messages, options, number of the sample), so that a second run needs no
+server, and a killed one asks only what is missing. Its file says what was sent, each picture as a sha256, and never
+holds a key.
 Protocol: https://platform.openai.com/docs/api-reference/chat
 """
 
@@ -23,9 +24,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from M3IT import RETRY_SECONDS
 from m3it.images import media_type
 from m3it.instance import M3ITError
-from M3IT import RETRY_SECONDS
 
 LONGEST_WAIT_SECONDS = 600  # of the waits that servers state
 REFUSED = (400, 413, 415, 422)  # the server refuses this request; it may well take the next one
@@ -50,7 +51,7 @@ class CostError(ChatError):
 
 
 class Request(NamedTuple):
-    """What to ask; `options` go to the server as they are (temperature, max_tokens, seed, ...), `sample` numbers the draws."""
+    """What to ask; `options` go to the server as they are (temperature, ...), `sample` numbers the draws."""
 
     messages: list[dict[str, Any]]
     sample: int = 0
@@ -58,8 +59,8 @@ class Request(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """What the server said: `text` is "" for no content, `model` its own name for the model, `created` seconds since 1970,
-    `finish_reason` "length" where max_tokens cut it off."""
+    """What the server said: `text` is "" for no content, `model` its own name for the model, `created` seconds since
+    1970, `finish_reason` "length" where max_tokens cut it off."""
 
     text: str
     prompt_tokens: int
@@ -80,7 +81,7 @@ class Estimate(NamedTuple):
 
 
 def message(text: str, images: Sequence[bytes] = (), role: str = "user", row_id: str = "") -> dict[str, Any]:
-    """One message: image files in order, with the bytes and media types they have, then the text; errors name `row_id`."""
+    """One message: image files in order, with their own bytes and media types, then the text; errors name `row_id`."""
     text = text.encode("utf-8", "replace").decode()  # a lone surrogate cannot be sent
     if not images:
         return {"role": role, "content": text}
@@ -90,8 +91,8 @@ def message(text: str, images: Sequence[bytes] = (), role: str = "user", row_id:
 
 
 def num_tokens(messages: list[dict[str, Any]]) -> int:
-    """About how many tokens the messages have, rather above than below: a third of the UTF-8 bytes (English has a fourth,
-    Chinese a third), a fixed number for an image, four for the frame of a message."""
+    """About how many tokens the messages have, rather above than below: a third of the UTF-8 bytes (English has a
+    fourth, Chinese a third), a fixed number for an image, four for the frame of a message."""
     listed = [m["content"] if isinstance(m["content"], list) else [{"text": m["content"]}] for m in messages]
     parts = [part for content in listed for part in content]
     num_bytes = sum(len(part.get("text", "").encode()) for part in parts)
@@ -101,9 +102,9 @@ def num_tokens(messages: list[dict[str, Any]]) -> int:
 class Chat:
     """Asks one model of one server; as long as every reply is on disk, it needs no server, no key and no `openai`.
 
-    `prices`: of a million tokens in, out. `max_cost`, in the same currency, is for what this object pays: a request that may
-    exceed it raises CostError before it is sent. num_asked, num_kept (answered from disk), prompt_tokens, completion_tokens
-    and cost count what this object did.
+    `prices`: of a million tokens in, out. `max_cost`, in the same currency, is for what this object pays: a request
+    that may exceed it raises CostError before it is sent. num_asked, num_kept (answered from disk), prompt_tokens,
+    completion_tokens and cost count what this object did.
     """
 
     def __init__(
@@ -138,10 +139,10 @@ class Chat:
     def ask_all(
         self, requests: Iterable[Request | None], on_error: str = "raise"
     ) -> Iterator[Reply | ChatError | None]:
-        """Yield the replies in the order of the requests, which are drawn as needed; equal ones under way are asked once.
+        """Yield the replies in the order of the requests, which are drawn as needed; of equals one is asked.
 
-        A None comes back as None, in its place. With `on_error="drop"` a request that the server refuses (400, 413, 415,
-        422) comes as its ChatError. All else raises; what is under way then is still kept.
+        A None comes back as None, in its place. With `on_error="drop"` a request that the server refuses (400, 413,
+        415, 422) comes as its ChatError. All else raises; what is under way then is still kept.
         """
         if on_error not in ("raise", "drop"):
             raise ValueError(f"on_error={on_error!r}: expected 'raise' or 'drop'")
@@ -168,7 +169,7 @@ class Chat:
             pool.shutdown(cancel_futures=True)
 
     def estimate(self, requests: Iterable[Request]) -> Estimate:
-        """What asking these would take at most, about: see `num_tokens`; replies are taken as long as max_tokens allows."""
+        """About what asking these would take at most: see `num_tokens`; replies are as long as max_tokens allows."""
         counts = [0, 0, 0, 0]
         for request in requests:
             kept = self._path(self.key(request)).exists()
@@ -225,7 +226,7 @@ class Chat:
         return stated or self._longest or COMPLETION_TOKENS
 
     def _reserve(self, request: Request) -> float:
-        """Set aside what the request may cost, once those under way leave room for it; CostError if they end without."""
+        """Set aside what the request may cost, once those under way leave room; CostError if they end without."""
         with self._change:
             while True:
                 cost = self.price(num_tokens(request.messages), self._expected(request.options))
@@ -234,7 +235,7 @@ class Chat:
                     return cost
                 if self._reserved < 1e-9:  # sums of floats need not end at 0
                     raise CostError(
-                        f"max_cost {self.max_cost:g}: {self.num_asked:,} replies have cost {self.cost:.4f}, the next one "
+                        f"max_cost {self.max_cost:g}: {self.num_asked:,} replies have cost {self.cost:.4f}, the next "
                         f"may cost {cost:.4f}. All replies are kept: raise it and run again to go on."
                     )
                 self._change.wait()
@@ -271,7 +272,7 @@ class Chat:
         return {"model": self.model, "messages": request.messages, **options}
 
     def _yield_to(self, fault: "Fault", options: dict[str, Any]) -> bool:
-        """Whether we can do without the option that the model refuses: newer ones rename max_tokens, and fix temperature."""
+        """Whether an option that the model refuses can go: newer ones rename max_tokens and fix temperature."""
         if fault.option not in ("max_tokens", "temperature") or fault.option not in options:
             return False
         with self._change:
@@ -348,8 +349,8 @@ class Chat:
 
 
 class Fault(Exception):
-    """An exchange that failed; `str` is what the server said, in one line. `passes`: the same request may pass later, as
-    after a cut, a timeout, garbage, 408, 409, 425, 429 and 5xx. `option`: the one that the model refuses."""
+    """An exchange that failed; `str` is what the server said, in one line. `passes`: the same request may pass later,
+    as after a cut, a timeout, garbage, 408, 409, 425, 429 and 5xx. `option`: the one that the model refuses."""
 
     def __init__(self, error: Exception):
         body: Any = getattr(error, "body", None) if isinstance(getattr(error, "body", None), dict) else {}
@@ -366,7 +367,7 @@ class Fault(Exception):
 
 
 def stated_wait(headers: Mapping[str, str]) -> float:
-    """Seconds that a server asks to wait: `retry-after-ms`, or `retry-after` as seconds or a date; 0 if it says nothing."""
+    """Seconds that a server asks to wait: `retry-after-ms`, or `retry-after` as seconds or a date; 0 if none."""
     milliseconds, stated = headers.get("retry-after-ms", ""), headers.get("retry-after", "")
     if NUMBER.fullmatch(milliseconds):
         return float(milliseconds) / 1000

@@ -1,4 +1,5 @@
-"""The command line: a command parses, calls one library function, and prints. Results go to stdout, progress to stderr."""
+"""The command line: a command parses, calls one library function, and prints. Results go to stdout, progress to
+stderr."""
 
 import json
 import os
@@ -15,9 +16,15 @@ from m3it.instance import M3ITError
 
 READ, MAKE = "Read", "Make"
 app = typer.Typer(
-    help="M3IT: load, make, mix, train, score. Start with: m3it list", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+    help="M3IT: load, make, mix, train, score. Start with: m3it list",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
 )
-Repo = Annotated[str | None, Option(help="Hub id, folder or URL. Default: this folder where it holds data/, else MMInstruction/M3IT.")]
+Repo = Annotated[
+    str | None,
+    Option(help="Hub id, folder or URL. Default: this folder where it holds data/, else MMInstruction/M3IT."),
+]
 Json = Annotated[bool, Option("--json", help="Print one JSON value.")]
 
 
@@ -38,28 +45,33 @@ def list_(
     repo: Repo = None,
     task: Annotated[str | None, Option(help="Only this task, e.g. vqa.")] = None,
     language: Annotated[str | None, Option(help="Only this language, e.g. zh.")] = None,
-    license: Annotated[str | None, Option(help="'commercial': only datasets whose annotations and pictures both allow it.")] = None,
+    license: Annotated[
+        str | None, Option(help="'commercial': only datasets whose annotations and pictures both allow it.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """The datasets, what they are and what is known of their terms.   Example: m3it list --task kvqa"""
-    from m3it.stats import allows_commercial_use
     from M3IT import CATALOGUE
+    from m3it.stats import allows_commercial_use
 
     if license not in (None, "commercial"):
         raise typer.BadParameter(f"--license {license}: expected 'commercial'")
     if task not in (None, *(d.task for d in CATALOGUE.values())):
-        raise typer.BadParameter(f"--task {task}: expected one of {', '.join(dict.fromkeys(d.task for d in CATALOGUE.values()))}")
-    rows = [
-        d for d in CATALOGUE.values()
-        if task in (None, d.task) and (language in (None, d.language) or d.translated and language != "en") and (not license or allows_commercial_use(d))
-    ]  # fmt: skip
+        raise typer.BadParameter(
+            f"--task {task}: expected one of {', '.join(dict.fromkeys(d.task for d in CATALOGUE.values()))}"
+        )
+    spoken = {d.name: [d.language, *(LANGUAGES if d.translated else [])] for d in CATALOGUE.values()}
+    rows = [d for d in CATALOGUE.values() if task in (None, d.task) and language in (None, *spoken[d.name])]
+    rows = [d for d in rows if license is None or allows_commercial_use(d)]
     if as_json:
         typer.echo(json.dumps([d._asdict() for d in rows], ensure_ascii=False))
         return
-    typer.echo(f"{'dataset':<27}{'task':<15}{'language':<10}{'train':>8}{'validation':>11}{'test':>8}  license of annotations / pictures")
+    head = ("dataset", "task", "language", "train", "validation", "test", "license of annotations / pictures")
+    typer.echo("{:<27}{:<15}{:<10}{:>8}{:>11}{:>8}  {}".format(*head))
     for d in rows:
-        spoken = f"{d.language}{' +80' if d.translated else ''}{' video' if d.modality == 'video' else ''}"
-        typer.echo(f"{d.name:<27}{d.task:<15}{spoken:<10}{d.train:>8,}{d.validation:>11,}{d.test:>8,}  {d.license} / {d.image_license}")
+        kind = f"{d.language}{' +80' if d.translated else ''}{' video' if d.modality == 'video' else ''}"
+        sizes = f"{d.train:>8,}{d.validation:>11,}{d.test:>8,}"
+        typer.echo(f"{d.name:<27}{d.task:<15}{kind:<10}{sizes}  {d.license} / {d.image_license}")
 
 
 @app.command(rich_help_panel=READ)
@@ -97,11 +109,12 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Every row against the contracts; exit 1 if anything is wrong.   Example: m3it check ."""
+    from M3IT import Repository
     from m3it.check import Finding
     from m3it.check import check as check_repository
-    from M3IT import Repository
 
-    findings, counts = [], []
+    findings: list[Finding] = []
+    counts: list[tuple[str, str, int]] = []
     for path in paths or [default_repo(None)]:
         for result in progress(check_repository(Repository(path), config), "check"):
             (findings if isinstance(result, Finding) else counts).append(result)
@@ -110,10 +123,18 @@ def check(
         if not any(counts) and not findings:
             raise M3ITError(f"{path}: no shards found below data/{f' for config {config!r}' if config else ''}.")
     if as_json:
-        typer.echo(json.dumps({"findings": [f._asdict() for f in findings], "rows": [list(count) for count in counts]}, ensure_ascii=False))
+        typer.echo(
+            json.dumps(
+                {"findings": [f._asdict() for f in findings], "rows": [list(count) for count in counts]},
+                ensure_ascii=False,
+            )
+        )
     else:
         rows = sum(number for _, _, number in counts)
-        typer.echo(f"{rows:,} rows of {len({name for name, _, _ in counts})} configs read, {len(findings)} findings", err=bool(findings))
+        typer.echo(
+            f"{rows:,} rows of {len({name for name, _, _ in counts})} configs read, {len(findings)} findings",
+            err=bool(findings),
+        )
     if findings:
         raise Exit(1)
 
@@ -121,11 +142,15 @@ def check(
 @app.command(rich_help_panel=MAKE)
 def convert(
     dataset: Annotated[str | None, Argument(help="Dataset name, e.g. okvqa.")] = None,
-    root: Annotated[Path | None, Option(help="Folder that holds the source files, as downloaded (zip and tar are read in place).")] = None,
+    root: Annotated[
+        Path | None, Option(help="Folder that holds the source files, as downloaded (zip and tar are read in place).")
+    ] = None,
     split: Annotated[str | None, Option(help="train, validation or test. Default: all that are published.")] = None,
     limit: Annotated[int | None, Option(help="Stop after this many rows of a split.")] = None,
     out: Annotated[Path, Option(help="Repository to write into: its data/<task>/<dataset>/.")] = Path("."),
-    on_error: Annotated[str, Option(help="raise, or drop: leave out rows whose pictures cannot be read, count and list them.")] = "raise",
+    on_error: Annotated[
+        str, Option(help="raise, or drop: leave out rows whose pictures cannot be read, count and list them.")
+    ] = "raise",
     frames: Annotated[int, Option(help="Frames of a clip.")] = 8,
     workers: Annotated[int, Option(help="Processes.")] = 1,
     cluster: Annotated[str | None, Option(help="Address of a Dask scheduler, in place of --workers.")] = None,
@@ -139,13 +164,23 @@ def convert(
 
     if on_error not in ("raise", "drop"):
         raise typer.BadParameter(f"--on-error {on_error}: expected raise or drop")
-    if (dataset is None) == (name is None) or bool(name) != bool(converter):
+    config = dataset or name
+    if config is None or (dataset and name) or bool(name) != bool(converter):
         raise typer.BadParameter("expected the name of a dataset, or --converter together with --name")
     run = convert_dataset(
-        dataset or name, source_root(dataset or name, root, out), out, [split] if split else None, limit=limit, on_error=on_error, num_frames=frames,
-        workers=workers, cluster=cluster, converter=converter, task=task if name else None,
+        config,
+        source_root(config, root, out),
+        out,
+        [split] if split else None,
+        limit=limit,
+        on_error=on_error,
+        num_frames=frames,
+        workers=workers,
+        cluster=cluster,
+        converter=converter,
+        task=task if name else None,
         progress=lambda items, total: progress(items, "convert", total),
-    )  # fmt: skip
+    )
     for file, made in run["files"].items():
         dropped = "".join(f", {number} dropped: {reason}" for reason, number in made["drops"].items())
         typer.echo(f"{file}: {made['num_rows']:,} rows, {made['num_bytes']:,} bytes{dropped}")
@@ -154,19 +189,24 @@ def convert(
 @app.command(rich_help_panel=MAKE)
 def card(
     folder: Annotated[Path, Argument(help="A repository's folder, with data/ and README.md.")] = Path("."),
-    check: Annotated[bool, Option("--check", help="Write nothing; exit 1 and show the difference if something is out of date.")] = False,
+    check: Annotated[
+        bool, Option("--check", help="Write nothing; exit 1 and show the difference if something is out of date.")
+    ] = False,
 ) -> None:
     """Measure data/ into dataset_infos.json and render README's head and tables.   Example: m3it card --check"""
     from m3it.card import card as render_card
 
     diffs = render_card(folder, check)
-    typer.echo("\n".join(diffs) if check and diffs else f"{len(diffs)} of 2 files {'are out of date' if check else 'written'}")
+    typer.echo(
+        "\n".join(diffs) if check and diffs else f"{len(diffs)} of 2 files {'are out of date' if check else 'written'}"
+    )
     if check and diffs:
         raise Exit(1)
 
 
 def main() -> None:
-    """Run the command line: a known error is one sentence and exit 1, wrong usage 2, Ctrl-C 130; M3IT_DEBUG=1 shows tracebacks."""
+    """Run the command line: a known error is one sentence and exit 1, wrong usage 2, Ctrl-C 130; M3IT_DEBUG=1 shows
+    tracebacks."""
     try:
         sys.exit(app(standalone_mode=False))  # the exit code of typer.Exit, None for a command that ran through
     except (typer.Abort, KeyboardInterrupt):

@@ -1,7 +1,9 @@
-"""Source files -> shards: runs a dataset's converter, reads the pictures, draws the instructions, counts what is left out.
+"""Source files -> shards: runs a dataset's converter, reads the pictures, draws the instructions, counts what is left
+out.
 
-A split is planned first (which rows go into which shard, by the sizes of their files), so that workers make shards side by side and a killed run
-goes on. `out/data/<task>/<dataset>/` gets the shards, drops.jsonl with every row left out and why, and run.json.
+A split is planned first (which rows go into which shard, by the sizes of their files), so that workers make shards
+side by side and a killed run goes on. `out/data/<task>/<dataset>/` gets the shards, drops.jsonl with every row left
+out and why, and run.json.
 """
 
 import importlib
@@ -15,12 +17,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from M3IT import CATALOGUE
 from m3it.instance import Drop, Instance, M3ITError, SourceError, choose, to_row
 from m3it.reformat import NUM_FRAMES, Clip, Unreadable
 from m3it.shards import SHARD_BYTES, to_line
 from m3it.sources import Files, SourcePath
 from m3it.work import Made, Piece, map_shards, open_executor, write_run
-from M3IT import CATALOGUE
 
 SPLITS = ("train", "validation", "test")
 Converter = Callable[[SourcePath, str], Iterator[Instance | Drop]]
@@ -33,7 +35,9 @@ def load_converter(dataset: str, converter: str | None = None) -> Converter:
     file, _, function = converter.partition(":")
     spec = importlib.util.spec_from_file_location("converter", file)
     if spec is None or spec.loader is None or not Path(file).exists():
-        raise M3ITError(f"--converter {converter}: expected a Python file and a function, my_set.py:convert; {file} is not there.")
+        raise M3ITError(
+            f"--converter {converter}: expected a Python file and a function, my_set.py:convert; {file} is not there."
+        )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return getattr(module, function or "convert")
@@ -64,17 +68,28 @@ def convert(
 ) -> dict[str, Any]:
     """Make the shards of a dataset; returns what run.json holds.
 
-    With `on_error="raise"` a missing or unreadable picture or clip ends the run with its row id; with "drop" the row is left out, counted by
-    reason and listed. What a converter leaves out on purpose is counted and listed in both.
+    With `on_error="raise"` a missing or unreadable picture or clip ends the run with its row id; with "drop" the row
+    is left out, counted by reason and listed. What a converter leaves out on purpose is counted and listed in both.
     """
     row = CATALOGUE.get(dataset)
     if row is None and converter is None:
-        raise M3ITError(f"Unknown dataset {dataset!r}; \"m3it list\" shows all 40. For one of your own pass --converter my_set.py:convert.")
+        raise M3ITError(
+            f'Unknown dataset {dataset!r}; "m3it list" shows all 40. For your own pass --converter my_set.py:convert.'
+        )
     folder = Path(out) / "data" / (task or (row.task if row else "vqa")) / dataset
     chosen = list(splits) if splits else [s for s in SPLITS if row is None or getattr(row, s)]
-    job = {"dataset": dataset, "root": str(root), "on_error": on_error, "num_frames": num_frames, "limit": limit, "converter": converter}
+    job = {
+        "dataset": dataset,
+        "root": str(root),
+        "on_error": on_error,
+        "num_frames": num_frames,
+        "limit": limit,
+        "converter": converter,
+    }
     options = {**{key: value for key, value in job.items() if key != "root"}, "shard_bytes": shard_bytes}
-    pieces = [piece for split in chosen for piece in plan(split, job, shard_bytes, optional=splits is None and row is None)]
+    pieces = [
+        piece for split in chosen for piece in plan(split, job, shard_bytes, optional=splits is None and row is None)
+    ]
     with open_executor(workers, cluster) as executor:
         records = map_shards(write_rows, pieces, folder, options, executor, progress)
     with open(folder / "drops.jsonl", "w", encoding="utf-8") as file:
@@ -85,11 +100,14 @@ def convert(
 
 
 def plan(split: str, job: dict[str, Any], shard_bytes: int, optional: bool = False) -> list[Piece]:
-    """The shards of a split: which rows of the converter go into which; one pass over the annotations, no picture is read."""
+    """The shards of a split: which rows of the converter go into which; one pass over the annotations, no picture is
+    read."""
     bounds, num_bytes, stop = [0], 0, 0
     try:
         for stop, instance in enumerate(_instances(job, split), 1):
-            num_bytes += 0 if isinstance(instance, Drop) else sum(_base64_bytes(image) for image in instance.images) + 500
+            num_bytes += (
+                0 if isinstance(instance, Drop) else sum(_base64_bytes(image) for image in instance.images) + 500
+            )
             if num_bytes >= shard_bytes:
                 bounds, num_bytes = [*bounds, stop], 0
     except SourceError:
@@ -100,7 +118,10 @@ def plan(split: str, job: dict[str, Any], shard_bytes: int, optional: bool = Fal
         bounds.append(stop)
     total = len(bounds) - 1
     names = [f"{split}.jsonl"] if total == 1 else [f"{split}-{i:05d}-of-{total:05d}.jsonl" for i in range(total)]
-    return [Piece(name, {**job, "split": split, "start": a, "stop": b}) for name, a, b in zip(names, bounds, bounds[1:], strict=False)]
+    return [
+        Piece(name, {**job, "split": split, "start": a, "stop": b})
+        for name, a, b in zip(names, bounds, bounds[1:], strict=False)
+    ]
 
 
 def _base64_bytes(image: Any) -> int:
@@ -120,7 +141,8 @@ _open: dict[str, tuple[int, Iterator[Instance | Drop]]] = {}
 
 
 def _rows_from(job: dict[str, Any], split: str, start: int) -> Iterator[Instance | Drop]:
-    """The converter's rows from `start` on. A worker that makes one shard after the other goes on where it was: annotations are parsed once."""
+    """The converter's rows from `start` on. A worker that makes one shard after the other goes on where it was:
+    annotations are parsed once."""
     key = json.dumps([job, split], sort_keys=True)
     place, rows = _open.get(key, (0, iter(())))
     if key not in _open or place > start:
@@ -144,7 +166,9 @@ def write_rows(path: Path, *, split: str, start: int, stop: int, **job: Any) -> 
                 except Unreadable as error:
                     if job["on_error"] == "raise":
                         named = f"{job['dataset']}/{split}: {instance.id}: {error} ({_paths(instance)})"
-                        raise SourceError(f"{named}. Get the file, or pass --on-error drop to leave such rows out and count them.") from error
+                        raise SourceError(
+                            f"{named}. Get the file, or pass --on-error drop to leave such rows out and count them."
+                        ) from error
                     instance = Drop(instance.id, str(error))
             drops.append(instance)
     _open[json.dumps([job, split], sort_keys=True)] = (stop, rows)
@@ -167,12 +191,15 @@ def _paths(instance: Instance) -> str:
 
 
 def source_root(dataset: str, root: Path | None, out: Path) -> Path:
-    """Where the source files are. SHAPES alone can be made here: without a root its official files are generated below `out`."""
+    """Where the source files are. SHAPES alone can be made here: without a root its official files are generated
+    below `out`."""
     if root is not None:
         return root
     if dataset != "shapes":
         homepage = CATALOGUE[dataset].homepage if dataset in CATALOGUE else "the source"
-        raise M3ITError(f"{dataset}: pass --root, the folder that holds the source files; they are downloaded from {homepage}.")
+        raise M3ITError(
+            f"{dataset}: pass --root, the folder that holds the source files; they are downloaded from {homepage}."
+        )
     generated = out / "sources" / "shapes"
     if not (generated / "test.output").exists():
         generated.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,5 @@
-"""Where rows start in a shard: the index that lets a local file be read in any order, made at the speed of line reading, kept in the cache."""
+"""Where rows start in a shard: the index that lets a local file be read in any order, made at the speed of line
+reading, kept in the cache."""
 
 import hashlib
 import os
@@ -11,7 +12,8 @@ CHUNK_BYTES = 1 << 24
 
 
 def row_starts(path: Path | str) -> np.ndarray:
-    """Byte offset of each row of a JSON Lines file, and the file's size as the last entry: (rows + 1,) int64. Blank lines are no rows."""
+    """Byte offset of each row of a JSON Lines file, and the file's size as the last entry: (rows + 1,) int64. Blank
+    lines are no rows."""
     starts, line_start, offset, blank, first = [], 0, 0, True, True
     with open(path, "rb", buffering=0) as file:
         while chunk := file.read(CHUNK_BYTES):
@@ -37,7 +39,8 @@ def _is_blank(chunk: bytes, start: int, stop: int) -> bool:
 
 
 def load_index(path: Path | str, cache_dir: Path | str | None = None) -> np.ndarray:
-    """`row_starts` of a local file, from the cache if the file's size and time are those of then; memory-mapped, so that workers share it."""
+    """`row_starts` of a local file, from the cache if the file's size and time are those of then; memory-mapped, so
+    that workers share it."""
     path = Path(path).absolute()
     stat = path.stat()
     name = hashlib.sha256(f"{path} {stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()[:32]

@@ -1,6 +1,7 @@
 """One row of M3IT: what converters yield, shards hold and models read.
 
-The published fields are `instruction, inputs, image_base64_str, outputs`; a shard keeps `meta` beside them (a JSON string).
+The published fields are `instruction, inputs, image_base64_str, outputs`; a shard keeps `meta` beside them (a JSON
+string).
 """
 
 import base64
@@ -13,9 +14,28 @@ from typing import Any, NamedTuple
 
 from M3IT import M3ITError, ShardError
 
-__all__ = ["FIELDS", "Drop", "Instance", "M3ITError", "ShardError", "SourceError", "choose", "from_row", "hash_of", "shuffled", "text", "to_row"]
+__all__ = [
+    "FIELDS",
+    "Drop",
+    "Instance",
+    "M3ITError",
+    "ShardError",
+    "SourceError",
+    "choose",
+    "from_row",
+    "hash_of",
+    "shuffled",
+    "text",
+    "to_row",
+]
 
-FIELDS = ("instruction", "inputs", "image_base64_str", "outputs", "meta")  # of a line, in this order, never fewer or more
+FIELDS = (
+    "instruction",
+    "inputs",
+    "image_base64_str",
+    "outputs",
+    "meta",
+)  # of a line, in this order, never fewer or more
 
 
 class SourceError(M3ITError):
@@ -24,7 +44,8 @@ class SourceError(M3ITError):
 
 @dataclass(frozen=True)
 class Instance:
-    """One row: `images` are the bytes of image files, in order; a converter may give things with `read() -> [bytes]`."""
+    """One row: `images` are the bytes of image files, in order; a converter may give things with `read() ->
+    [bytes]`."""
 
     id: str
     inputs: str
@@ -79,7 +100,8 @@ def hash_of(dataset: str, row_id: str, seed: int = 0, purpose: str = "") -> int:
 
 
 def choose(options: Sequence[Any], dataset: str, row_id: str, seed: int = 0) -> Any:
-    """The option that this row gets, the same on every run and machine; `dataset`, not config, so that translations agree."""
+    """The option that this row gets, the same on every run and machine; `dataset`, not config, so that translations
+    agree."""
     return options[hash_of(dataset, row_id, seed) % len(options)]
 
 

@@ -4,7 +4,7 @@ Their JSON Lines hold raw rows whose fields differ per dataset; a loading script
 them. TABLE says for each of the 54 configs of M3IT what that script did, and how well we know it: "verified" where a public page shows fields and
 mapping (the commits are named), "inferred" where a part is a guess. Nobody could read a raw row while this was written.
 
-Three layouts, told apart by the names of their files (`layout`):
+Three layouts, told apart in m3it/layouts.py:
 raw         data/<group>/<folder>/<stem>.jsonl with instructions.json beside it               Legacy
 joined      M3IT-80: texts in one file, pictures in another                                   Legacy80, m3it/legacy80.py
 converted   the Hub's own branch refs/convert/parquet: <config>/<split>/0000.parquet, rows in the schema already    Converted
@@ -15,24 +15,22 @@ import functools
 import hashlib
 import json
 import logging
-import os
 import posixpath
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
-import datasets
-import huggingface_hub
-
+from M3IT import M3IT, SPLITS, M3ITConfig, Repository, clean_base64
 from m3it.instance import ShardError, choose, shuffled
-from M3IT import M3IT, SPLITS, M3ITConfig, Repository, _status, clean_base64, find_shards
 
 BRANCH = "refs/convert/parquet"
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 SPLIT_WORD = re.compile("train|validation|val|dev|test")
-PARQUET = re.compile(r"([^/]+)/(?:(partial-)?(train|validation|test)/\d+|[\w.-]*?(train|validation|test)(?:-\d+-of-\d+)?)\.parquet")
+PARQUET = re.compile(
+    r"([^/]+)/(?:(partial-)?(train|validation|test)/\d+|[\w.-]*?(train|validation|test)(?:-\d+-of-\d+)?)\.parquet"
+)
 POINTER = b"version https://git-lfs"
 POINTER_BYTES = 1024  # Git LFS: a pointer is smaller than this
 BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
@@ -43,6 +41,10 @@ INPUTS = ("inputs", "input", "question", "context", "hypothesis", "sentence")
 OUTPUTS = ("outputs", "output", "paraphrased_answer", "response", "answer", "caption", "meta.targets", "sentences")
 INSTRUCTIONS = ("instruction", "instruct", "instructions")
 
+FILL = re.compile(r"\{([\w.]+)\}")
+REFUSAL = "(?i)not answerable|sorry|image descriptions"  # the words that the script looked for
+Row = dict[str, Any]
+
 logger = logging.getLogger(__name__)
 
 
@@ -50,7 +52,7 @@ class Unknown(ShardError):
     """A row without the fields that a mapping needs."""
 
 
-# ---- one row: its fields
+# ---- one row: its fields, and what the script of the repository made of them
 
 
 def field(row: Any, path: str) -> Any:
@@ -62,7 +64,7 @@ def field(row: Any, path: str) -> Any:
     return row
 
 
-def filled(row: dict[str, Any], path: str) -> bool:
+def filled(row: Row, path: str) -> bool:
     """Whether the row has something under this name."""
     try:
         value = field(row, path)
@@ -71,7 +73,7 @@ def filled(row: dict[str, Any], path: str) -> bool:
     return value not in (None, "", [], {})
 
 
-def word(row: dict[str, Any], path: str, what: str) -> str:
+def word(row: Row, path: str, what: str) -> str:
     """The text under this name, the first of a list; ShardError if there is none: a number or a truth value is no answer without a class map."""
     value = field(row, path)
     value = value[0] if isinstance(value, list) and value else value
@@ -83,27 +85,47 @@ def word(row: dict[str, Any], path: str, what: str) -> str:
 
 
 class Texts(NamedTuple):
-    """A mapping that only fills fields in: Texts("{question}", "The answer is {output}.")."""
+    """A mapping that only fills fields in; `before`: the outputs of files that are older than the field which `outputs` names; `instead`: the
+    outputs where a model that was to rewrite an answer declined, which `refusal` finds."""
 
     inputs: str
     outputs: str
+    before: str = ""
+    instead: str = ""
+    refusal: str = ""
 
-    def __call__(self, row: dict[str, Any], legacy: "Legacy", row_id: str) -> tuple[str, str]:
-        def fill(template: str, what: str) -> str:
-            return re.sub(r"\{([\w.]+)\}", lambda name: word(row, name[1], what), template)
-
-        return fill(self.inputs, "inputs"), fill(self.outputs, "outputs")
-
-
-# ---- one row: what the script of the repository did with it, for the datasets that need more than filling in
+    def __call__(self, row: Row, legacy: "Legacy", row_id: str) -> tuple[str, str]:
+        new = not self.before or all(filled(row, name) for name in FILL.findall(self.outputs))
+        outputs = fill(self.outputs if new else self.before, row, "outputs")
+        if self.refusal and re.search(self.refusal, outputs):
+            outputs = fill(self.instead, row, "outputs")
+        return fill(self.inputs, row, "inputs"), outputs
 
 
-def coco(row: dict[str, Any], legacy: "Legacy", row_id: str) -> tuple[str, list[str]]:
+class LastWord(NamedTuple):
+    """The last word of `answer` picks one of two lettered options, which follow the inputs"""
+
+    inputs: str
+    options: tuple[str, str]
+
+    def __call__(self, row: Row, legacy: "Legacy", row_id: str) -> tuple[str, str]:
+        words = re.findall(r"\w+", word(row, "answer", "outputs"))
+        right = [option for option in self.options if words and option.lower() == words[-1].lower()]
+        if not right:
+            raise ShardError(
+                f"expected an answer that ends in {' or '.join(self.options)}, found {row['answer'][-40:]!r}",
+                "no outputs",
+            )
+        listed, outputs = lettered(list(self.options), right[0])
+        return f"{fill(self.inputs, row, 'inputs')}Options:\n{listed}", outputs
+
+
+def coco(row: Row, legacy: "Legacy", row_id: str) -> tuple[str, list[str]]:
     """One row for each caption in meta.targets"""
     return "", field(row, "meta.targets")
 
 
-def coco_goi(row: dict[str, Any], legacy: "Legacy", row_id: str) -> tuple[str, str]:
+def coco_goi(row: Row, legacy: "Legacy", row_id: str) -> tuple[str, str]:
     """Lines 1 to 24 of `input` as lettered options, the answer among them"""
     right = word(row, "outputs", "outputs")
     options = [line for line in word(row, "input", "inputs").split("\n")[1:25] if line.strip()]
@@ -112,117 +134,76 @@ def coco_goi(row: dict[str, Any], legacy: "Legacy", row_id: str) -> tuple[str, s
     return f"Options:\n{inputs}", f"{outputs}."
 
 
-def imagenet(row: dict[str, Any], legacy: "Legacy", row_id: str) -> tuple[str, str]:
+def imagenet(row: Row, legacy: "Legacy", row_id: str) -> tuple[str, str]:
     """Ten lettered classes; the right one is line `label` of mapping.txt"""
-    classes = legacy.classes
-    right = class_of(row, classes)
-    inputs, outputs = lettered(draw(right, classes, 10, legacy.dataset, row_id), right)
+    right = class_of(row, legacy.classes)
+    inputs, outputs = lettered(draw(right, legacy.classes, 10, legacy.dataset, row_id), right)
     return inputs + "\n", outputs
 
 
-def imagenet_open_ended(row: dict[str, Any], legacy: "Legacy", row_id: str) -> tuple[str, str]:
+def imagenet_open_ended(row: Row, legacy: "Legacy", row_id: str) -> tuple[str, str]:
     """No options; the class is line `label` of mapping.txt"""
     return "", class_of(row, legacy.classes)
 
 
-def something(row: dict[str, Any], legacy: "Legacy", row_id: str) -> tuple[str, str]:
+def something(row: Row, legacy: "Legacy", row_id: str) -> tuple[str, str]:
     """Eleven lettered classes of labels.json; the right one is the only text of the row that is one of them"""
-    labels = legacy.labels
-    texts = {value.replace("[", "").replace("]", "") for value in row.values() if isinstance(value, str) and len(value) < 1000}
-    right = texts & set(labels)
-    if not right and isinstance(row.get("label"), (int, str)):
-        right = {name for name, number in labels.items() if str(number) == str(row["label"])}
-    if len(right) != 1:
-        raise ShardError(f"expected one text that labels.json knows, found {len(right)}", "no outputs")
-    inputs, outputs = lettered(draw(*right, list(labels), 11, legacy.dataset, row_id), *right)
+    texts = {
+        value.replace("[", "").replace("]", "")
+        for value in row.values()
+        if isinstance(value, str) and len(value) < 1000
+    }
+    found = texts & set(legacy.labels) or {
+        name for name, number in legacy.labels.items() if str(number) == str(row.get("label"))
+    }
+    if len(found) != 1:
+        raise ShardError(f"expected one text that labels.json knows, found {len(found)}", "no outputs")
+    (right,) = found
+    inputs, outputs = lettered(draw(right, list(legacy.labels), 11, legacy.dataset, row_id), right)
     return inputs + "\n", outputs
 
 
-def snli_ve(row: dict[str, Any], legacy: "Legacy", row_id: str) -> tuple[str, str]:
+def snli_ve(row: Row, legacy: "Legacy", row_id: str) -> tuple[str, str]:
     """Yes, no or maybe from the label; the rationale follows a maybe"""
     words = {"entailment": "yes", "neutral": "maybe", "contradiction": "no", "yes": "yes", "no": "no", "maybe": "maybe"}
-    found = {words[value.lower()] for value in row.values() if isinstance(value, str) and len(value) < 20 and value.lower() in words}
+    found = {
+        words[value.lower()]
+        for value in row.values()
+        if isinstance(value, str) and len(value) < 20 and value.lower() in words
+    }
     if len(found) != 1:
         raise ShardError(f"expected one label (entailment, neutral, contradiction), found {len(found)}", "no outputs")
     (answer,) = found
-    return word(row, "hypothesis", "inputs"), f"maybe Rationale: {word(row, 'rationale', 'outputs')}" if answer == "maybe" else answer
+    return word(row, "hypothesis", "inputs"), fill(
+        "maybe Rationale: {rationale}", row, "outputs"
+    ) if answer == "maybe" else answer
 
 
-class LastWord(NamedTuple):
-    """The last word of `answer` picks one of two lettered options, which follow the question"""
-
-    question: str
-    options: tuple[str, str]
-
-    def __call__(self, row: dict[str, Any], legacy: "Legacy", row_id: str) -> tuple[str, str]:
-        words = re.findall(r"\w+", word(row, "answer", "outputs"))
-        right = [option for option in self.options if words and option.lower() == words[-1].lower()]
-        if not right:
-            raise ShardError(f"expected an answer that ends in {' or '.join(self.options)}, found {row['answer'][-40:]!r}", "no outputs")
-        listed, outputs = lettered(list(self.options), right[0])
-        return f"{word(row, self.question, 'inputs')}\nOptions:\n{listed}" if self.question else f"Options:\n{listed}", outputs
-
-
-def vqa_v2(row: dict[str, Any], legacy: "Legacy", row_id: str) -> tuple[str, str]:
-    """paraphrased_answer, or "The answer is {original_answer}" where the paraphrase was refused"""
-    outputs = word(row, "paraphrased_answer", "outputs")
-    if refused(outputs):
-        outputs = f"The answer is {word(row, 'original_answer', 'outputs')}"
-    return word(row, "question", "inputs"), outputs
-
-
-def okvqa(row: dict[str, Any], legacy: "Legacy", row_id: str) -> tuple[str, str]:
-    """paraphrased_answer, or "The answer is {answer}." where the paraphrase was refused"""
-    outputs = word(row, "paraphrased_answer", "outputs")
-    if "sorry" in outputs:
-        outputs = f"The answer is {word(row, 'answer', 'outputs')}."
-    return word(row, "question", "inputs"), outputs
-
-
-def viquae(row: dict[str, Any], legacy: "Legacy", row_id: str) -> tuple[str, str]:
-    """paraphrased_answer; "The answer is {answer}." in the files before v2"""
-    outputs = "{paraphrased_answer}" if "paraphrased_answer" in row else "The answer is {answer}.\n"
-    return Texts("{question}", outputs)(row, legacy, row_id)
-
-
-def a_okvqa(row: dict[str, Any], legacy: "Legacy", row_id: str) -> tuple[str, str]:
-    """paraphrased_answer; "{rationale} So the answer is {answer}." in the files before v2"""
-    outputs = "{paraphrased_answer}" if "paraphrased_answer" in row else "{rationale} So the answer is {answer}."
-    return Texts("{question}", outputs)(row, legacy, row_id)
-
-
-def fm_iqa(row: dict[str, Any], legacy: "Legacy", row_id: str) -> tuple[str, str]:
-    """paraphrased_answer where there is one, else answer"""
-    outputs = "{paraphrased_answer}" if filled(row, "paraphrased_answer") else "{answer}"
-    return Texts("{question}", outputs)(row, legacy, row_id)
-
-
-def gqa(row: dict[str, Any], legacy: "Legacy", row_id: str) -> tuple[str, str]:
-    """output with every "?." made "." """
+def gqa(row: Row, legacy: "Legacy", row_id: str) -> tuple[str, str]:
+    """`output` with every "?." made a full stop"""
     return word(row, "input", "inputs"), word(row, "output", "outputs").replace("?.", ".")
 
 
-def shapes(row: dict[str, Any], legacy: "Legacy", row_id: str) -> tuple[str, str]:
-    """Yes where answer is "true", else no"""
+def shapes(row: Row, legacy: "Legacy", row_id: str) -> tuple[str, str]:
+    """Yes where `answer` is true, else no"""
     return word(row, "question", "inputs"), "yes" if word(row, "answer", "outputs") == "true" else "no"
 
 
-def vist(row: dict[str, Any], legacy: "Legacy", row_id: str) -> tuple[str, str]:
+def vist(row: Row, legacy: "Legacy", row_id: str) -> tuple[str, str]:
     """The sentences, joined by blanks"""
     return "", joined(field(row, "sentences"))
 
 
-def mmchat(row: dict[str, Any], legacy: "Legacy", row_id: str) -> tuple[str, str]:
-    """Each turn of context behind Person1: or Person2:, and the prefix of who answers"""
-    turns = field(row, "context")
-    turns = turns if isinstance(turns, list) and all(isinstance(turn, str) for turn in turns) else word(row, "context", "inputs").split("\n")
+def mmchat(row: Row, legacy: "Legacy", row_id: str) -> tuple[str, str]:
+    """Each turn of `context` behind Person1: or Person2:, and the prefix of who answers"""
+    turns = word(row, "context", "inputs").split("\n")
     lines = [f"Person{i % 2 + 1}: {turn}" for i, turn in enumerate(turns)]
     return "\n".join([*lines, f"Person{len(turns) % 2 + 1}:"]), word(row, "response", "outputs")
 
 
-def refused(paraphrase: str) -> bool:
-    """Whether the model that was to rewrite an answer declined, in the words that the script looked for."""
-    return any(words in paraphrase.lower() for words in ("not answerable", "sorry", "image descriptions"))
+def fill(template: str, row: Row, what: str) -> str:
+    """The template with the row's texts in place of {field}."""
+    return FILL.sub(lambda name: word(row, name[1], what), template)
 
 
 def lettered(options: list[str], right: str) -> tuple[str, str]:
@@ -243,7 +224,7 @@ def draw(right: str, names: list[str], count: int, dataset: str, row_id: str) ->
     return shuffled(options, dataset, row_id)
 
 
-def class_of(row: dict[str, Any], classes: list[str]) -> str:
+def class_of(row: Row, classes: list[str]) -> str:
     """The class whose number is in `label`."""
     label = field(row, "label")
     if not isinstance(label, int) or isinstance(label, bool) or not 0 <= label < len(classes):
@@ -276,71 +257,79 @@ class Raw(NamedTuple):
     extra: str = ""
 
 
-V, I = "verified", "inferred"  # noqa: E741
+VER, INF = "verified", "inferred"
 ALL = "train val test"
+ANSWER = Texts("{question}", "{paraphrased_answer}", before="{answer}")
+TRUE_FALSE = LastWord("{question}\n", ("True", "False"))
 
 
 def rephrased(folder: str, files: str, evidence: str = "f78770f") -> Raw:
     """A config of October 2023: dated files, all but the answer in meta."""
     dated = " ".join(f"{split}_2023-10-*" for split in files.split())
-    return Raw(folder, dated, "meta.image_base64_str", Texts("{meta.inputs}", "{answer}"), V, evidence, "{meta.instruction}")
+    return Raw(
+        folder, dated, "meta.image_base64_str", Texts("{meta.inputs}", "{answer}"), VER, evidence, "{meta.instruction}"
+    )
 
 
 # fmt: off
 TABLE = {
-    "coco": Raw("captioning/coco", ALL, "image", coco, V, "bc4cad6"),
-    "textcap": Raw("captioning/textcap", "train val", "", None, I, "c627e25; fields of picture and caption not seen"),
+    "coco": Raw("captioning/coco", ALL, "image", coco, VER, "bc4cad6"),
+    "textcap": Raw("captioning/textcap", "train val", "", None, INF, "c627e25; fields of picture and caption not seen"),
     "image-paragraph-captioning": Raw(
         "captioning/image_paragraph_captioning", "image_paragraph_captioning_train image_paragraph_captioning_val image_paragraph_captioning_test",
-        "", None, I, "e474a5e: output; field of the picture not seen", "instruction.json"),
-    "coco-cn": Raw("captioning/coco-cn", ALL, "image_base64", Texts("", "{caption}"), V, "e474a5e, a user's script"),
-    "flickr8k-cn": Raw("captioning/flickr8k-cn", ALL, "image_base64", Texts("", "{caption}"), I, "b2c9723; fields as in coco-cn"),
-    "msrvtt": Raw("captioning/msrvtt", ALL, "video_str", Texts("", "{caption}"), V, "ba1e8cf"),
-    "coco-goi": Raw("classification/coco-goi", "train val", "image_str", coco_goi, V, "813f494, 05ca186"),
-    "coco-text": Raw("classification/coco-text", "train val", "image_str", LastWord("", ("legible", "illegible")), I,
+        "", None, INF, "e474a5e: output; field of the picture not seen", "instruction.json"),
+    "coco-cn": Raw("captioning/coco-cn", ALL, "image_base64", Texts("", "{caption}"), VER, "e474a5e, a user's script"),
+    "flickr8k-cn": Raw("captioning/flickr8k-cn", ALL, "image_base64", Texts("", "{caption}"), INF, "b2c9723; fields as in coco-cn"),
+    "msrvtt": Raw("captioning/msrvtt", ALL, "video_str", Texts("", "{caption}"), VER, "ba1e8cf"),
+    "coco-goi": Raw("classification/coco-goi", "train val", "image_str", coco_goi, VER, "813f494, 05ca186"),
+    "coco-text": Raw("classification/coco-text", "train val", "image_str", LastWord("", ("legible", "illegible")), INF,
                      "a8d8f01: fields; words of the options not seen"),
-    "imagenet": Raw("classification/imagenet", "train val", "img_str", imagenet, V, "5d0fcb4", extra="mapping.txt"),
-    "imagenet-open-ended": Raw("classification/imagenet", "train val", "img_str", imagenet_open_ended, I,
+    "imagenet": Raw("classification/imagenet", "train val", "img_str", imagenet, VER, "5d0fcb4", extra="mapping.txt"),
+    "imagenet-open-ended": Raw("classification/imagenet", "train val", "img_str", imagenet_open_ended, INF,
                                "0394802: label; form of the answer not seen", extra="mapping.txt"),
-    "coco-itm": Raw("classification/itm", ALL, "", None, I, "073107f: answer; the rest not seen"),
-    "snli-ve": Raw("classification/snli-ve", "esnlive_train esnlive_val esnlive_test", "image_base64_str", snli_ve, I,
+    "coco-itm": Raw("classification/itm", ALL, "", None, INF, "073107f: answer; the rest not seen"),
+    "snli-ve": Raw("classification/snli-ve", "esnlive_train esnlive_val esnlive_test", "image_base64_str", snli_ve, INF,
                    "84df3fc, c627e25: fields; name of the label and rule of the rationale not sure"),
-    "mocheg": Raw("classification/mocheg", "mocheg_train mocheg_val mocheg_test", "image_str", LastWord("question", ("True", "False")), I,
+    "mocheg": Raw("classification/mocheg", "mocheg_train mocheg_val mocheg_test", "image_str", TRUE_FALSE, INF,
                   "a8d8f01: fields; form of the answer not seen"),
-    "vsr": Raw("classification/vsr", "vsr_train vsr_val vsr_test", "image_str", LastWord("question", ("True", "False")), I,
+    "vsr": Raw("classification/vsr", "vsr_train vsr_val vsr_test", "image_str", TRUE_FALSE, INF,
                "a8d8f01: fields; form of the answer not seen"),
-    "iqa": Raw("classification/iqa", ALL, "", None, I, "6ec6358; fields as in the rows of the same author"),
-    "refcoco": Raw("classification/refcoco", ALL, "", None, I, "80f253b; fields as in the rows of the same author"),
-    "ss": Raw("classification/ss", ALL, "video_str", something, I, "9d7860b: options; field of the class not seen", extra="labels.json"),
-    "winoground": Raw("classification/winoground", "winoground_test", "image_str", Texts("{input}", "{output}"), V, "5b83b7c"),
-    "chinese-food": Raw("classification/chinesefoodnet-10", "val test", "", None, I, "44bff02, 9d74cb2 (test was val); fields not seen"),
-    "vqa-v2": Raw("vqa/vqav2", "train val", "img_str", vqa_v2, V, "aa84269, fd52403"),
-    "shapes": Raw("vqa/shapes", "train.large val test", "", shapes, I, "3f4f83a: answer; the rest not seen"),
-    "docvqa": Raw("vqa/docvqa", "train val", "image_str", Texts("{question}", "{answer}"), V, "c26ef41"),
-    "ocr-vqa": Raw("vqa/ocr-vqa", "train_new|train validation", "img_str", Texts("{input}", "{output}"), I,
+    "iqa": Raw("classification/iqa", ALL, "", None, INF, "6ec6358; fields as in the rows of the same author"),
+    "refcoco": Raw("classification/refcoco", ALL, "", None, INF, "80f253b; fields as in the rows of the same author"),
+    "ss": Raw("classification/ss", ALL, "video_str", something, INF, "9d7860b: options; field of the class not seen", extra="labels.json"),
+    "winoground": Raw("classification/winoground", "winoground_test", "image_str", Texts("{input}", "{output}"), VER, "5b83b7c"),
+    "chinese-food": Raw("classification/chinesefoodnet-10", "val test", "", None, INF, "44bff02, 9d74cb2 (test was val); fields not seen"),
+    "vqa-v2": Raw("vqa/vqav2", "train val", "img_str", Texts("{question}", "{paraphrased_answer}", instead="The answer is {original_answer}",
+                  refusal=REFUSAL), VER, "aa84269, fd52403"),
+    "shapes": Raw("vqa/shapes", "train.large val test", "", shapes, INF, "3f4f83a: answer; the rest not seen"),
+    "docvqa": Raw("vqa/docvqa", "train val", "image_str", Texts("{question}", "{answer}"), VER, "c26ef41"),
+    "ocr-vqa": Raw("vqa/ocr-vqa", "train_new|train validation", "img_str", Texts("{input}", "{output}"), INF,
                    "df4c8f3; same block of code as text-vqa; train or train_new not sure", "instruction.json"),
-    "st-vqa": Raw("vqa/st-vqa", "train test", "img_str", Texts("{input}", "The answer is {output}."), V, "528f30c", "instruction.json"),
-    "text-vqa": Raw("vqa/text-vqa", "train validation_new|validation test", "img_str", Texts("{input}", "{output}"), V, "0059fa4",
+    "st-vqa": Raw("vqa/st-vqa", "train test", "img_str", Texts("{input}", "The answer is {output}."), VER, "528f30c", "instruction.json"),
+    "text-vqa": Raw("vqa/text-vqa", "train validation_new|validation test", "img_str", Texts("{input}", "{output}"), VER, "0059fa4",
                     "instruction.json"),
-    "gqa": Raw("vqa/gqa", "train validation", "img_str", gqa, V, "6630812", "instruction.json"),
-    "okvqa": Raw("vqa/okvqa", "train_v2|train val_v2|val", "image_str", okvqa, V, "3155a25, 839be68"),
-    "a-okvqa": Raw("vqa/a-okvqa", "train_v2|train val_v2|val", "image_str", a_okvqa, I, "3203fa1: before v2; field of the new answer not seen"),
-    "viquae": Raw("vqa/viquae", "train_v2|train validation_v2|validation test_v2|test", "img_str", viquae, V, "1499181"),
-    "fm-iqa": Raw("vqa/fm-iqa", "para_train|train para_val|val", "base64", fm_iqa, I, "f4a0e31: train, val; names and answers of para_* not seen"),
-    "activitynet-qa": Raw("vqa/activitynet-qa", ALL, "video_str", Texts("{question}", "{answer}"), V, "ba1e8cf"),
-    "ivqa": Raw("vqa/ivqa", ALL, "video_str", fm_iqa, I, "9afe423; fields as in activitynet-qa, answers paraphrased"),
-    "msrvtt-qa": Raw("vqa/msrvtt-qa", ALL, "video_str", fm_iqa, I, "9afe423; fields as in activitynet-qa, answers paraphrased"),
-    "msvd-qa": Raw("vqa/msvd-qa", ALL, "video_str", fm_iqa, I, "9afe423; fields as in activitynet-qa, answers paraphrased"),
-    "clevr": Raw("reasoning/clevr", "train val", "", None, I, "40fd0dc; fields not seen"),
-    "nlvr": Raw("reasoning/nlvr", ALL, "", None, I, "5d0fcb4; fields not seen; two pictures; test lies there, perhaps not served"),
-    "science-qa": Raw("reasoning/science_qa", "science_qa_train science_qa_validation science_qa_test", "", None, I,
+    "gqa": Raw("vqa/gqa", "train validation", "img_str", gqa, VER, "6630812", "instruction.json"),
+    "okvqa": Raw("vqa/okvqa", "train_v2|train val_v2|val", "image_str", Texts("{question}", "{paraphrased_answer}",
+                 instead="The answer is {answer}.", refusal="sorry"), VER, "3155a25, 839be68"),
+    "a-okvqa": Raw("vqa/a-okvqa", "train_v2|train val_v2|val", "image_str", Texts("{question}", "{paraphrased_answer}",
+                   before="{rationale} So the answer is {answer}."), INF, "3203fa1: before v2; field of the new answer not seen"),
+    "viquae": Raw("vqa/viquae", "train_v2|train validation_v2|validation test_v2|test", "img_str", Texts(
+                  "{question}", "{paraphrased_answer}", before="The answer is {answer}.\n"), VER, "1499181"),
+    "fm-iqa": Raw("vqa/fm-iqa", "para_train|train para_val|val", "base64", ANSWER, INF, "f4a0e31: train, val; names and answers of para_* not seen"),
+    "activitynet-qa": Raw("vqa/activitynet-qa", ALL, "video_str", Texts("{question}", "{answer}"), VER, "ba1e8cf"),
+    "ivqa": Raw("vqa/ivqa", ALL, "video_str", ANSWER, INF, "9afe423; fields as in activitynet-qa, answers paraphrased"),
+    "msrvtt-qa": Raw("vqa/msrvtt-qa", ALL, "video_str", ANSWER, INF, "9afe423; fields as in activitynet-qa, answers paraphrased"),
+    "msvd-qa": Raw("vqa/msvd-qa", ALL, "video_str", ANSWER, INF, "9afe423; fields as in activitynet-qa, answers paraphrased"),
+    "clevr": Raw("reasoning/clevr", "train val", "", None, INF, "40fd0dc; fields not seen"),
+    "nlvr": Raw("reasoning/nlvr", ALL, "", None, INF, "5d0fcb4; fields not seen; two pictures; test lies there, perhaps not served"),
+    "science-qa": Raw("reasoning/science_qa", "science_qa_train science_qa_validation science_qa_test", "", None, INF,
                       "c63af3d; fields not seen; half of the rows have no picture"),
-    "vcr": Raw("reasoning/vcr", ALL, "", None, I, "f172a75; fields as in the rows of the same author"),
-    "visual-mrc": Raw("reasoning/visual_mrc", ALL, "", None, I, "f172a75; fields as in the rows of the same author"),
-    "vist": Raw("generation/vist", ALL, "images", vist, V, "9c2a9b2"),
-    "visual-dialog": Raw("generation/visual_dialog", ALL, "", None, I, "fields as in the rows of the same author"),
-    "multi30k": Raw("generation/multi30k", ALL, "", None, I, "6df7e4a; fields as in the rows of the same author"),
-    "mmchat": Raw("generation/mmchat", "train_new|train validation test", "image_base64", mmchat, V, "1db879f, bc5ebe5"),
+    "vcr": Raw("reasoning/vcr", ALL, "", None, INF, "f172a75; fields as in the rows of the same author"),
+    "visual-mrc": Raw("reasoning/visual_mrc", ALL, "", None, INF, "f172a75; fields as in the rows of the same author"),
+    "vist": Raw("generation/vist", ALL, "images", vist, VER, "9c2a9b2"),
+    "visual-dialog": Raw("generation/visual_dialog", ALL, "", None, INF, "fields as in the rows of the same author"),
+    "multi30k": Raw("generation/multi30k", ALL, "", None, INF, "6df7e4a; fields as in the rows of the same author"),
+    "mmchat": Raw("generation/mmchat", "train_new|train validation test", "image_base64", mmchat, VER, "1db879f, bc5ebe5"),
     "shapes-rephrased": rephrased("vqa/shapes", "train test"),
     "coco-goi-rephrased": rephrased("classification/coco-goi", "train test", "f78770f; test_ has the size of validation"),
     "snli-ve-rephrased": rephrased("classification/snli-ve", "train test"),
@@ -376,12 +365,19 @@ class Mapped(NamedTuple):
     instruction: str | list[str] | None = None
 
 
-def by_names(row: dict[str, Any], fields: dict[str, str], text_only: bool = False) -> Mapped:
+def by_names(row: Row, fields: dict[str, str], text_only: bool = False) -> Mapped:
     """A row of a form that the table does not know: `fields` where the user names them, else by the usual names of fields; two that both fit are
     an error, not a choice."""
     meta = row.get("meta")
-    if not fields and isinstance(meta, dict) and "inputs" in meta and "image_base64_str" in meta:  # as in the rephrased configs
-        return Mapped(word(meta, "inputs", "inputs"), meta["image_base64_str"], word(row, "answer", "outputs"), meta.get("instruction"))
+    if (
+        not fields and isinstance(meta, dict) and "inputs" in meta and "image_base64_str" in meta
+    ):  # as in the rephrased configs
+        return Mapped(
+            word(meta, "inputs", "inputs"),
+            meta["image_base64_str"],
+            word(row, "answer", "outputs"),
+            meta.get("instruction"),
+        )
     try:
         names = {"inputs": INPUTS, "outputs": OUTPUTS, "instruction": INSTRUCTIONS}
         inputs, outputs, own = (fields[what] if what in fields else only(row, names[what], what) for what in names)
@@ -390,12 +386,17 @@ def by_names(row: dict[str, Any], fields: dict[str, str], text_only: bool = Fals
             raise Unknown(f"expected an answer in one of {', '.join(OUTPUTS)}", "no outputs")
         if not images and not text_only:
             raise Unknown(f"expected a picture in one of {', '.join(IMAGES)}", "no picture")
-        return Mapped(word(row, inputs, "inputs") if inputs else "", images, answers(row, outputs), field(row, own) if own else own)
+        return Mapped(
+            word(row, inputs, "inputs") if inputs else "",
+            images,
+            answers(row, outputs),
+            field(row, own) if own else own,
+        )
     except Unknown as error:
         raise ShardError(f"{error}; {found_in(row)}", error.reason) from error
 
 
-def only(row: dict[str, Any], names: tuple[str, ...], what: str) -> str | None:
+def only(row: Row, names: tuple[str, ...], what: str) -> str | None:
     """The one of these names under which the row has something."""
     fitting = [name for name in names if filled(row, name)]
     if "paraphrased_answer" in fitting and "answer" in fitting:
@@ -405,7 +406,7 @@ def only(row: dict[str, Any], names: tuple[str, ...], what: str) -> str | None:
     return fitting[0] if fitting else None
 
 
-def answers(row: dict[str, Any], path: str) -> str | list[str]:
+def answers(row: Row, path: str) -> str | list[str]:
     """The outputs under this name: one text, or the targets of a row that stands for several."""
     if path == "meta.targets":
         return field(row, path)
@@ -413,19 +414,26 @@ def answers(row: dict[str, Any], path: str) -> str | list[str]:
         return joined(field(row, path))
     outputs = word(row, path, "outputs")
     plain = next((name for name in ("original_answer", "answer") if filled(row, name)), None)
-    return word(row, plain, "outputs") if path == "paraphrased_answer" and plain and refused(outputs) else outputs
+    return (
+        word(row, plain, "outputs")
+        if path == "paraphrased_answer" and plain and re.search(REFUSAL, outputs)
+        else outputs
+    )
 
 
-def pictures(row: dict[str, Any]) -> Any:
+def pictures(row: Row) -> Any:
     """The pictures under one of the usual names, or a left and a right one; [] if there are none."""
     name = only(row, IMAGES, "images")
     if name:
         return field(row, name)
-    sides = [[value for key, value in row.items() if side in key.lower() and isinstance(value, str) and value] for side in ("left", "right")]
+    sides = [
+        [value for key, value in row.items() if side in key.lower() and isinstance(value, str) and value]
+        for side in ("left", "right")
+    ]
     return [side[0] for side in sides] if all(len(side) == 1 for side in sides) else []
 
 
-def found_in(row: dict[str, Any]) -> str:
+def found_in(row: Row) -> str:
     """What the row has, and what to do."""
     meta = row.get("meta")
     names = [*row, *(f"meta.{name}" for name in (meta if isinstance(meta, dict) else ()))]
@@ -436,11 +444,15 @@ def as_images(value: Any) -> list[str]:
     """The pictures as a list of clean base64; ShardError where one is not base64."""
     images = [value] if isinstance(value, str) and value else value or []
     if not isinstance(images, list) or not all(isinstance(image, str) for image in images):
-        raise ShardError(f"expected base64 or a list of base64 as pictures, found {json.dumps(value)[:60]}", "image is no string")
+        raise ShardError(
+            f"expected base64 or a list of base64 as pictures, found {json.dumps(value)[:60]}", "image is no string"
+        )
     images = [clean_base64(image) for image in images]
     for number, image in enumerate(images, 1):  # checked by length and letters, at a fifth of what decoding costs
         if not image or len(image) % 4 or image.endswith("===") or image.rstrip("=").encode().translate(None, BASE64):
-            raise ShardError(f"picture {number} of {len(images)} is not base64; it begins with {image[:24]!r}", "image is not base64")
+            raise ShardError(
+                f"picture {number} of {len(images)} is not base64; it begins with {image[:24]!r}", "image is not base64"
+            )
     return images
 
 
@@ -457,14 +469,16 @@ class LegacyConfig(M3ITConfig):
         super().__post_init__()
         wrong = set(self.fields or ()) - {"inputs", "outputs", "images", "instruction"}
         if wrong:
-            raise ValueError(f"fields={self.fields!r}: expected inputs, outputs, images or instruction, found {', '.join(sorted(wrong))}")
+            raise ValueError(
+                f"fields={self.fields!r}: expected inputs, outputs, images or instruction, found {', '.join(sorted(wrong))}"
+            )
 
 
 class Legacy(M3IT):
     """Reads one config of the raw layout."""
 
     BUILDER_CONFIG_CLASS = LegacyConfig
-    BUILDER_CONFIGS = []
+    BUILDER_CONFIGS: ClassVar = []
 
     def __init__(self, *args: Any, repository: Repository, hash: str | None = None, **kwargs: Any) -> None:
         # A row depends on small files beside it and on the mapping, too: a changed one must not be served from the cache.
@@ -475,7 +489,7 @@ class Legacy(M3IT):
     def about(cls, repository: Repository, name: str) -> tuple[str, str, set[str]]:
         """(status, evidence, splits) of a config."""
         raw = known(repository, name)
-        return (raw.status, raw.evidence, set(locate(repository, raw))) if raw else (I, "no such folder", set())
+        return (raw.status, raw.evidence, set(locate(repository, raw))) if raw else (INF, "no such folder", set())
 
     @functools.cached_property
     def raw(self) -> Raw:
@@ -492,8 +506,13 @@ class Legacy(M3IT):
         """What choices by hash are made for."""
         return self.config.name.removesuffix("-rephrased").removesuffix("-open-ended")
 
+    @classmethod
+    def configs(cls, repository: Repository) -> list[str]:
+        """The names of the configs whose files are there."""
+        return [*(name for name, raw in TABLE.items() if locate(repository, raw)), *strangers(repository)]
+
     def found(self) -> list[str]:
-        return [*(name for name, raw in TABLE.items() if locate(self.repository, raw)), *strangers(self.repository)]
+        return self.configs(self.repository)
 
     def shards(self, config_name: str) -> dict[str, list[str]]:
         raw = known(self.repository, config_name)
@@ -512,6 +531,23 @@ class Legacy(M3IT):
             self._refuse(piece[0], 0, piece[0], ShardError("the file is empty at this revision", "empty file"))
         return super().lines(piece)
 
+    def first_line(self) -> Any:
+        """The first line of the first split, as `lines` gives it."""
+        path = next(iter(self.shards(self.config.name).values()))[0]
+        return next(iter(self.lines((path, 0, 1))))[1]
+
+    @property
+    def says(self) -> str:
+        """The mapping in words."""
+        if self.config.fields or self.raw.mapping is None:
+            return f"fields {self.config.fields}" if self.config.fields else "by the usual names of fields"
+        mapping = self.raw.mapping
+        return (
+            f'inputs "{mapping.inputs}", outputs "{mapping.outputs}"'
+            if isinstance(mapping, Texts)
+            else str(mapping.__doc__)
+        )
+
     def map_row(self, row: Any, place: str) -> list[dict[str, Any]]:
         if not isinstance(row, dict):
             raise ShardError(f"expected a JSON object, found {type(row).__name__}", "not an object")
@@ -522,7 +558,7 @@ class Legacy(M3IT):
             raise ShardError(f"expected {NUM_IMAGES[self.dataset]} pictures, found {len(images)}", "picture lost")
         return self._instances(row, row_id, mapped, images)
 
-    def _map(self, row: dict[str, Any], row_id: str) -> Mapped:
+    def _map(self, row: Row, row_id: str) -> Mapped:
         """The row by the user's fields, else by the table, else by the usual names of fields."""
         raw, fields, text_only = self.raw, self.config.fields or {}, self.dataset in NO_PICTURE
         if fields or raw.mapping is None:
@@ -533,13 +569,15 @@ class Legacy(M3IT):
             own = field(row, raw.instructions.strip("{}")) if raw.instructions.startswith("{") else None
         except Unknown as error:
             mapped = by_names(row, fields, text_only)
-            say(f"{self.config.name}: {error} as the table says, {found_in(row).partition('.')[0]}; read by the usual names of fields")
+            say(
+                f"{self.config.name}: {error} as the table says, {found_in(row).partition('.')[0]}; read by the usual names of fields"
+            )
             return mapped
         if not images:
             raise ShardError("expected a picture, found nothing", "no picture")
         return Mapped(inputs, images, outputs, own)
 
-    def _instances(self, row: dict[str, Any], row_id: str, mapped: Mapped, images: list[str]) -> list[dict[str, Any]]:
+    def _instances(self, row: Row, row_id: str, mapped: Mapped, images: list[str]) -> list[dict[str, Any]]:
         """The rows in our schema; the place of missing outputs is left empty, for check_row to refuse that row and no other."""
         outputs = mapped.outputs if isinstance(mapped.outputs, list) else [mapped.outputs]
         if not outputs:
@@ -567,24 +605,36 @@ class Legacy(M3IT):
     def companions(self) -> dict[str, str]:
         """Name -> text of the small files beside the rows."""
         names = ("instructions.json", "instruction.json", self.raw.extra)
-        return {name: read_text(self.repository, f"{self.folder}/{name}") for name in names if f"{self.folder}/{name}" in self.repository.files}
+        return {
+            name: read_text(self.repository, f"{self.folder}/{name}")
+            for name in names
+            if f"{self.folder}/{name}" in self.repository.files
+        }
 
     def companion(self, *names: str) -> str:
         """The text of the first of these that lies beside the rows."""
         for name in names:
             if name in self.companions:
                 return self.companions[name]
-        raise ShardError(f"expected {' or '.join(names)} in {self.folder}, found no such file. Get it from the Hub", f"no {names[0]}")
+        raise ShardError(
+            f"expected {' or '.join(names)} in {self.folder}, found no such file. Get it from the Hub", f"no {names[0]}"
+        )
 
     @functools.cached_property
     def instructions(self) -> list[str]:
         text = self.companion(*dict.fromkeys((self.raw.instructions, "instructions.json", "instruction.json")))
-        return json.loads(text) if text.lstrip().startswith("[") else [json.loads(line) for line in text.splitlines() if line.strip()]
+        return (
+            json.loads(text)
+            if text.lstrip().startswith("[")
+            else [json.loads(line) for line in text.splitlines() if line.strip()]
+        )
 
     @functools.cached_property
     def classes(self) -> list[str]:
         """The names of mapping.txt in the order of its lines: a synset, a blank, the name."""
-        return [line.split(maxsplit=1)[1].strip() for line in self.companion(self.raw.extra).splitlines() if line.strip()]
+        return [
+            line.split(maxsplit=1)[1].strip() for line in self.companion(self.raw.extra).splitlines() if line.strip()
+        ]
 
     @functools.cached_property
     def labels(self) -> dict[str, Any]:
@@ -598,8 +648,9 @@ class Legacy(M3IT):
 class Converted(Legacy):
     """Reads one config of the branch that the Hub made: rows in the schema, instructions and options as they fell in 2023."""
 
-    def found(self) -> list[str]:
-        return list(converted_files(self.repository))
+    @classmethod
+    def configs(cls, repository: Repository) -> list[str]:
+        return list(converted_files(repository))
 
     def shards(self, config_name: str) -> dict[str, list[str]]:
         splits = converted_files(self.repository).get(config_name)
@@ -607,10 +658,17 @@ class Converted(Legacy):
             raise self._unknown(config_name)
         for split, (paths, partial) in splits.items():
             if partial:
-                say(f"{config_name}/{split}: {BRANCH} has the beginning only (about 5 GB, {posixpath.dirname(paths[0])}); the raw rows have all")
+                say(
+                    f"{config_name}/{split}: {BRANCH} has the beginning only (about 5 GB, {posixpath.dirname(paths[0])}); the raw rows have all"
+                )
         return {split: splits[split][0] for split in dict.fromkeys(SPLITS.values()) if split in splits}
 
-    companions = {}
+    companions: ClassVar = {}  # type: ignore[assignment]
+    says = "served rows, as they are"
+
+    def first_line(self) -> Any:
+        path = next(iter(self.shards(self.config.name).values()))[0]
+        return next(iter(self.lines((path, 0, self.repository.size(path)))))[1]
 
     def map_row(self, row: Any, place: str) -> list[Any]:
         return [row]
@@ -643,9 +701,17 @@ def strangers(repository: Repository) -> dict[str, Raw]:
     stems: dict[str, list[str]] = {}
     for path in repository.files:
         top, *parts, name = path.split("/")
-        if top == "data" and len(parts) == 2 and parts[1] not in folders and re.search(rf"{SPLIT_WORD.pattern}.*\.jsonl$", name):
+        if (
+            top == "data"
+            and len(parts) == 2
+            and parts[1] not in folders
+            and re.search(rf"{SPLIT_WORD.pattern}.*\.jsonl$", name)
+        ):
             stems.setdefault("/".join(parts), []).append(name.removesuffix(".jsonl"))
-    return {name.split("/")[1].replace("_", "-"): Raw(name, " ".join(files), "", None, I, "not in the table") for name, files in stems.items()}
+    return {
+        name.split("/")[1].replace("_", "-"): Raw(name, " ".join(files), "", None, INF, "not in the table")
+        for name, files in stems.items()
+    }
 
 
 def converted_files(repository: Repository) -> dict[str, dict[str, tuple[list[str], bool]]]:
@@ -665,21 +731,21 @@ def check_file(repository: Repository, path: str) -> None:
     head = repository.read(path, 0, size) if 0 < size < POINTER_BYTES else b""
     if head.startswith(POINTER):
         stated = re.search(rb"^size (\d+)", head, re.MULTILINE)
+        size = int(stated[1]) if stated else 0
         raise ShardError(
-            f"{path}: expected {'{:,}'.format(int(stated[1])) + ' bytes of ' if stated else ''}data, found a Git LFS pointer in their place. Run in "
-            f"that clone: git lfs pull --include '{path}'",
+            f"{path}: expected {size:,} bytes of data, found a Git LFS pointer in their place. Run in that clone: git lfs pull --include '{path}'",
             "Git LFS pointer",
         )
 
 
-def own_id(row: dict[str, Any]) -> str | None:
+def own_id(row: Row) -> str | None:
     """The source's own id, where the row has one."""
     meta = row.get("meta")
     value = meta.get("id") if isinstance(meta, dict) else None
     return str(value) if isinstance(value, (str, int)) and value != "" else None
 
 
-def knowledge(row: dict[str, Any], row_id: str | None) -> dict[str, Any]:
+def knowledge(row: Row, row_id: str | None) -> dict[str, Any]:
     """What the raw row knows beside its pictures, with the source's id if it has one."""
     meta = row.get("meta")
     inner = {k: v for k, v in meta.items() if k != "image_base64_str"} if isinstance(meta, dict) else {}
@@ -703,77 +769,3 @@ def code() -> str:
 def say(message: str) -> None:
     """A line on stderr, once."""
     logger.warning("%s", message)
-
-
-# ---- which of them
-
-
-def layout(repository: Repository) -> type[M3IT]:
-    """The class that reads a repository, by the names of its files."""
-    from m3it.legacy80 import TRANSLATED, Legacy80
-
-    files = repository.files
-    if any(TRANSLATED.fullmatch(path) for path in files):
-        return Legacy80
-    if any(path.startswith("data/") for path in files):
-        beside = any(posixpath.basename(path) in ("instructions.json", "instruction.json") for path in files)
-        return Legacy if beside or not find_shards(repository) and any(locate(repository, raw) for raw in TABLE.values()) else M3IT
-    return Converted if any(PARQUET.fullmatch(path) for path in files) else M3IT
-
-
-def choose_builder(
-    repository: Repository,
-    name: str | None,
-    pinned: bool = False,
-    token: str | bool | None = None,
-    cache_dir: str | None = None,
-    fields: dict[str, str] | None = None,
-) -> tuple[type[M3IT], Repository]:
-    """The class that reads config `name`, and where from. The table decides, and says so once; what was decided at a commit is kept in the cache,
-    so that what was loaded once loads offline. A revision that is `pinned` is read as it is: the converted branch stands beside main only."""
-    name = tidy(name) or "coco"
-    if fields:
-        kind = layout(repository)
-        return kind if issubclass(kind, Legacy) else Legacy, repository
-    asked = f"{code()} {huggingface_hub.constants.ENDPOINT} {repository.root} {name} {pinned}"
-    cache = Path(cache_dir or datasets.config.HF_DATASETS_CACHE).expanduser()
-    kept = cache / "m3it-layouts" / hashlib.sha256(asked.encode()).hexdigest()[:32]
-    if repository.commit and kept.exists():
-        kind_name, from_branch = json.loads(kept.read_text("utf-8"))
-    else:
-        kind_name, from_branch = _decide(repository, name, pinned, token, cache_dir)
-        if repository.commit:
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            unfinished = kept.with_name(f"{kept.name}.{os.getpid()}")
-            unfinished.write_text(json.dumps([kind_name, from_branch]), "utf-8")
-            os.replace(unfinished, kept)
-    if from_branch:
-        return Converted, Repository(repository.repo_id, BRANCH, token, None, cache_dir)
-    from m3it.legacy80 import Legacy80
-
-    return {kind.__name__: kind for kind in (M3IT, Legacy, Legacy80, Converted)}[kind_name], repository
-
-
-def _decide(repository: Repository, name: str, pinned: bool, token: Any, cache_dir: str | None) -> tuple[str, bool]:
-    """(the class's name, whether the converted rows are read in place of raw ones whose mapping is only inferred); says so."""
-    kind = layout(repository)
-    if not issubclass(kind, Legacy) or kind is Converted:
-        return kind.__name__, False
-    where, (status, evidence, splits) = f"{repository.path} {name}", kind.about(repository, name)
-    if status == I and splits and repository.repo_id and not pinned and splits <= _complete(repository.repo_id, name, token, cache_dir):
-        say(f"{where}: rows of the branch {BRANCH}; the mapping of its raw rows is only inferred ({evidence})")
-        return kind.__name__, True
-    advice = "" if status == V else f"; look at its rows first: m3it check {repository.path} --config {name}"
-    say(f"{where}: raw rows, mapping {status} ({evidence}){advice}")
-    return kind.__name__, False
-
-
-def _complete(repo_id: str, name: str, token: Any, cache_dir: str | None) -> set[str]:
-    """The splits of a config that the converted branch holds to their end; none where there is no such branch."""
-    try:
-        splits = converted_files(Repository(repo_id, BRANCH, token, None, cache_dir)).get(name, {})
-    except ShardError as error:
-        if _status(error) not in (401, 403, 404):
-            raise
-        return set()
-    return {split for split, (_, partial) in splits.items() if not partial}

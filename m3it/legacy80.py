@@ -22,11 +22,26 @@ import datasets
 import huggingface_hub
 from fsspec.implementations.local import LocalFileSystem
 
+from M3IT import SPLITS, Repository, cut, parse, read_rows
 from m3it.index import load_index
 from m3it.instance import ShardError
-from m3it.legacy import I, IMAGES, INPUTS, INSTRUCTIONS, OUTPUTS, SPLIT_WORD, Legacy
-from m3it.legacy import as_images, by_names, check_file, field, only, own_id, pictures, read_text
-from M3IT import SPLITS, Repository, cut, parse, read_rows
+from m3it.legacy import (
+    IMAGES,
+    INF,
+    INPUTS,
+    INSTRUCTIONS,
+    OUTPUTS,
+    SPLIT_WORD,
+    Legacy,
+    as_images,
+    by_names,
+    check_file,
+    field,
+    only,
+    own_id,
+    pictures,
+    read_text,
+)
 
 TRANSLATED = re.compile(r"data/([^/]+)/\1_(train|validation|test)_([a-z]+)\.jsonl")
 STEP_BYTES = 1 << 18  # read at once, at least, where it is not known where rows begin
@@ -37,6 +52,10 @@ class Joined(NamedTuple):
 
     pictures: bytes
     texts: bytes
+
+    @property
+    def fields(self) -> list[str]:
+        return [*parse(self.pictures), *parse(self.texts)]
 
 
 class Legacy80(Legacy):
@@ -49,7 +68,7 @@ class Legacy80(Legacy):
 
     @classmethod
     def about(cls, repository: Repository, name: str) -> tuple[str, str, set[str]]:
-        return I, "names of the fields of texts and instructions not seen", set(translated(repository).get(name, ()))
+        return INF, "names of the fields of texts and instructions not seen", set(translated(repository).get(name, ()))
 
     @property
     def dataset(self) -> str:
@@ -60,8 +79,9 @@ class Legacy80(Legacy):
         (texts,) = next(iter(self.shards(self.config.name).values()))
         return f"data/instructions/{TRANSLATED.fullmatch(texts)[3]}.jsonl"
 
-    def found(self) -> list[str]:
-        return list(translated(self.repository))
+    @classmethod
+    def configs(cls, repository: Repository) -> list[str]:
+        return list(translated(repository))
 
     def shards(self, config_name: str) -> dict[str, list[str]]:
         found = translated(self.repository).get(config_name)
@@ -70,39 +90,43 @@ class Legacy80(Legacy):
         return {split: [found[split]] for split in dict.fromkeys(SPLITS.values()) if split in found}
 
     def pieces(self, split: str) -> list[tuple[str, int, int]]:
-        """(file of texts, first row, behind the last row): as many as the pictures would be cut into."""
+        """(file of pictures, first row, behind the last row): as many as the file would be cut into."""
         assert self.companions is not None  # read before there are workers, it travels to them
-        (texts,) = self.shards(self.config.name)[split]
-        pictures_path, num_rows = self.pictures_path(texts), len(self.texts(texts))
-        num_pictures = self.rows(pictures_path).num_rows
+        path = self.pictures_path(split)
+        num_rows, num_pictures = len(self.texts(path)), self.rows(path).num_rows
         if num_pictures not in (None, num_rows):
-            raise ShardError(unequal(texts, num_rows, pictures_path, num_pictures))
-        count = max(1, min(num_rows, len(cut(self.repository, [pictures_path]))))
+            raise ShardError(self.unequal(path, num_pictures))
+        count = max(1, min(num_rows, len(cut(self.repository, [path]))))
         bounds = [num_rows * i // count for i in range(count + 1)]
-        return [(texts, first, stop) for first, stop in itertools.pairwise(bounds)]
+        return [(path, first, stop) for first, stop in itertools.pairwise(bounds)]
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
-        if self.repository.commit and not dl_manager.is_streaming:
-            for (texts,) in self.shards(self.config.name).values():
-                huggingface_hub.hf_hub_download(
-                    self.repository.repo_id, self.pictures_path(texts), repo_type="dataset", revision=self.repository.commit, token=self.token
-                )
+        commit = self.repository.commit
+        for split in self.shards(self.config.name) if commit and not dl_manager.is_streaming else ():
+            path = self.pictures_path(split)
+            huggingface_hub.hf_hub_download(
+                self.repository.repo_id, path, repo_type="dataset", revision=commit, token=self.token
+            )
         return super()._split_generators(dl_manager)
 
-    def read(self, piece: tuple[str, int, int]) -> Iterator[tuple[str, dict[str, Any]]]:
-        return super().read((self.pictures_path(piece[0]), *piece))  # rows are named after the file of pictures
-
-    def lines(self, piece: Any) -> Iterator[tuple[int, Any]]:
-        path, texts, first, stop = piece
+    def lines(self, piece: tuple[str, int, int]) -> Iterator[tuple[int, Any]]:
+        path, first, stop = piece
         check_file(self.repository, path)
-        lines, number = self.texts(texts), first
-        for offset, line in self.rows(path).read(first, stop, len(lines)):
-            if number == len(lines):
-                raise ShardError(unequal(texts, len(lines), path, "more"))
-            yield offset, Joined(line, lines[number])
+        texts, number = self.texts(path), first
+        for offset, line in self.rows(path).read(first, stop, len(texts)):
+            if number == len(texts):
+                raise ShardError(self.unequal(path, "more"))
+            yield offset, Joined(line, texts[number])
             number += 1
         if number < stop:
-            raise ShardError(unequal(texts, len(lines), path, number))
+            raise ShardError(self.unequal(path, number))
+
+    @property
+    def says(self) -> str:
+        return "pictures and texts joined row by row, by the usual names of fields"
+
+    def first_line(self) -> Any:
+        return next(iter(self.lines((self.pictures_path(next(iter(self.shards(self.config.name)))), 0, 1))))[1]
 
     def map_row(self, row: Joined, place: str) -> list[dict[str, Any]]:
         picture, texts = parse(row.pictures), parse(row.texts)
@@ -111,7 +135,9 @@ class Legacy80(Legacy):
         fields = dict(self.config.fields or {})
         images = field(picture, fields.pop("images")) if "images" in fields else pictures(picture)
         if not images:
-            raise ShardError(f"expected a picture in one of {', '.join(IMAGES)}, found the fields {', '.join(picture)}", "no picture")
+            raise ShardError(
+                f"expected a picture in one of {', '.join(IMAGES)}, found the fields {', '.join(picture)}", "no picture"
+            )
         mapped = by_names(texts, fields, text_only=True)
         outputs = mapped.outputs.strip() if isinstance(mapped.outputs, str) else mapped.outputs
         mapped = mapped._replace(inputs=mapped.inputs.strip(), outputs=outputs)
@@ -128,40 +154,66 @@ class Legacy80(Legacy):
         values = [json.loads(line) for line in self.companion(self.instructions_path).splitlines() if line.strip()]
         found: list[str] = []
         for value in (value for value in values if isinstance(value, dict)):
-            named = any(value.get(key) in (self.dataset, self.config.name) for key in ("task", "dataset", "name", "config"))
-            name = self.dataset if self.dataset in value else only(value, (*INSTRUCTIONS, *INPUTS, *OUTPUTS), "instruction") if named else None
+            named = any(
+                value.get(key) in (self.dataset, self.config.name) for key in ("task", "dataset", "name", "config")
+            )
+            name = (
+                self.dataset
+                if self.dataset in value
+                else only(value, (*INSTRUCTIONS, *INPUTS, *OUTPUTS), "instruction")
+                if named
+                else None
+            )
             texts = value[name] if name else []
             found += texts if isinstance(texts, list) else [texts]
         if not found:
             sample = json.dumps(values[:1], ensure_ascii=False)[1:80]
             hint = "Pass fields={'instruction': ''} to do without"
-            raise ShardError(f"{self.instructions_path}: expected lines that name {self.dataset}, found {sample}. {hint}", "no instruction")
+            raise ShardError(
+                f"{self.instructions_path}: expected lines that name {self.dataset}, found {sample}. {hint}",
+                "no instruction",
+            )
         return found
 
-    def texts(self, path: str) -> list[bytes]:
-        """The lines of a file of texts: 500 or so."""
-        if path not in self.kept_texts:
+    def texts(self, pictures_path: str) -> list[bytes]:
+        """The lines of texts that belong to a file of pictures: 500 or so."""
+        if pictures_path not in self.kept_texts:
+            path = self.texts_path(pictures_path)
             check_file(self.repository, path)
-            whole = (path, 0, self.repository.size(path))
-            self.kept_texts[path] = [line for _, line in read_rows(self.repository, whole)]
-        return self.kept_texts[path]
+            self.kept_texts[pictures_path] = [
+                line for _, line in read_rows(self.repository, (path, 0, self.repository.size(path)))
+            ]
+        return self.kept_texts[pictures_path]
 
-    def rows(self, path: str) -> "Rows":
-        if path not in self.kept_rows:
-            self.kept_rows[path] = Rows(self.repository, path)
-        return self.kept_rows[path]
+    def rows(self, pictures_path: str) -> "Rows":
+        if pictures_path not in self.kept_rows:
+            self.kept_rows[pictures_path] = Rows(self.repository, pictures_path)
+        return self.kept_rows[pictures_path]
 
-    def pictures_path(self, texts: str) -> str:
-        """The file with the pictures to these texts: data/<task>/{train,val,test}_500.jsonl, or test.jsonl."""
-        split = SPLITS[TRANSLATED.fullmatch(texts)[2]]
-        found = []
-        for path in self.repository.files:
-            match = SPLIT_WORD.search(posixpath.basename(path))
-            if posixpath.dirname(path) == self.folder and path.endswith(".jsonl") and not TRANSLATED.fullmatch(path) and match:
-                found += [path] if SPLITS[match[0]] == split else []
+    def texts_path(self, pictures_path: str) -> str:
+        return self.shards(self.config.name)[_split_of(pictures_path)][0]
+
+    def pictures_path(self, split: str) -> str:
+        """The file with the pictures of a split: data/<task>/{train,val,test}_500.jsonl, or test.jsonl."""
+        beside = [
+            path for path in self.repository.files if posixpath.dirname(path) == self.folder and path.endswith(".jsonl")
+        ]
+        found = [path for path in beside if not TRANSLATED.fullmatch(path) and _split_of(path) == split]
         if len(found) != 1:
-            raise ShardError(f"{texts}: expected one file of pictures beside it for {split}, found {', '.join(found) or 'none'}")
+            raise ShardError(
+                f"{self.folder}: expected one file of pictures for {split}, found {', '.join(found) or 'none'}"
+            )
         return found[0]
+
+    def unequal(self, pictures_path: str, num_pictures: Any) -> str:
+        """The sentence for two files that do not belong together."""
+        texts = f"{self.texts_path(pictures_path)} has {len(self.texts(pictures_path))} rows"
+        return f"{texts}, {pictures_path} has {num_pictures}; they are joined row by row. Get both at one revision."
+
+
+def _split_of(path: str) -> str | None:
+    match = SPLIT_WORD.search(posixpath.basename(path))
+    return SPLITS[match[0]] if match else None
 
 
 class Rows:
@@ -173,7 +225,9 @@ class Rows:
         self.known = {0: 0}  # row -> byte, as far as it was read without an index
         local: Any = os.path.join(repository.root, path) if isinstance(repository.fs, LocalFileSystem) else None
         if repository.commit:
-            local = huggingface_hub.try_to_load_from_cache(repository.repo_id, path, revision=repository.commit, repo_type="dataset")
+            local = huggingface_hub.try_to_load_from_cache(
+                repository.repo_id, path, revision=repository.commit, repo_type="dataset"
+            )
         if isinstance(local, str):
             self.repository, self.path = Repository(os.path.dirname(local)), os.path.basename(local)
             self.repository._files = {self.path: {"size": os.path.getsize(local)}}
@@ -210,8 +264,3 @@ def translated(repository: Repository) -> dict[str, dict[str, str]]:
         if match:
             found.setdefault(f"{match[1]}-{match[3]}", {})[SPLITS[match[2]]] = path
     return found
-
-
-def unequal(texts: str, num_texts: int, pictures_path: str, num_pictures: Any) -> str:
-    """The sentence for two files that do not belong together."""
-    return f"{texts} has {num_texts} rows, {pictures_path} has {num_pictures}; they are joined row by row. Get both at one revision."

@@ -1,4 +1,5 @@
-"""`load_dataset` without remote code: from a folder, an fsspec URL or a Hub repository, under any `datasets` from 2.16.1 on."""
+"""`load_dataset` without remote code: from a folder, an fsspec URL or a Hub repository, under any `datasets` from
+2.16.1 on."""
 
 import inspect
 import json
@@ -7,8 +8,8 @@ import os
 from collections import Counter
 from typing import Any
 
-from m3it.legacy import choose_builder
 from M3IT import M3IT, Repository
+from m3it.layouts import choose_builder
 
 logger = logging.getLogger(__name__)
 
@@ -24,12 +25,15 @@ def load_builder(
     fields: dict[str, str] | None = None,
     **options: Any,
 ) -> M3IT:
-    """The builder that reads config `name` of the repository at `path`; `options` are M3ITConfig's: images, meta, on_error."""
+    """The builder that reads config `name` of the repository at `path`; `options` are M3ITConfig's: images, meta,
+    on_error."""
     pinned = revision not in (None, "main") or "@" in os.fspath(path)
     repository = Repository(path, revision, token, storage_options, cache_dir)
     kind, repository = choose_builder(repository, name, pinned, token, cache_dir, fields)
     options |= {"fields": fields} if fields else {}
-    return kind(cache_dir=cache_dir, repository=repository, config_name=name, token=token, repo_id=repository.repo_id, **options)
+    return kind(
+        cache_dir=cache_dir, repository=repository, config_name=name, token=token, repo_id=repository.repo_id, **options
+    )
 
 
 def load_dataset(
@@ -50,11 +54,13 @@ def load_dataset(
     storage_options: dict[str, Any] | None = None,
     trust_remote_code: bool | None = None,
 ) -> Any:
-    """What `datasets.load_dataset` would return: a Dataset or a DatasetDict, or with `streaming=True` their iterable kin.
+    """What `datasets.load_dataset` would return: a Dataset or a DatasetDict, or with `streaming=True` their iterable
+    kin.
 
-    `images`: a column of decoded images in place of base64 strings. `meta`: one more column, a JSON string with the row id and what the source knew.
-    `on_error="drop"`: rows that cannot be read are left out, counted by reason, and listed in the builder's manifest. `fields`: where raw
-    rows that m3it/legacy.py does not know keep their inputs, outputs, images. `trust_remote_code` is accepted, so that old programs run unchanged; no remote code ever runs.
+    `images`: a column of decoded images in place of base64 strings. `meta`: one more column, a JSON string with the
+    row id and what the source knew. `on_error="drop"`: rows that cannot be read are left out, counted by reason, and
+    listed in the builder's manifest. `fields`: where raw rows that m3it/legacy.py does not know keep their inputs,
+    outputs, images. `trust_remote_code` is accepted, so that old programs run unchanged; no remote code ever runs.
     """
     builder = load_builder(
         path, name, revision=revision, token=token, cache_dir=cache_dir, storage_options=storage_options,
@@ -63,12 +69,20 @@ def load_dataset(
     if streaming:
         return builder.as_streaming_dataset(split=split)
     asked = inspect.signature(builder.download_and_prepare).parameters
-    no_mirror = {"try_from_hf_gcs": False} if "try_from_hf_gcs" in asked else {}  # `datasets` 2.x looks for a prepared copy elsewhere
+    no_mirror = (
+        {"try_from_hf_gcs": False} if "try_from_hf_gcs" in asked else {}
+    )  # `datasets` 2.x looks for a prepared copy elsewhere
     builder.download_and_prepare(download_mode=download_mode, num_proc=num_proc, **no_mirror)
     drops = count_drops(builder)
     if drops:
         counts = ", ".join(f"{number} {reason}" for reason, number in drops.most_common())
-        logger.warning("%s: dropped %s rows (%s); they are listed in %s", builder.config.name, drops.total(), counts, builder.manifest)
+        logger.warning(
+            "%s: dropped %s rows (%s); they are listed in %s",
+            builder.config.name,
+            drops.total(),
+            counts,
+            builder.manifest,
+        )
     return builder.as_dataset(split=split)
 
 

@@ -1,10 +1,10 @@
-"""Short answers rewritten into fluent sentences, with the question as context, by a language model; kept only where checked.
+"""Short answers rewritten into fluent sentences by a language model, with the question as context.
 
-In: a shard.  Out: a shard of the same name whose `outputs` are the rewrites that passed, and the short answers where none did;
-`meta` keeps the short answer and says what happened. M3IT's own rewrites came from a language model too (Section 3.2 of
-https://arxiv.org/abs/2306.04387), but neither its prompt nor its checks are published: both are ours.
+In: a shard.  Out: a shard of the same name, its `outputs` the rewrites that pass the checks, and the short answers
+where none does; `meta` keeps the short answer and says what happened. M3IT's own rewrites came from a language model
+too (https://arxiv.org/abs/2306.04387); neither its prompt nor its checks are published, both are ours.
 
-`normalize_answer` is the rule of the official VQA v2 scorer: https://github.com/GT-Vision-Lab/VQA, vqaEval.py at c4e6a0e.
+`normalize_answer` is the official VQA v2 scorer's rule: https://github.com/GT-Vision-Lab/VQA, vqaEval.py at c4e6a0e.
 """
 
 import base64
@@ -24,7 +24,7 @@ from m3it.shards import read_shard, write_shard
 from m3it.work import versions, write_json
 
 SYSTEM = """You turn the short answer to a question about a picture, which you cannot see, into one fluent sentence.
-Write in the language of the question. Keep the words of the short answer as they are, and take the rest from the question.
+Write in the language of the question. Keep the words of the short answer, and take the rest from the question.
 Add no fact and no number. A yes or no comes first. Write the sentence and nothing else."""
 OPTIONS = {"temperature": 0, "max_tokens": 200}
 MAX_WORDS = 10  # of an answer that counts as short; a Chinese character counts as a word
@@ -39,13 +39,16 @@ PERIOD = re.compile(r"\.(?!\d)")  # the official pattern, without its lookahead 
 NUMBER_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 DIGITS = {"none": "0", **{word: str(number) for number, word in enumerate(NUMBER_WORDS)}}
 ARTICLES = ("a", "an", "the")
-CONTRACTED = """ain't aren't can't could've couldn't couldn't've didn't doesn't don't hadn't hadn't've hasn't haven't he'd
-he'd've he's how'd how'll how's isn't it'd it'd've it'll ma'am mightn't mightn't've might've mustn't must've needn't not've
-o'clock oughtn't 'ow's'at shan't she'd've should've shouldn't shouldn't've somebody'd've somebody'll somebody's someone'd
-someone'd've someone'll someone's something'd something'd've something'll that's there'd there'd've there're there's they'd
-they'd've they'll they're they've 'twas wasn't we'd've we've weren't what'll what're what's what've when's where'd where's
-where've who'd who'd've who'll who's who've why'll why're why's won't would've wouldn't wouldn't've y'all y'all'll y'all'd've
-you'd you'd've you'll you're you've""".split()
+CONTRACTED = re.findall(
+    r"\S+",
+    """ain't aren't can't could've couldn't couldn't've didn't doesn't don't hadn't hadn't've hasn't haven't he'd he'd've
+    he's how'd how'll how's isn't it'd it'd've it'll ma'am mightn't mightn't've might've mustn't must've needn't not've
+    o'clock oughtn't 'ow's'at shan't she'd've should've shouldn't shouldn't've somebody'd've somebody'll somebody's
+    someone'd someone'd've someone'll someone's something'd something'd've something'll that's there'd there'd've
+    there're there's they'd they'd've they'll they're they've 'twas wasn't we'd've we've weren't what'll what're what's
+    what've when's where'd where's where've who'd who'd've who'll who's who've why'll why're why's won't would've
+    wouldn't wouldn't've y'all y'all'll y'all'd've you'd you'd've you'll you're you've""",
+)
 # What is written with one apostrophe too few gets it back; the official table has one line the other way round.
 CONTRACTIONS = {
     word[:at] + word[at + 1 :]: word for word in CONTRACTED for at, letter in enumerate(word) if letter == "'"
@@ -55,8 +58,8 @@ CONTRACTIONS = {
 def normalize_answer(text: str) -> str:
     """The answer as the official VQA v2 scorer compares it: punctuation, case, articles, number words and contractions.
 
-    Its quirks stand: a mark becomes a blank only where no blank is beside it anywhere in the text, all marks vanish where a
-    number has a comma, "none" is "0", at most 32 periods go.
+    Its quirks stand: a mark becomes a blank only where no blank is beside it anywhere in the text, all marks vanish
+    where a number has a comma, "none" is "0", at most 32 periods go.
     """
     text = text.replace("\n", " ").replace("\t", " ").strip()
     squeezed, joined = text, COMMA_IN_NUMBER.search(text)
@@ -94,9 +97,9 @@ NEGATIONS = {
 
 
 def words(text: str) -> list[str]:
-    """The words by which answer and rewrite are compared: each normalised for itself, by the official rule, so that what
-    stands beside it changes nothing; numbers as digits; in writing without blanks every character is a word."""
-    text = unicodedata.normalize("NFKC", text).replace("’", "'").replace("–", "-").replace("—", " ")
+    """The words by which answer and rewrite are compared: each normalised for itself, by the official rule, so that
+    what stands beside it changes nothing; numbers as digits; in writing without blanks every character is a word."""
+    text = unicodedata.normalize("NFKC", text).translate(str.maketrans("’–—⁄", "'- /"))
     text = UNSPACED.sub(r" \1 ", CHINESE_NUMBER.sub(lambda found: chinese_number(found[0]), text))
     plain = [word.strip(EDGES) for token in text.split() for word in normalize_answer(token.strip(EDGES)).split()]
     found: list[str] = []
@@ -124,8 +127,8 @@ def numbers(found: list[str]) -> set[str]:
 def reason_against(rewrite: str, question: str, answer: str) -> str:
     """Why a rewrite cannot stand for its answer; "" if it can.
 
-    It must hold the answer as whole words or, for yes and no, begin with it or have a negation or none as it should; and no
-    number and no negation that neither question nor answer has. Negations are known in English and Chinese.
+    It must hold the answer as whole words or, for yes and no, begin with it or have a negation or none as it should;
+    and no number and no negation that neither question nor answer has. Negations are known in English and Chinese.
     """
     said, asked, short = words(rewrite), words(question), words(answer)
     if not said or not short:
@@ -180,8 +183,8 @@ def request(question: str, answer: str) -> Request:
 
 
 def rephrase(rows: Iterable[dict[str, Any]], chat: Chat, counts: Counter[str]) -> Iterator[dict[str, Any]]:
-    """Yield every row, in order, its answer rewritten where that is short and the rewrite passes; `counts` gets "rephrased"
-    or the reason why a row keeps its answer. Rows that were rephrased before stay as they are."""
+    """Yield every row, in order, its answer rewritten where that is short and the rewrite passes; `counts` gets
+    "rephrased" or the reason why a row keeps its answer. Rows that were rephrased before stay as they are."""
     waiting: deque[tuple[dict[str, Any], str]] = deque()
 
     def requests() -> Iterator[Request | None]:
@@ -229,8 +232,8 @@ def rephrase_shard(
 ) -> Counter[str]:
     """Rephrase a shard into one of the same name below `out`, whole or not at all; returns rows by what became of them.
 
-    Killed and called again it asks only what it has not asked before. `out` gets the folders data/<task>/<dataset>/, if the
-    shard lies in such. Beside the new shard, <name>.run.json says how it was made.
+    Killed and called again it asks only what it has not asked before. `out` gets the folders data/<task>/<dataset>/, if
+    the shard lies in such. Beside the new shard, <name>.run.json says how it was made.
     """
     path, target = Path(path), target_of(Path(path), Path(out))
     if target.exists() and target.samefile(path):
@@ -258,7 +261,7 @@ def rephrase_shard(
 
 
 def target_of(path: Path, out: Path) -> Path:
-    """Where the new shard goes: below out/data/ as below the data/ that the old one lies in, else straight into `out`."""
+    """Where the new shard goes: below out/data/ as below the data/ that the old one lies in, else into `out` itself."""
     folders = path.absolute().parent.parts
     kept = folders[len(folders) - 1 - folders[::-1].index("data") :] if "data" in folders[-4:] else ()
     return out.joinpath(*kept, f"{path.name.partition('.')[0]}.jsonl")

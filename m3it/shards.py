@@ -1,7 +1,8 @@
 """Files of rows: JSON Lines, one instance a line, written whole or not at all, read in any form that the builder reads.
 
-A shard's line has exactly the fields `instruction, inputs, image_base64_str, outputs, meta`, in that order: a missing or further field breaks
-plain `datasets` on one version or another. Names: `train.jsonl`, or `train-00000-of-00003.jsonl` where there are several.
+A shard's line has exactly the fields `instruction, inputs, image_base64_str, outputs, meta`, in that order: a missing
+or further field breaks plain `datasets` on one version or another. Names: `train.jsonl`, or
+`train-00000-of-00003.jsonl` where there are several.
 """
 
 import json
@@ -17,14 +18,19 @@ SHARD_BYTES = 500_000_000  # a shard ends with the row that reaches this size
 
 
 def to_line(row: dict[str, Any]) -> bytes:
-    """One line of a shard, its end included; ShardError unless the row has the five fields, all texts and a list of texts."""
+    """One line of a shard, its end included; ShardError unless the row has the five fields, all texts and a list of
+    texts."""
     if tuple(row) != FIELDS:
         raise ShardError(f"expected the fields {', '.join(FIELDS)} in this order, found {', '.join(row)}")
     images = row["image_base64_str"]
-    if not all(isinstance(row[name], str) for name in FIELDS if name != "image_base64_str") or not isinstance(images, list):
+    if not all(isinstance(row[name], str) for name in FIELDS if name != "image_base64_str") or not isinstance(
+        images, list
+    ):
         raise ShardError("expected a list of strings in image_base64_str and strings in all other fields")
     # Base64 needs no escapes: joined here instead of scanned by the JSON encoder, which is the slower by far.
-    if not all(isinstance(image, str) and image.isascii() and '"' not in image and "\\" not in image for image in images):
+    if not all(
+        isinstance(image, str) and image.isascii() and '"' not in image and "\\" not in image for image in images
+    ):
         raise ShardError("expected base64 in image_base64_str")
     rest = json.dumps({**row, "image_base64_str": []}, ensure_ascii=False)
     head, tail = rest.split('"image_base64_str": []', 1)
@@ -45,11 +51,14 @@ def write_shard(path: Path, rows: Iterable[dict[str, Any]]) -> int:
     return num_rows
 
 
-def write_shards(instances: Iterable[Instance], folder: Path | str, split: str, shard_bytes: int = SHARD_BYTES) -> list[Path]:
+def write_shards(
+    instances: Iterable[Instance], folder: Path | str, split: str, shard_bytes: int = SHARD_BYTES
+) -> list[Path]:
     """Write a split into a folder and return its shards; none for no rows.
 
-    Killed and called again with the same instances it goes on: a finished part is kept under a hidden name that says how many rows it holds, and
-    as many are passed over. The parts get their names when the last one is finished, since a name says how many there are.
+    Killed and called again with the same instances it goes on: a finished part is kept under a hidden name that says
+    how many rows it holds, and as many are passed over. The parts get their names when the last one is finished,
+    since a name says how many there are.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -60,14 +69,21 @@ def write_shards(instances: Iterable[Instance], folder: Path | str, split: str, 
         if done:
             num_rows = int(done[0].name.split(".")[-2].removesuffix("-rows"))
             if sum(1 for _ in islice(rows, num_rows)) < num_rows:
-                raise ShardError(f"{done[0]}: holds {num_rows} rows, the input now has fewer. Delete {folder}/.{split}-*.part and start again.")
+                raise ShardError(
+                    f"{done[0]}: holds {num_rows} rows, the input now has fewer. "
+                    f"Delete {folder}/.{split}-*.part and start again."
+                )
             parts.append(done[0])
             continue
         part = _write_part(rows, folder / f".{split}-{len(parts):05d}", shard_bytes)
         if part is None:
             break
         parts.append(part)
-    names = [f"{split}.jsonl"] if len(parts) == 1 else [f"{split}-{i:05d}-of-{len(parts):05d}.jsonl" for i in range(len(parts))]
+    names = (
+        [f"{split}.jsonl"]
+        if len(parts) == 1
+        else [f"{split}-{i:05d}-of-{len(parts):05d}.jsonl" for i in range(len(parts))]
+    )
     for part, name in zip(parts, names, strict=True):
         os.replace(part, folder / name)
     return [folder / name for name in names]

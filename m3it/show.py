@@ -7,18 +7,27 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from m3it.images import pixels, size
 from M3IT import image_bytes
+from m3it.images import pixels, size
 
 CELL_PIXELS = 360  # width of a row on the sheet
 TEXT_PIXELS = 15
-FONTS = ("NotoSansCJK-Regular.ttc", "NotoSans-Regular.ttf", "DejaVuSans.ttf")  # the first found; Pillow's own knows Latin only
+FONTS = (
+    "NotoSansCJK-Regular.ttc",
+    "NotoSans-Regular.ttf",
+    "DejaVuSans.ttf",
+)  # the first found; Pillow's own knows Latin only
 
 
 def as_text(row: dict[str, Any], width: int = 100) -> str:
     """One row as a block of text: its four fields, the images as their sizes."""
     images = [f"{w}x{h} {len(image):,} bytes" for image in image_bytes(row) for w, h in [size(image)]]
-    fields = {"instruction": row["instruction"], "inputs": row["inputs"], "images": "; ".join(images) or "none", "outputs": row["outputs"]}
+    fields = {
+        "instruction": row["instruction"],
+        "inputs": row["inputs"],
+        "images": "; ".join(images) or "none",
+        "outputs": row["outputs"],
+    }
     lines = []
     for name, value in fields.items():
         wrapped = [part for line in value.split("\n") for part in textwrap.wrap(line, width - 13) or [""]]
@@ -50,7 +59,12 @@ def _cell(row: dict[str, Any]) -> Any:
     across = min(4, len(images)) or 1
     side = (CELL_PIXELS - 2 * margin) // across
     thumbs = [image.resize(_fit(image.size, side)) for image in images]
-    texts = [(row.get("title", ""), "#888"), (row["instruction"], "#666"), (row["inputs"], "#000"), (f"→ {row['outputs']}", "#0a5")]
+    texts = [
+        (row.get("title", ""), "#888"),
+        (row["instruction"], "#666"),
+        (row["inputs"], "#000"),
+        (f"→ {row['outputs']}", "#0a5"),
+    ]
     lines = [(part, colour) for text, colour in texts for part in _wrap(text, font, CELL_PIXELS - 2 * margin) if part]
     picture_rows = [max(t.height for t in thumbs[i : i + across]) + 4 for i in range(0, len(thumbs), across)]
     cell = Image.new("RGB", (CELL_PIXELS, sum(picture_rows) + line_height * len(lines) + 3 * margin), "white")
@@ -79,18 +93,19 @@ def _font() -> Any:
 
 
 def _wrap(text: str, font: Any, width: int) -> list[str]:
-    """Lines of at most `width` pixels, broken at blanks, or anywhere where a word alone is too long, as in languages without blanks."""
+    """Lines of at most `width` pixels, broken at blanks, or anywhere where a word alone is too long, as in languages
+    without blanks."""
     lines = []
     for line in text.split("\n"):
         shown = ""
         for word in re.findall(r"\s*\S+", line):
-            if shown and font.getlength(shown + word) > width:
+            if shown and font.getlength(shown + word) > width >= font.getlength(word):
                 lines.append(shown)
                 shown, word = "", word.lstrip()
-            while font.getlength(shown + word) > width:
-                fits = next(n for n in range(len(word), 0, -1) if n == 1 or font.getlength(word[:n]) <= width)
-                lines.append(word[:fits])
-                word = word[fits:]
             shown += word
+            while font.getlength(shown) > width:
+                fits = next(n for n in range(len(shown) - 1, 0, -1) if n == 1 or font.getlength(shown[:n]) <= width)
+                lines.append(shown[:fits])
+                shown = shown[fits:]
         lines.append(shown)
     return lines

@@ -2,7 +2,7 @@
 
 from M3IT import Dataset
 
-# Licenses that allow commercial use by their text, given attribution or share-alike. All else, "unknown" too, counts as no.
+# Licenses that allow commercial use by their text, given attribution or share-alike. All else, "unknown", counts as no.
 COMMERCIAL = {"Apache-2.0", "MIT", "CC-BY-4.0", "CC-BY-SA-4.0", "CC0-1.0", "BSD-2-Clause", "BSD-3-Clause"}
 
 

@@ -1,7 +1,9 @@
-"""One runner of work over shards: each piece of work makes one file, whole or not at all; what is done is not done again.
+"""One runner of work over shards: each piece of work makes one file, whole or not at all; what is done is not done
+again.
 
-A finished piece leaves a record beside its file (hidden, in `.work/`): rows, drops by reason, sha256. The last step gathers the records into
-run.json, which says with what versions and options the folder was made. No clock stands anywhere: same input, same bytes.
+A finished piece leaves a record beside its file (hidden, in `.work/`): rows, drops by reason, sha256. The last step
+gathers the records into run.json, which says with what versions and options the folder was made. No clock stands
+anywhere: same input, same bytes.
 """
 
 import hashlib
@@ -43,10 +45,11 @@ def map_shards(
     executor: Executor | None = None,
     progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda items, total: items,
 ) -> dict[str, dict[str, Any]]:
-    """Call `function(path, **arguments)` for every piece that is not done, here or in an executor; returns path -> record.
+    """Call `function(path, **arguments)` for every piece that is not done, here or in an executor; returns path ->
+    record.
 
-    The function writes to the path it is given, a temporary name. `options` are what the bytes depend on: a folder that was begun with others is
-    refused. Killed and called again, it goes on with the pieces that are missing.
+    The function writes to the path it is given, a temporary name. `options` are what the bytes depend on: a folder
+    that was begun with others is refused. Killed and called again, it goes on with the pieces that are missing.
     """
     pieces, out = list(pieces), Path(out)
     records = {piece.path: record for piece in pieces if (record := _done(out, piece, options)) is not None}
@@ -70,9 +73,16 @@ def run_piece(function: Callable[..., Made], piece: Piece, out: Path, options: d
         made = function(unfinished, **piece.arguments)
     except OSError as error:
         unfinished.unlink(missing_ok=True)
-        raise M3ITError(f"{path}: cannot be written, {error}. Nothing half-written is left; call again to go on.") from error
+        raise M3ITError(
+            f"{path}: cannot be written, {error}. Nothing half-written is left; call again to go on."
+        ) from error
     os.replace(unfinished, path)
-    record = {"options": _digest(piece, options), "num_rows": made.num_rows, "num_bytes": path.stat().st_size, "sha256": sha256_of(path)}
+    record = {
+        "options": _digest(piece, options),
+        "num_rows": made.num_rows,
+        "num_bytes": path.stat().st_size,
+        "sha256": sha256_of(path),
+    }
     record["drops"] = [list(drop) for drop in made.drops]
     write_json(_record_path(out, piece.path), record)
     return record
@@ -94,7 +104,10 @@ def _done(out: Path, piece: Piece, options: dict[str, Any]) -> dict[str, Any] | 
         return None
     record = json.loads(record_path.read_text("utf-8"))
     if record["options"] != _digest(piece, options):
-        raise M3ITError(f"{out / piece.path}: was made with other options. Delete {out / '.work'} to make it anew, or pass another --out.")
+        raise M3ITError(
+            f"{out / piece.path}: was made with other options. "
+            f"Delete {out / '.work'} to make it anew, or pass another --out."
+        )
     return record
 
 
@@ -118,7 +131,10 @@ def write_json(path: Path, value: Any) -> None:
 def write_run(path: Path, command: str, options: dict[str, Any], records: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Write run.json: command, options, versions, and rows, drops by reason and sha256 of each file; returns it."""
     files = {
-        name: {**{key: record[key] for key in ("num_rows", "num_bytes", "sha256")}, "drops": dict(Counter(reason for _, reason in record["drops"]))}
+        name: {
+            **{key: record[key] for key in ("num_rows", "num_bytes", "sha256")},
+            "drops": dict(Counter(reason for _, reason in record["drops"])),
+        }
         for name, record in records.items()
     }
     run = {"command": command, "options": options, "versions": versions(), "files": files}

@@ -6,8 +6,8 @@
         assert chat.ask([message("hello")]).text == "HELLO"
         assert [exchange.status for exchange in server.exchanges] == [429, 429, 429, 200]
 
-The function gets the request's JSON body and returns the text of the reply, or a dict that is the whole body of the answer; it may raise Refuse.
-A reply counts as many tokens as it has words, and so does a prompt; an image counts as none.
+The function gets the request's JSON body and returns the text of the reply, or a dict that is the whole body of the
+answer; it may raise Refuse. Words count as tokens, images as none.
 """
 
 import http.server
@@ -51,7 +51,7 @@ class Fault:
 
 @dataclass
 class ChatServer:
-    """A server that lives while the `with` block lasts. `key`: others are refused with 401; `models`: others are refused with 404."""
+    """A server that lives while the `with` block lasts; other keys than `key` get 401, models not in `models` 404."""
 
     reply: Callable[[dict[str, Any]], str | dict[str, Any]] = lambda request: "ok"
     key: str | None = None
@@ -71,7 +71,7 @@ class ChatServer:
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(self, *error: object) -> None:
         self.closing.set()
         self.server.shutdown()
         self.server.server_close()

@@ -51,5 +51,7 @@ def repository(tmp_path):
     """A folder with two configs: viquae (10 train, 3 test rows), okvqa-zh (4 validation rows)."""
     write_rows(tmp_path / "repo/data/kvqa/viquae/train.jsonl", [make_row(i) for i in range(10)])
     write_rows(tmp_path / "repo/data/kvqa/viquae/test.jsonl", [make_row(i) for i in range(20, 23)])
-    write_rows(tmp_path / "repo/data/kvqa/okvqa/zh/validation.jsonl", [make_row(i, inputs=f"什么 {i}") for i in range(4)])
+    write_rows(
+        tmp_path / "repo/data/kvqa/okvqa/zh/validation.jsonl", [make_row(i, inputs=f"什么 {i}") for i in range(4)]
+    )
     return tmp_path / "repo"

@@ -1,7 +1,7 @@
 """Make `data/` anew from tests/fixtures: `python tests/make_data.py [DATASET ...]`, then `m3it card`.
 
-A dataset of the seven translated ones has `translations.jsonl` in its fixture: language, id, instruction, inputs, outputs. A translated config is the
-rows of its dataset with these texts in place of the English ones.
+A dataset of the seven translated ones has `translations.jsonl` in its fixture: language, id, instruction, inputs,
+outputs. A translated config is the rows of its dataset with these texts in place of the English ones.
 """
 
 import json
@@ -9,10 +9,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from M3IT import CATALOGUE
 from m3it.convert import convert
 from m3it.instance import from_row, to_row
 from m3it.shards import read_shard, write_shard
-from M3IT import CATALOGUE
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -28,7 +28,11 @@ def make_data(out: Path, dataset: str) -> list[Path]:
         text = json.loads(line)
         texts.setdefault(text["language"], {})[text["id"]] = text
     for language, text_by_id in sorted(texts.items()):
-        shards += [translate(shard, folder / language / shard.name, text_by_id) for shard in list(shards) if shard.parent == folder]
+        shards += [
+            translate(shard, folder / language / shard.name, text_by_id)
+            for shard in list(shards)
+            if shard.parent == folder
+        ]
     return shards
 
 

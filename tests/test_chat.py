@@ -1,4 +1,4 @@
-"""m3it.chat against a server on loopback that misbehaves: replies on disk, faults waited out, costs, refusals said in sentences."""
+"""m3it.chat against a server on loopback that misbehaves: replies on disk, faults, costs, refusals in sentences."""
 
 import base64
 import hashlib
@@ -62,7 +62,8 @@ def test_a_reply_has_text_tokens_and_the_servers_name_of_the_model(server, tmp_p
     chat = Chat("m", server.url, cache_dir=tmp_path)
     reply = chat.ask([message("be brief", role="system"), message("how are you")], temperature=0, max_tokens=5, top_k=3)
     assert reply._asdict() == {
-        "text": "HOW ARE YOU", "prompt_tokens": 5, "completion_tokens": 3, "model": "m-2024", "finish_reason": "stop", "created": 1_700_000_000,
+        "text": "HOW ARE YOU", "prompt_tokens": 5, "completion_tokens": 3, "model": "m-2024", "finish_reason": "stop",
+        "created": 1_700_000_000,
     }  # fmt: skip
     assert server.asked == [
         {
@@ -125,7 +126,8 @@ def test_max_tokens_goes_under_its_new_name_where_the_model_knows_only_that(tmp_
         chat = Chat("m", server.url, cache_dir=tmp_path, parallel=1)
         assert texts(chat.ask_all(requests(2, max_tokens=9, temperature=0))) == ["fine", "fine"]
     assert [sorted(set(body) - {"model", "messages"}) for body in server.asked] == [
-        ["max_tokens", "temperature"], ["max_completion_tokens", "temperature"], ["max_completion_tokens"], ["max_completion_tokens"],
+        ["max_tokens", "temperature"], ["max_completion_tokens", "temperature"],
+        ["max_completion_tokens"], ["max_completion_tokens"],
     ]  # fmt: skip
     assert server.asked[-1]["max_completion_tokens"] == 9
     assert [record.args[2] for record in caplog.records] == ["max_tokens", "temperature"]
@@ -141,10 +143,15 @@ import sys
 sys.modules["openai"] = None  # as if it were not installed
 from m3it.chat import Chat, Request, message
 chat = Chat("m", cache_dir={str(tmp_path)!r})
-print([reply.text for reply in chat.ask_all([Request([message(f"question {{i}}")], 0, {{"temperature": 1}}) for i in range(5)])], chat.usage())
+requests = [Request([message(f"question {{i}}")], 0, {{"temperature": 1}}) for i in range(5)]
+print([reply.text for reply in chat.ask_all(requests)], chat.usage())
 """
     done = subprocess.run(
-        [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     counts = {"num_asked": 0, "num_kept": 5, "prompt_tokens": 0, "completion_tokens": 0, "cost": None}
     assert done.stdout.strip() == f"{texts(asked)} {counts}", done.stderr
@@ -196,7 +203,8 @@ def test_a_killed_run_asks_only_what_is_missing(tmp_path):
 import os, sys
 from m3it.chat import Chat, Request, message
 chat = Chat("m", sys.argv[1], cache_dir=sys.argv[2], parallel=4)
-for reply in chat.ask_all(Request([message(f"{os.getpid() if len(sys.argv) < 4 else sys.argv[3]} {i}")]) for i in range(40)):
+name = os.getpid() if len(sys.argv) < 4 else sys.argv[3]
+for reply in chat.ask_all(Request([message(f"{name} {i}")]) for i in range(40)):
     print(reply.text)
 """
     pids = []
@@ -211,9 +219,9 @@ for reply in chat.ask_all(Request([message(f"{os.getpid() if len(sys.argv) < 4 e
     with ChatServer(reply) as server:
         command = [sys.executable, "-c", program, server.url, str(tmp_path)]
         env = {**os.environ, "PYTHONPATH": str(ROOT)}
-        assert subprocess.run(command, env=env, capture_output=True).returncode == -9
+        assert subprocess.run(command, env=env, capture_output=True, check=False).returncode == -9
         kept = len([path for path in tmp_path.rglob("*.json") if not path.name.startswith(".")])
-        done = subprocess.run([*command, pids[0]], env=env, capture_output=True, text=True)
+        done = subprocess.run([*command, pids[0]], env=env, capture_output=True, text=True, check=False)
     assert done.stdout.split("\n")[:-1] == [f"reply {i}" for i in range(40)], done.stderr
     assert 16 <= kept <= 21  # at most four were under way
     assert len(pids) == 21 + 40 - kept
@@ -433,7 +441,8 @@ def test_a_refused_request_comes_in_its_place_if_asked_for(tmp_path):
         chat = Chat("m", server.url, cache_dir=tmp_path)
         replies = list(chat.ask_all(requests(5), on_error="drop"))
         assert [str(r) if isinstance(r, ChatError) else r.text for r in replies] == [
-            "fine", "fine", f"{server.url} refuses the request: 400, at most 1 image(s) may be provided.", "fine", "fine",
+            "fine", "fine", f"{server.url} refuses the request: 400, at most 1 image(s) may be provided.",
+            "fine", "fine",
         ]  # fmt: skip
         assert replies[2].status == 400
         with pytest.raises(ChatError, match="at most 1 image"):
@@ -475,12 +484,12 @@ def test_tokens_and_price_are_counted(server, tmp_path):
 
 @pytest.mark.parametrize("parallel", [1, 8])
 def test_max_cost_stops_before_the_request_that_may_exceed_it(tmp_path, parallel):
-    """A request is 8 tokens by our estimate (10 or 11 bytes / 3 + 1 + 4), and its reply may have 100; it has 100, so each costs 102."""
+    """A request is 8 tokens by our estimate (10 or 11 bytes / 3 + 1 + 4) and 2 for the server; its reply has 100."""
     with ChatServer(lambda request: " ".join(["word"] * 100)) as server:
         chat = Chat("m", server.url, cache_dir=tmp_path, parallel=parallel, prices=(1e6, 1e6), max_cost=1000)
         with pytest.raises(
             CostError,
-            match=r"max_cost 1000: 9 replies have cost 918.0000, the next one may cost 108.0000. All replies are kept",
+            match=r"max_cost 1000: 9 replies have cost 918.0000, the next may cost 108.0000. All replies are kept",
         ):
             list(chat.ask_all(requests(50, max_tokens=100)))
         assert (len(server.asked), chat.cost) == (9, 918)  # 10 would have cost 1020
@@ -494,7 +503,8 @@ def test_an_estimate_leaves_out_what_is_kept(server, tmp_path):
     list(chat.ask_all(requests(4, max_tokens=50)))
     # six requests of 10 / 3 + 1 + 4 = 8 tokens, 50 out of each: 6 * (8 + 2 * 50) / 1,000,000
     assert chat.estimate(requests(10, max_tokens=50))._asdict() == {
-        "num_requests": 10, "num_kept": 4, "prompt_tokens": 48, "completion_tokens": 300, "cost": pytest.approx(0.000648),
+        "num_requests": 10, "num_kept": 4, "prompt_tokens": 48, "completion_tokens": 300,
+        "cost": pytest.approx(0.000648),
     }  # fmt: skip
     assert Chat("m", cache_dir=tmp_path).estimate(requests(10)).cost is None
 

@@ -1,4 +1,5 @@
-"""m3it.load_dataset, the script and plain `datasets` against a real Hub: every row of this repository, faults, pinning, offline.
+"""m3it.load_dataset, the script and plain `datasets` against a real Hub: every row of this repository, faults,
+pinning, offline.
 
 `nox -s matrix` runs this file under each `datasets` we promise.
 """
@@ -24,7 +25,9 @@ PRELUDE = f"import sys, json; sys.path.insert(0, {str(ROOT)!r})\n"
 def run(hub, home, code, **environ):
     """What a program prints as its last line, as JSON; it runs under this environment's `datasets` against the hub."""
     env = {**hub.environ(home), "HF_DATASETS_TRUST_REMOTE_CODE": "1", **environ}
-    done = subprocess.run([sys.executable, "-c", PRELUDE + code], env=env, capture_output=True, text=True, cwd=home.parent)
+    done = subprocess.run(
+        [sys.executable, "-c", PRELUDE + code], env=env, capture_output=True, text=True, cwd=home.parent
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.strip().split("\n")[-1])
 
@@ -32,15 +35,21 @@ def run(hub, home, code, **environ):
 def fails(hub, home, code, **environ):
     """The last line of the error that a program ends with."""
     env = {**hub.environ(home), **environ}
-    done = subprocess.run([sys.executable, "-c", PRELUDE + code], env=env, capture_output=True, text=True, cwd=home.parent)
+    done = subprocess.run(
+        [sys.executable, "-c", PRELUDE + code], env=env, capture_output=True, text=True, cwd=home.parent
+    )
     assert done.returncode != 0
     return done.stderr.strip().split("\n")[-1]
 
 
 def lines_of(config):
     """Split -> rows of a config of this repository, read with nothing but json."""
-    (folder,) = [d for d in ROOT.glob("data/*/*") if d.name == config] or [d for d in ROOT.glob("data/*/*/*") if f"{d.parent.name}-{d.name}" == config]
-    return {p.stem: [json.loads(line) for line in p.read_text("utf-8").splitlines()] for p in sorted(folder.glob("*.jsonl"))}
+    (folder,) = [d for d in ROOT.glob("data/*/*") if d.name == config] or [
+        d for d in ROOT.glob("data/*/*/*") if f"{d.parent.name}-{d.name}" == config
+    ]
+    return {
+        p.stem: [json.loads(line) for line in p.read_text("utf-8").splitlines()] for p in sorted(folder.glob("[tv]*.jsonl"))
+    }
 
 
 @pytest.fixture(scope="module")
@@ -85,13 +94,17 @@ def test_the_imported_builder_gives_every_row_of_the_hub(hub, this_repository, t
 @pytest.mark.parametrize("config", CONFIGS)
 def test_the_script_gives_every_row_of_the_hub(hub, this_repository, tmp_path, config):
     extra = "{'trust_remote_code': True}"
-    code = LOAD.format(module="datasets", splits=list(lines_of(config)), repo=this_repository, config=config, extra=extra)
+    code = LOAD.format(
+        module="datasets", splits=list(lines_of(config)), repo=this_repository, config=config, extra=extra
+    )
     compare(run(hub, tmp_path / "home", code), config)
 
 
 @pytest.mark.parametrize("config", CONFIGS)
 def test_plain_datasets_gives_every_row_of_a_repository_without_script(hub, this_repository, tmp_path, config):
-    code = LOAD.format(module="datasets", splits=list(lines_of(config)), repo="Org/plain", config=config, extra="{'revision': 'main'}")
+    code = LOAD.format(
+        module="datasets", splits=list(lines_of(config)), repo="Org/plain", config=config, extra="{'revision': 'main'}"
+    )
     compare(run(hub, tmp_path / "home", code), config, (*FIELDS, "meta"))
 
 
@@ -102,9 +115,17 @@ def test_plain_datasets_loads_a_clone_by_its_folder(hub, this_repository, tmp_pa
         shutil.copy(ROOT / name, clone)
     (tmp_path / "elsewhere").mkdir()
     code = "from datasets import load_dataset; d = load_dataset('../M3IT/.', 'viquae'); print(json.dumps({s: d[s].num_rows for s in d}))"
-    done = subprocess.run([sys.executable, "-c", PRELUDE + code], env=hub.environ(tmp_path / "home"), capture_output=True, text=True, cwd=tmp_path / "elsewhere")
+    done = subprocess.run(
+        [sys.executable, "-c", PRELUDE + code],
+        env=hub.environ(tmp_path / "home"),
+        capture_output=True,
+        text=True,
+        cwd=tmp_path / "elsewhere",
+    )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert json.loads(done.stdout.strip().split("\n")[-1]) == {split: len(rows) for split, rows in lines_of("viquae").items()}
+    assert json.loads(done.stdout.strip().split("\n")[-1]) == {
+        split: len(rows) for split, rows in lines_of("viquae").items()
+    }
 
 
 def test_every_config_of_the_sample_streams_from_the_hub(hub, this_repository, tmp_path):
@@ -160,7 +181,9 @@ def test_a_server_that_never_recovers_ends_in_one_clear_sentence(hub, folder, tm
     hub.add("Org/dead", folder)
     hub.fault("Org/dead/resolve/.*train.jsonl", kind="short", times=1000)
     message = fails(hub, tmp_path / "home", STREAM.format(repo="Org/dead", extra=""))
-    assert message.startswith("M3IT.ShardError: Org/dead/data/kvqa/viquae/train.jsonl: cannot be read, OSError: asked for")
+    assert message.startswith(
+        "M3IT.ShardError: Org/dead/data/kvqa/viquae/train.jsonl: cannot be read, OSError: asked for"
+    )
 
 
 def test_a_listing_that_is_refused_once_is_asked_again(hub, folder, tmp_path):
@@ -215,7 +238,9 @@ def test_what_was_loaded_once_loads_offline_under_the_same_name(hub, folder, tmp
 
 def test_what_was_never_loaded_says_so_offline(hub, folder, tmp_path):
     hub.add("Org/never", folder)
-    message = fails(hub, tmp_path / "home", "from m3it import load_dataset; load_dataset('Org/never', 'viquae')", HF_HUB_OFFLINE="1")
+    message = fails(
+        hub, tmp_path / "home", "from m3it import load_dataset; load_dataset('Org/never', 'viquae')", HF_HUB_OFFLINE="1"
+    )
     assert "Org/never@main: cannot be read" in message and "offline" in message.lower()
 
 

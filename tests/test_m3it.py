@@ -5,7 +5,6 @@ import gzip
 import json
 import pickle
 
-import M3IT as module
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -13,8 +12,9 @@ from conftest import make_row, picture, write_rows
 from datasets.distributed import split_dataset_by_node
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from M3IT import CATALOGUE, LANGUAGES, Repository, ShardError, config_names, cut, parse, read_rows
 
+import M3IT as module
+from M3IT import CATALOGUE, LANGUAGES, Repository, ShardError, config_names, cut, parse, read_rows
 from m3it.load import count_drops, load_builder, load_dataset
 
 
@@ -79,7 +79,16 @@ def test_unusual_lines_parse_as_json_does(line):
     assert parse(line) == json.loads(line)
 
 
-@pytest.mark.parametrize("line", [b'{"image_base64_str": ["a" "b"]}', b'{"image_base64_str": ["a",]}', b'{"image_base64_str": ["a"', b"{", b"<html>"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"image_base64_str": ["a" "b"]}',
+        b'{"image_base64_str": ["a",]}',
+        b'{"image_base64_str": ["a"',
+        b"{",
+        b"<html>",
+    ],
+)
 def test_what_is_not_json_is_refused(line):
     with pytest.raises(ValueError, match="Expecting|delimiter|value|property|Illegal"):
         parse(line)
@@ -89,7 +98,11 @@ json_text = st.text(st.characters(blacklist_categories=("Cs",)), max_size=20)
 base64_text = st.binary(max_size=30).map(lambda data: base64.b64encode(data).decode())
 
 
-@given(st.lists(st.tuples(json_text, st.lists(base64_text, max_size=3), json_text, st.booleans()), max_size=12), st.sampled_from(["\n", "\r\n"]), st.data())
+@given(
+    st.lists(st.tuples(json_text, st.lists(base64_text, max_size=3), json_text, st.booleans()), max_size=12),
+    st.sampled_from(["\n", "\r\n"]),
+    st.data(),
+)
 @settings(max_examples=60, deadline=None)
 def test_pieces_give_every_row_once_wherever_they_are_cut(tmp_path_factory, texts, end, data):
     rows = [make_row(0, inputs=a, image_base64_str=images, outputs=b) for a, images, b, _ in texts]
@@ -101,7 +114,11 @@ def test_pieces_give_every_row_once_wherever_they_are_cut(tmp_path_factory, text
     size = path.stat().st_size
     cuts = sorted(data.draw(st.sets(st.integers(0, size), max_size=6)) | {0, size})
     repository = Repository(folder)
-    read = [parse(line) for start, stop in zip(cuts, cuts[1:], strict=False) for _, line in read_rows(repository, ("data/t/d/train.jsonl", start, stop))]
+    read = [
+        parse(line)
+        for start, stop in zip(cuts, cuts[1:], strict=False)
+        for _, line in read_rows(repository, ("data/t/d/train.jsonl", start, stop))
+    ]
     assert read == rows
 
 
@@ -110,7 +127,9 @@ def test_a_piece_boundary_on_every_byte_loses_no_row(tmp_path):
     repository, size = Repository(tmp_path), path.stat().st_size
     for boundary in range(size + 1):
         pieces = [("data/t/d/train.jsonl", 0, boundary), ("data/t/d/train.jsonl", boundary, size)]
-        assert [parse(line)["n"] for piece in pieces for _, line in read_rows(repository, piece)] == [0, 1, 2, 3, 4], boundary
+        assert [parse(line)["n"] for piece in pieces for _, line in read_rows(repository, piece)] == [0, 1, 2, 3, 4], (
+            boundary
+        )
 
 
 def test_lines_far_longer_than_a_piece_are_read_once(tmp_path):
@@ -215,11 +234,15 @@ def test_other_kinds_of_files_hold_the_same_rows(tmp_path, ending):
     if ending == "parquet":
         pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=16)
     elif ending == "jsonl.gz":
-        path.write_bytes(gzip.compress(text[:9000]) + gzip.compress(text[9000:]))  # two members, as parallel compressors write
+        path.write_bytes(
+            gzip.compress(text[:9000]) + gzip.compress(text[9000:])
+        )  # two members, as parallel compressors write
     else:
         path.write_bytes(pa.compress(text, "zstd", asbytes=True))
     read = rows_of(tmp_path, split="validation")
-    assert read == [{name: row[name] for name in ("instruction", "inputs", "image_base64_str", "outputs")} for row in rows]
+    assert read == [
+        {name: row[name] for name in ("instruction", "inputs", "image_base64_str", "outputs")} for row in rows
+    ]
 
 
 def test_parquet_pieces_give_every_row_group_once(tmp_path):
@@ -249,7 +272,9 @@ def test_an_empty_file_has_no_rows(tmp_path):
 
 
 def test_a_wrong_name_is_answered_with_the_nearest(repository):
-    with pytest.raises(ValueError, match="Unknown config 'vique'. Did you mean 'viquae'\\? .* holds .*okvqa-zh") as error:
+    with pytest.raises(
+        ValueError, match="Unknown config 'vique'. Did you mean 'viquae'\\? .* holds .*okvqa-zh"
+    ) as error:
         load_dataset(repository, "vique")
     assert len(str(error.value)) < 400
 
@@ -321,7 +346,9 @@ def test_a_default_said_aloud_shares_the_cache_entry(repository):
 
 
 def test_sizes_of_another_repository_are_not_expected(repository):
-    (repository / "dataset_infos.json").write_text(json.dumps({"viquae": {"splits": {"train": {"name": "train", "num_examples": 99}}}}))
+    (repository / "dataset_infos.json").write_text(
+        json.dumps({"viquae": {"splits": {"train": {"name": "train", "num_examples": 99}}}})
+    )
     assert load_dataset(repository, "viquae")["train"].num_rows == 10
 
 
@@ -372,7 +399,10 @@ def test_a_resumed_stream_gives_the_rest_once(many, done):
 
 
 def test_a_resumed_stream_counts_dropped_rows_right(tmp_path, monkeypatch):
-    write_rows(tmp_path / "data/kvqa/viquae/train.jsonl", [make_row(i, **({"outputs": None} if i % 3 == 0 else {})) for i in range(60)])
+    write_rows(
+        tmp_path / "data/kvqa/viquae/train.jsonl",
+        [make_row(i, **({"outputs": None} if i % 3 == 0 else {})) for i in range(60)],
+    )
     monkeypatch.setattr(module, "MiB", 1 << 11)
     expected = [f"What is {i}?" for i in range(60) if i % 3]
     dataset = load_dataset(tmp_path, "viquae", split="train", streaming=True, on_error="drop")
@@ -391,7 +421,9 @@ def test_preparing_in_two_processes_keeps_the_order(many):
 
 def test_a_pickled_builder_reads_the_same_rows(many):
     builder = pickle.loads(pickle.dumps(load_builder(many, "viquae")))
-    assert inputs_of(row for piece in builder.pieces("train") for _, row in builder.read(piece)) == [f"What is {i}?" for i in range(100)]
+    assert inputs_of(row for piece in builder.pieces("train") for _, row in builder.read(piece)) == [
+        f"What is {i}?" for i in range(100)
+    ]
 
 
 # ---- faults of servers (through a filesystem that misbehaves; tests/test_load.py does it with a real Hub)
@@ -429,5 +461,7 @@ def test_a_fault_that_stays_is_one_clear_error(repository, monkeypatch):
     monkeypatch.setattr(module, "RETRY_SECONDS", (0,))
     builder = load_builder("memory://dead", "d")
     monkeypatch.setattr(builder.repository.fs, "cat_file", lambda *a, **k: b"", raising=False)
-    with pytest.raises(ShardError, match="dead/data/t/d/train.jsonl: cannot be read, OSError: asked for 3 bytes from 0 on, got 0"):
+    with pytest.raises(
+        ShardError, match="dead/data/t/d/train.jsonl: cannot be read, OSError: asked for 3 bytes from 0 on, got 0"
+    ):
         list(builder.as_streaming_dataset("train"))

@@ -1,4 +1,5 @@
-"""The 40 rooms: a dataset's name finds its catalogue row, converter, instructions and fixture, and they fit together."""
+"""The 40 rooms: a dataset's name finds its catalogue row, converter, instructions and fixture, and they fit
+together."""
 
 import importlib
 import json
@@ -10,12 +11,12 @@ from pathlib import Path
 import pytest
 from make_data import FIXTURES, make_data
 
+from M3IT import CATALOGUE, image_bytes
 from m3it.convert import instructions
 from m3it.instance import Drop
 from m3it.reformat import Unreadable
 from m3it.shards import read_shard
 from m3it.sources import SourcePath
-from M3IT import CATALOGUE, image_bytes
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT.parent / "shared" / "sources" / "samples"
@@ -31,11 +32,22 @@ def read_converted(dataset, root, read_images=True):
                 yield {"split": split, "id": row.id, "drop": row.reason}
                 continue
             try:
-                images = [file for image in row.images for file in ([image] if isinstance(image, bytes) else image.read())] if read_images else []
+                images = (
+                    [file for image in row.images for file in ([image] if isinstance(image, bytes) else image.read())]
+                    if read_images
+                    else []
+                )
             except Unreadable as error:
                 yield {"split": split, "id": row.id, "drop": str(error)}
                 continue
-            yield {"split": split, "id": row.id, "inputs": row.inputs, "outputs": row.outputs, "num_images": len(images), "meta": row.meta}
+            yield {
+                "split": split,
+                "id": row.id,
+                "inputs": row.inputs,
+                "outputs": row.outputs,
+                "num_images": len(images),
+                "meta": row.meta,
+            }
 
 
 @pytest.mark.parametrize("dataset", CATALOGUE)
@@ -64,7 +76,9 @@ def test_the_sample_is_what_the_converter_makes_of_the_fixture(dataset, tmp_path
         for is_row, made_row in zip(read_shard(here[path.relative_to(tmp_path)]), read_shard(path), strict=True):
             texts = ("instruction", "inputs", "outputs", "meta")
             assert [is_row[name] for name in texts] == [made_row[name] for name in texts]
-            assert [near(a, b) for a, b in zip(image_bytes(is_row), image_bytes(made_row), strict=True)] == [True] * len(image_bytes(is_row))
+            assert [near(a, b) for a, b in zip(image_bytes(is_row), image_bytes(made_row), strict=True)] == [
+                True
+            ] * len(image_bytes(is_row))
 
 
 def near(a: bytes, b: bytes) -> bool:
@@ -84,7 +98,14 @@ def test_the_sample_is_below_12_megabytes():
 
 # ---- instructions
 
-NUM_INSTRUCTIONS = {"captioning": 52, "classification": 113, "vqa": 95, "kvqa": 40, "reasoning": 60, "generation": 40}  # mission/facts.md
+NUM_INSTRUCTIONS = {
+    "captioning": 52,
+    "classification": 113,
+    "vqa": 95,
+    "kvqa": 40,
+    "reasoning": 60,
+    "generation": 40,
+}  # mission/facts.md
 
 
 def test_there_are_400_instructions_as_many_per_task_as_published():
@@ -115,5 +136,8 @@ def test_a_missing_file_says_which_where_from_and_what_is_there(tmp_path):
 
     shutil.copytree(FIXTURES / "okvqa", tmp_path / "okvqa")
     (tmp_path / "okvqa" / "mscoco_val2014_annotations.json").unlink()
-    with pytest.raises(SourceError, match="mscoco_val2014_annotations.json is not there; found .*It is downloaded from https://okvqa.allenai.org"):
+    with pytest.raises(
+        SourceError,
+        match="mscoco_val2014_annotations.json is not there; found .*It is downloaded from https://okvqa.allenai.org",
+    ):
         convert("okvqa", tmp_path / "okvqa", tmp_path / "out", ["validation"])

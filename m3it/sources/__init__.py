@@ -9,16 +9,20 @@ import difflib
 import gzip
 import io
 import json
+import re
 import tarfile
 import zipfile
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 
 from m3it.instance import SourceError
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
+BETWEEN = re.compile(r"[\s,:]*")  # what stands between the values of a JSON list or object
+NUM_CHARACTERS = 1 << 20  # of a piece of a large JSON file
+MAX_FIELD_CHARACTERS = (1 << 31) - 1  # of a table's field: the most that Python takes on every system
 
 
 class Archive:
@@ -44,11 +48,10 @@ class Archive:
         except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError) as error:
             raise SourceError(f"{self.path}: not a readable archive ({error}). Download it again.") from error
 
-    def read_bytes(self, name: str) -> bytes:
-        """The bytes of one member."""
-        if isinstance(self._file, zipfile.ZipFile):
-            return self._file.read(self.members[name])
-        return self._file.extractfile(self.members[name]).read()
+    def open(self, name: str) -> IO[bytes]:
+        """One member, opened for reading."""
+        is_zip = isinstance(self._file, zipfile.ZipFile)
+        return self._file.open(self.members[name]) if is_zip else self._file.extractfile(self.members[name])
 
 
 def _clean(name: str) -> str:
@@ -89,7 +92,7 @@ class Files:
 
 
 class SourcePath:
-    """A path below the root, on disk or in an archive: `/`, `name`, `exists`, `iterdir`, `read_bytes`, `read_text`."""
+    """A path below the root, on disk or in an archive: used as `pathlib.Path` is, as far as it goes."""
 
     def __init__(self, files: Files | Path | str, path: str = "."):
         self.files = files if isinstance(files, Files) else Files(Path(files).expanduser())
@@ -127,6 +130,11 @@ class SourcePath:
                 return self / name
         raise self.missing(*names)
 
+    def either(self, *names: str) -> "SourcePath":
+        """The first of several names under which a picture may lie; where none is there, the first of all."""
+        paths = [self / name for name in names]
+        return next((path for path in paths if path.exists()), paths[0])
+
     def missing(self, *names: str) -> SourceError:
         """The error that says which file lacks, where it comes from, and what lies there instead."""
         wanted = " or ".join(names) or self.name
@@ -148,12 +156,17 @@ class SourcePath:
         member = place[0].members[place[1]]
         return member.file_size if isinstance(member, zipfile.ZipInfo) else member.size
 
-    def read_bytes(self) -> bytes:
-        """The bytes; SourceError where it lacks."""
+    def open(self) -> IO[bytes]:
+        """The file, opened for reading; SourceError where it lacks."""
         place = self.files.locate(self.path)
         if place is None:
             raise self.missing()
-        return place.read_bytes() if isinstance(place, Path) else place[0].read_bytes(place[1])
+        return open(place, "rb") if isinstance(place, Path) else place[0].open(place[1])
+
+    def read_bytes(self) -> bytes:
+        """The bytes; SourceError where it lacks."""
+        with self.open() as file:
+            return file.read()
 
     def read_text(self) -> str:
         """The text as UTF-8, a byte order mark left out, `.gz` unpacked."""
@@ -172,6 +185,37 @@ def read_json(path: SourcePath) -> Any:
         raise SourceError(f"{path}: expected one JSON value, {error}. Download it again.") from error
 
 
+def read_values(path: SourcePath, opening: str) -> Iterator[Any]:
+    """The JSON values from the bracket that the pattern `opening` ends in to the one that closes it, one at a time.
+
+    An object gives key, value, key, value. The file is read piece by piece: at once, one of a gigabyte would take ten.
+    """
+    decode, source, place = json.JSONDecoder().raw_decode, "", -1  # -1: the opening is not found yet
+    try:
+        with io.TextIOWrapper(path.open(), "utf-8-sig") as file:
+            while piece := file.read(max(NUM_CHARACTERS, len(source))):
+                source += piece
+                if place < 0 and (start := re.search(opening, source)):
+                    place = start.end()
+                while 0 <= place < len(source):
+                    place = BETWEEN.match(source, place).end()  # type: ignore[union-attr]
+                    if source[place : place + 1] in ("]", "}"):
+                        return
+                    try:
+                        value, stop = decode(source, place)
+                    except json.JSONDecodeError:
+                        break  # it goes on in the next piece
+                    if stop == len(source):
+                        break  # so may a number
+                    yield value
+                    place = stop
+                source, place = (source[place:], 0) if place >= 0 else (source, place)
+    except (UnicodeDecodeError, OSError, EOFError) as error:
+        raise SourceError(f"{path}: expected UTF-8 text ({error}). Download it again.") from error
+    found = "the file breaks off or is no JSON" if place >= 0 else "there is none"
+    raise SourceError(f"{path}: expected JSON with {opening!r}; {found}. Download it again.")
+
+
 def read_lines(path: SourcePath) -> list[str]:
     """The lines of a text file without their ends; a last empty line is none. Only \\n and \\r\\n end a line."""
     lines = path.read_text().split("\n")
@@ -188,6 +232,20 @@ def read_jsonl(path: SourcePath) -> Iterator[Any]:
                 raise SourceError(f"{path}:{number}: expected a JSON value, {error}. Download it again.") from error
 
 
-def read_csv(path: SourcePath, delimiter: str = ",", quoting: int = csv.QUOTE_MINIMAL) -> Iterator[dict[str, str]]:
-    """The rows of a table with a header, each as column -> text."""
-    yield from csv.DictReader(io.StringIO(path.read_text(), newline=""), delimiter=delimiter, quoting=quoting)
+def read_csv(path: SourcePath, delimiter: str = ",") -> Iterator[dict[str, str]]:
+    """The rows of a table with a header, each as column -> text; a field may be as long as an article."""
+    rows = csv.DictReader(io.StringIO(path.read_text(), newline=""), delimiter=delimiter)
+    while True:
+        limit = csv.field_size_limit(MAX_FIELD_CHARACTERS)  # of the whole process, so given back before others run
+        try:
+            row = next(rows, None)
+        finally:
+            csv.field_size_limit(limit)
+        if row is None:
+            return
+        yield row
+
+
+def coco_2014(image_id: int) -> list[str]:
+    """Where a COCO image of 2014 may lie by its number, for those whose part is not known."""
+    return [f"{part}/COCO_{part}_{image_id:012d}.jpg" for part in ("train2014", "val2014")]

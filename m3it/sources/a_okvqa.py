@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 from m3it.instance import Drop, Instance, text
 from m3it.reformat import Picture
-from m3it.sources import SourcePath, read_json
+from m3it.sources import SourcePath, coco_2014, read_json
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # the test file has no answers
 
@@ -49,10 +49,7 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
 
 def find_image(root: SourcePath, part: str, image_id: int) -> SourcePath:
     """The image among those of 2017, else of 2014, where it lies in either part: COCO cut its parts anew."""
-    name = f"{image_id:012d}.jpg"
-    older = (root / f"{old}2014" / f"COCO_{old}2014_{name}" for old in ("train", "val"))
-    paths = (root / f"{part}2017" / name, *older)
-    return next((path for path in paths if path.exists()), paths[0])
+    return root.either(f"{part}2017/{image_id:012d}.jpg", *coco_2014(image_id))
 
 
 def explained(answer: str, rationales: list[str]) -> str:

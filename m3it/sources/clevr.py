@@ -11,17 +11,13 @@ M3IT's rows are a sample; how it was drawn is not known. We draw questions by ha
 questions of an image are neighbours: the first 30,000 would show 3,000 images only.
 """
 
-import json
-import re
 from collections.abc import Iterator
-from typing import Any
 
 from M3IT import CATALOGUE
-from m3it.instance import Drop, Instance, SourceError, text
+from m3it.instance import Drop, Instance, text
 from m3it.reformat import Picture, sample
-from m3it.sources import SourcePath
+from m3it.sources import SourcePath, read_values
 
-BETWEEN = re.compile(r"[\s,:]*")  # what stands between the values of a list or an object
 PART = {"train": "train", "validation": "val", "test": "test"}  # the test questions have no answers
 
 
@@ -54,21 +50,3 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
 def words(answer: str | bool | int) -> str:
     """The answer as the release writes it; files made with the generator's code hold true, false and numbers."""
     return {True: "yes", False: "no"}[answer] if isinstance(answer, bool) else text(str(answer))
-
-
-def read_values(path: SourcePath, opening: str) -> Iterator[Any]:
-    """The JSON values from the bracket that the pattern `opening` ends in up to the one that closes it, one at a time.
-
-    An object gives key, value, key, value. All at once, a file of this size would take ten times its size in memory.
-    """
-    source, decoder = path.read_text(), json.JSONDecoder()
-    start = re.search(opening, source)
-    if start is None:
-        raise SourceError(f"{path}: expected JSON with {opening!r}; there is none. Download it again.")
-    place = start.end()
-    try:
-        while source[place := BETWEEN.match(source, place).end()] not in "]}":
-            value, place = decoder.raw_decode(source, place)
-            yield value
-    except (json.JSONDecodeError, IndexError) as error:
-        raise SourceError(f"{path}: the file breaks off or is no JSON, {error}. Download it again.") from error

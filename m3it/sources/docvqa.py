@@ -50,5 +50,5 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
 def find_image(root: SourcePath, part: str, name: str) -> SourcePath:
     """The page by its base name: each release has another folder for them."""
     base = name.rpartition("/")[2]
-    paths = [root / folder / base for folder in (f"{part}/documents", "documents", "spdocvqa_images", "images", ".")]
-    return next((path for path in paths if path.exists()), paths[0])
+    folders = (f"{part}/documents", "documents", "spdocvqa_images", "images", ".")
+    return root.either(*(f"{folder}/{base}" for folder in folders))

@@ -19,7 +19,7 @@ from typing import Any
 
 from m3it.instance import Drop, Instance, SourceError, text
 from m3it.reformat import Picture
-from m3it.sources import SourcePath, read_json
+from m3it.sources import SourcePath, coco_2014, read_json
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # FM-IQA's names for our splits
 MEMBER = "FM-CH-QA.json"
@@ -34,7 +34,7 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
             yield Drop(row_id, "duplicate question" if row_id in seen else "no answer" if question else "no question")
             continue
         seen.add(row_id)
-        path = find_image(root, int(record["image_id"]))
+        path = root.either(*coco_2014(int(record["image_id"])))  # a question of train may be about an image of val2014
         yield Instance(
             id=row_id,
             inputs=question,
@@ -55,9 +55,3 @@ def read_records(root: SourcePath) -> dict[str, list[dict[str, Any]]]:
             return json.loads(archive.extractfile(name).read().decode("utf-8-sig"))  # type: ignore[union-attr]
     except (tarfile.TarError, StopIteration, EOFError, OSError, ValueError) as error:
         raise SourceError(f"{path}: expected a tar.gz with {MEMBER} in it ({error}). Download it again.") from error
-
-
-def find_image(root: SourcePath, image_id: int) -> SourcePath:
-    """The image where it lies: a question of train may be about an image of val2014."""
-    paths = [root / part / f"COCO_{part}_{image_id:012d}.jpg" for part in ("train2014", "val2014")]
-    return next((path for path in paths if path.exists()), paths[0])

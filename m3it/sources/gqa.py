@@ -11,17 +11,13 @@ one, is not known. We draw from the balanced files by hash and give the short an
 compares; the sentence stands in meta as `full_answer`.
 """
 
-import json
-import re
 from collections.abc import Iterator
-from typing import Any
 
 from M3IT import CATALOGUE
-from m3it.instance import Drop, Instance, SourceError, text
+from m3it.instance import Drop, Instance, text
 from m3it.reformat import Picture, sample
-from m3it.sources import SourcePath
+from m3it.sources import SourcePath, read_values
 
-BETWEEN = re.compile(r"[\s,:]*")  # what stands between the values of a list or an object
 PART = {"train": "train", "validation": "val", "test": "testdev"}
 
 
@@ -49,21 +45,3 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
                 "types": question["types"],
             },
         )
-
-
-def read_values(path: SourcePath, opening: str) -> Iterator[Any]:
-    """The JSON values from the bracket that the pattern `opening` ends in up to the one that closes it, one at a time.
-
-    An object gives key, value, key, value. All at once, a file of this size would take ten times its size in memory.
-    """
-    source, decoder = path.read_text(), json.JSONDecoder()
-    start = re.search(opening, source)
-    if start is None:
-        raise SourceError(f"{path}: expected JSON with {opening!r}; there is none. Download it again.")
-    place = start.end()
-    try:
-        while source[place := BETWEEN.match(source, place).end()] not in "]}":
-            value, place = decoder.raw_decode(source, place)
-            yield value
-    except (json.JSONDecodeError, IndexError) as error:
-        raise SourceError(f"{path}: the file breaks off or is no JSON, {error}. Download it again.") from error

@@ -37,12 +37,11 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
             yield Drop(str(image_id), "no paragraph")
             continue
         folder, image_name = record["url"].split("/")[-2:]
-        # Some keep both folders of Visual Genome in one.
-        path = next((root / f / image_name for f in (folder, *FOLDERS) if (root / f / image_name).exists()), None)
+        path = root.either(*(f"{f}/{image_name}" for f in (folder, *FOLDERS)))  # some keep both folders in one
         yield Instance(
             id=str(image_id),
             inputs="",
-            images=[Picture(path or root / folder / image_name)],
+            images=[Picture(path)],
             outputs=paragraph,
             meta={"split": part, "image": f"{folder}/{image_name}", "url": record["url"]},
         )

@@ -53,5 +53,4 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
 def find_photo(root: SourcePath, part: str, name: str, directory: int | str | None) -> SourcePath:
     """The photograph, in its numbered folder (train) or straight in the split's."""
     inner = name if directory is None else f"{directory}/{name}"
-    paths = [root / "images" / part / inner, root / part / inner, root / "images" / part / name]
-    return next((path for path in paths if path.exists()), paths[0])
+    return root.either(f"images/{part}/{inner}", f"{part}/{inner}", f"images/{part}/{name}")

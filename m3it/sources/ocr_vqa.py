@@ -16,23 +16,11 @@ from os.path import splitext
 from typing import Any
 
 from M3IT import CATALOGUE
-from m3it.images import size
 from m3it.instance import Drop, Instance, text
-from m3it.reformat import Picture, Unreadable, sample
+from m3it.reformat import Picture, sample
 from m3it.sources import SourcePath, read_json
 
 PART = {"train": 1, "validation": 2, "test": 3}
-
-
-class Cover(Picture):
-    """A cover that is more than the one pixel given for lost pictures."""
-
-    def read(self) -> list[bytes]:
-        """One image file."""
-        [image] = super().read()
-        if min(size(image)) < 2:
-            raise Unreadable("image of one pixel")
-        return [image]
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
@@ -54,7 +42,7 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
         yield Instance(
             id=pair["id"],
             inputs=text(pair["question"]),
-            images=[Cover(pair["cover"])],
+            images=[Picture(pair["cover"])],
             outputs=text(pair["answer"]),
             meta={
                 "split": PART[split],
@@ -70,5 +58,4 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
 def find_cover(root: SourcePath, product_id: str, url: str) -> SourcePath:
     """The cover, under the extension of its address or another that tools give it."""
     extensions = dict.fromkeys([splitext(url)[1], ".jpg", ".png", ".gif"])
-    paths = [root / "images" / f"{product_id}{extension}" for extension in extensions]
-    return next((path for path in paths if path.exists()), paths[0])
+    return root.either(*(f"images/{product_id}{extension}" for extension in extensions))

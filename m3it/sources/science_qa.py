@@ -40,7 +40,7 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
         yield Instance(
             id=row_id,
             inputs=with_options("\n".join([text(problem["question"]), *hint]), choices),
-            images=[Picture(find_image(root, folder, name)) for name in names],
+            images=[Picture(root.either(f"{folder.path}/images/{name}", f"{folder.path}/{name}", name)) for name in names],
             outputs="\n".join(part for part in parts if part),
             meta={
                 "split": problem["split"],
@@ -49,9 +49,3 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
                 **{field: problem[field] for field in FIELDS},
             },
         )
-
-
-def find_image(root: SourcePath, folder: SourcePath, name: str) -> SourcePath:
-    """The picture in the folder of images, or where the zips lie beside the problems or in the root."""
-    paths = (folder / "images" / name, folder / name, root / name)
-    return next((path for path in paths if path.exists()), paths[0])

@@ -28,11 +28,10 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance]:
     part = PART[split]
     rows = read_csv(root.first(f"esnlive_{part}.csv", f"data/esnlive_{part}.csv", f"e-ViL/data/esnlive_{part}.csv"))
     for row in sample(rows, getattr(CATALOGUE["snli-ve"], split), "snli-ve", "pairID"):
-        photos = [root / folder / row["Flickr30kID"] for folder in FOLDERS]
         yield Instance(
             id=row["pairID"],
             inputs=text(row["hypothesis"]),
-            images=[Picture(next((photo for photo in photos if photo.exists()), photos[0]))],
+            images=[Picture(root.either(*(f"{folder}/{row['Flickr30kID']}" for folder in FOLDERS)))],
             outputs=OUTPUTS[row["gold_label"]],  # not the letter at the end of pairID, which is SNLI's label
             meta={
                 "split": part,

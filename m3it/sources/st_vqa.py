@@ -13,23 +13,11 @@ Which answer M3IT took for train is not known; we take the first, all of them st
 
 from collections.abc import Iterator
 
-from m3it.images import size
 from m3it.instance import Drop, Instance, text
-from m3it.reformat import Picture, Unreadable
+from m3it.reformat import Picture
 from m3it.sources import SourcePath, read_json
 
 FOLDERS = {"train": ("train_images", "train_imgs", "train"), "test": ("test_task3_images", "test")}
-
-
-class Photo(Picture):
-    """A photograph that is more than the single line of pixels which some of the files hold."""
-
-    def read(self) -> list[bytes]:
-        """One image file."""
-        [image] = super().read()
-        if min(size(image)) < 2:
-            raise Unreadable("image of one pixel")
-        return [image]
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
@@ -43,7 +31,7 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
         yield Instance(
             id=row_id,
             inputs=text(question["question"]),
-            images=[Photo(find_image(root, split, question["file_path"]))],
+            images=[Picture(find_image(root, split, question["file_path"]))],
             outputs=text(answers[0]) if answers else "",
             meta={
                 "split": split,
@@ -56,5 +44,4 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
 
 def find_image(root: SourcePath, split: str, file_path: str) -> SourcePath:
     """The photograph in the folder of its split, which copies name differently."""
-    paths = [root / folder / file_path for folder in FOLDERS[split]]
-    return next((path for path in paths if path.exists()), paths[0])
+    return root.either(*(f"{folder}/{file_path}" for folder in FOLDERS[split]))

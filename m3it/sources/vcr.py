@@ -84,5 +84,5 @@ def sentence(tokens: list[str | list[int]], words: dict[int, str]) -> str:
 
 def find(root: SourcePath, name: str) -> SourcePath:
     """A file of vcr1images; some unpackers write `_` where its name has `@`."""
-    paths = [root / folder / n for folder in ("vcr1images", "vcr1/vcr1images") for n in (name, name.replace("@", "_"))]
-    return next((path for path in paths if path.exists()), paths[0])
+    names = (name, name.replace("@", "_"))
+    return root.either(*(f"{folder}/{n}" for folder in ("vcr1images", "vcr1/vcr1images") for n in names))

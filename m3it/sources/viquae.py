@@ -46,5 +46,4 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
 def find_image(root: SourcePath, name: str) -> SourcePath:
     """The picture of that name, whichever Unicode form the user's file system gave to its accents."""
     forms = dict.fromkeys([name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)])
-    paths = [root / folder / form for folder in ("images", "viquae_images/images") for form in forms]
-    return next((path for path in paths if path.exists()), paths[0])
+    return root.either(*(f"{folder}/{form}" for folder in ("images", "viquae_images/images") for form in forms))

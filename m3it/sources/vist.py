@@ -70,9 +70,5 @@ def group_by_story(annotations: list[list[dict[str, Any]]]) -> dict[str, list[di
 
 def find_photo(root: SourcePath, part: str, photo_id: str) -> SourcePath:
     """The photograph of that id, whatever its extension."""
-    paths = [
-        folder / f"{photo_id}{extension}"
-        for extension in EXTENSIONS
-        for folder in (root / "images" / part, root / part)
-    ]
-    return next((path for path in paths if path.exists()), paths[0])
+    folders = (f"images/{part}", part)
+    return root.either(*(f"{folder}/{photo_id}{extension}" for extension in EXTENSIONS for folder in folders))

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from M3IT import CATALOGUE
 from m3it.instance import Drop, Instance, choose, text
 from m3it.reformat import Picture, sample
-from m3it.sources import SourcePath, read_json
+from m3it.sources import SourcePath, coco_2014, read_json
 
 PART = {"train": "train", "validation": "val", "test": "val"}  # VisDial's file for our splits
 
@@ -60,5 +60,4 @@ def find_image(root: SourcePath, part: str, image_id: int) -> SourcePath:
     """The image file; train is about images of both of COCO's parts."""
     if part == "val":
         return root / "VisualDialog_val2018" / f"VisualDialog_val2018_{image_id:012d}.jpg"
-    paths = [root / folder / f"COCO_{folder}_{image_id:012d}.jpg" for folder in ("train2014", "val2014")]
-    return next((path for path in paths if path.exists()), paths[0])
+    return root.either(*coco_2014(image_id))

@@ -16,22 +16,26 @@ from collections.abc import Iterator
 from M3IT import CATALOGUE
 from m3it.instance import Drop, Instance, text
 from m3it.reformat import Picture, sample
-from m3it.sources import SourcePath, read_json
+from m3it.sources import SourcePath, read_json, read_values
 
 PART = {"train": "train2014", "validation": "val2014", "test": "test2015"}  # COCO's names; test has no annotations
+ANNOTATIONS = r'"annotations"\s*:\s*\['
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
     """Yield one Instance per sampled question of the split, in file order; drops first."""
     part = PART[split]
     questions = read_json(root / f"v2_OpenEnded_mscoco_{part}_questions.json")["questions"]
-    annotations = read_json(root / f"v2_mscoco_{part}_annotations.json")["annotations"]
-    annotation_by_id = {a["question_id"]: a for a in annotations if a.get("multiple_choice_answer")}
+    path = root / f"v2_mscoco_{part}_annotations.json"  # read twice, for all at once takes gigabytes of memory
+    answered = {a["question_id"] for a in read_values(path, ANNOTATIONS) if a.get("multiple_choice_answer")}
     for question in questions:
-        if question["question_id"] not in annotation_by_id:
+        if question["question_id"] not in answered:
             yield Drop(str(question["question_id"]), "no answers")
-    answered = (question for question in questions if question["question_id"] in annotation_by_id)
-    for question in sample(answered, getattr(CATALOGUE["vqa-v2"], split), "vqa-v2", "question_id"):
+    good = (question for question in questions if question["question_id"] in answered)
+    sampled = sample(good, getattr(CATALOGUE["vqa-v2"], split), "vqa-v2", "question_id")
+    ids = {question["question_id"] for question in sampled}
+    annotation_by_id = {a["question_id"]: a for a in read_values(path, ANNOTATIONS) if a["question_id"] in ids}
+    for question in sampled:
         annotation = annotation_by_id[question["question_id"]]
         image_name = f"COCO_{part}_{question['image_id']:012d}.jpg"
         yield Instance(
