@@ -1,11 +1,11 @@
 """M3IT, the dataset: 40 vision-language datasets as `instruction, inputs, image_base64_str, outputs`, 7 of them in 80
 languages too.
 
-The tables CATALOGUE and LANGUAGES say what M3IT is; the builder below them reads shards
-(`data/<task>/<dataset>[/<language>]/<split>*.jsonl`) from a folder, any fsspec URL or a Hub repository, in byte
-ranges, so that one big file serves any number of workers and a resumed run skips to its place. This file runs alone,
-as the loading script of a Hub repository (`datasets` 2.16.1 to 3.6), or imported, under any version: `from m3it
-import load_dataset`. Paper: https://arxiv.org/abs/2306.04387
+The tables CATALOGUE and LANGUAGES say what M3IT is; the builder below them reads shards, found at
+data/<task>/<dataset>[/<language>]/<split>*.jsonl, from a folder, any fsspec URL or a Hub repository, in byte ranges,
+so that one big file serves any number of workers and a resumed run skips to its place. This file runs alone, as the
+loading script of a Hub repository (`datasets` 2.16.1 to 3.6), or imported by m3it.load_dataset, under any version.
+Paper: https://arxiv.org/abs/2306.04387
 """
 
 import base64
@@ -20,6 +20,7 @@ import posixpath
 import re
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -232,7 +233,7 @@ class Repository:
     travels to workers."""
 
     def __init__(self, path, revision=None, token=None, storage_options=None, cache_dir=None):
-        self.path, self.commit, self.repo_id, self._files = os.fspath(path), None, None, None
+        self.path, self.commit, self.repo_id = os.fspath(path), None, None
         repo_id, _, named = self.path.removeprefix("hf://datasets/").partition("@")
         folder = os.path.expanduser(self.path)
         if "://" in repo_id:
@@ -275,20 +276,18 @@ class Repository:
         files.pipe_file(seen, commit.encode())
         return commit
 
-    @property
+    @cached_property
     def files(self):
         """Path -> info (size, mtime or ETag) of every file that can hold rows, sorted by path; one listing per job."""
-        if self._files is None:
-            root, options, data = self.root, {"detail": True}, posixpath.join(self.root, "data")
-            if self.commit:
-                options["expand_info"] = False  # else old versions ask for the last commit of every file
-            elif self.fs.isdir(data):
-                root = data  # a folder may hold anything beside it
-            else:
-                options["maxdepth"] = 3  # a converted branch: <config>/<split>/0000.parquet
-            found = sorted(self._patiently(lambda: self.fs.find(root, **options), self.path).items())
-            self._files = {posixpath.relpath(name, self.root): i for name, i in found if i["type"] != "directory"}
-        return self._files
+        root, options, data = self.root, {"detail": True}, posixpath.join(self.root, "data")
+        if self.commit:
+            options["expand_info"] = False  # else old versions ask for the last commit of every file
+        elif self.fs.isdir(data):
+            root = data  # a folder may hold anything beside it
+        else:
+            options["maxdepth"] = 3  # a converted branch: <config>/<split>/0000.parquet
+        found = sorted(self._patiently(lambda: self.fs.find(root, **options), self.path).items())
+        return {posixpath.relpath(name, self.root): i for name, i in found if i["type"] != "directory"}
 
     def size(self, path):
         return self.files[path]["size"]

@@ -14,6 +14,7 @@ from typing import Any
 
 from M3IT import CATALOGUE, LANGUAGES, Repository, complete, find_shards, read_rows
 from m3it.instance import FIELDS, M3ITError
+from m3it.work import write_text
 
 TEXT = {"dtype": "string", "_type": "Value"}
 FEATURES = {name: {"feature": TEXT, "_type": "Sequence"} if name == "image_base64_str" else TEXT for name in FIELDS}
@@ -24,7 +25,10 @@ CATEGORIES = (
     "video-text-to-text",
     "image-text-to-text",
 )
-BLOCK = re.compile(r"(<!-- m3it: (\w+) -->\n).*?(<!-- /m3it -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- m3it: (\S+) -->\n)(.*?)(<!-- /m3it -->)", re.DOTALL)
+PLAIN = re.compile(
+    r"(?!(?:yes|no|on|off|true|false|null)$)[a-z][\w./-]*", re.IGNORECASE
+)  # what YAML takes for a string
 
 
 def measure(repository: Repository) -> dict[str, Any]:
@@ -69,13 +73,8 @@ def yaml_head(repository: Repository, infos: dict[str, Any]) -> str:
     spelling all versions read."""
     listed = find_shards(repository)
     num_rows = sum(split["num_examples"] for info in infos.values() for split in info["splits"].values())
-    languages = sorted(
-        {
-            "en",
-            *(d.language for d in CATALOGUE.values()),
-            *(name.rpartition("-")[2] for name in infos if name not in CATALOGUE),
-        }
-    )
+    here = {code for d in CATALOGUE.values() if d.translated for code in LANGUAGES if f"{d.name}-{code}" in infos}
+    languages = sorted({"en", *(d.language for d in CATALOGUE.values()), *here})
     lines = [
         "---",
         "pretty_name: M3IT",
@@ -85,7 +84,7 @@ def yaml_head(repository: Repository, infos: dict[str, Any]) -> str:
     ]
     lines += [
         "language:",
-        *(f"- {code!r}" if code in ("no",) else f"- {code}" for code in languages if code == "en" or code in LANGUAGES),
+        *(f"- {scalar(code)}" for code in languages),
     ]
     lines += [
         "task_categories:",
@@ -94,20 +93,23 @@ def yaml_head(repository: Repository, infos: dict[str, Any]) -> str:
         "configs:",
     ]
     for config, info in infos.items():
-        lines += [f"- config_name: {config}", "  data_files:"]
+        lines += [f"- config_name: {scalar(config)}", "  data_files:"]
         for split in info["splits"]:
-            paths = complete(listed[config][split])
-            lines += (
-                [f"  - split: {split}", f"    path: {paths[0]}"]
-                if len(paths) == 1
-                else [f"  - split: {split}", "    path:", *(f"    - {p}" for p in paths)]
-            )
+            first, *others = map(scalar, complete(listed[config][split]))
+            lines += [f"  - split: {split}", f"    path: {first}"]
+            if others:
+                lines[-1:] = ["    path:", *(f"    - {path}" for path in (first, *others))]
     lines.append("dataset_info:")
     for config in infos:
-        lines += [f"- config_name: {config}", "  features:"]
+        lines += [f"- config_name: {scalar(config)}", "  features:"]
         for name in FIELDS:
             lines += [f"  - name: {name}", "    list: string" if name == "image_base64_str" else "    dtype: string"]
     return "\n".join([*lines, "---", ""])
+
+
+def scalar(text: str) -> str:
+    """The text as YAML reads it back: in quotes where it would be a number, a truth value or a sign of its own."""
+    return text if PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)
 
 
 def size_category(num_rows: int) -> str:
@@ -182,7 +184,9 @@ def render(readme: str, repository: Repository, infos: dict[str, Any]) -> str:
             known = f"{', '.join(BLOCKS)}, and bench_NAME for bench/results/NAME.md"
             raise M3ITError(f"README.md: unknown block {match[2]!r}; known are {known}.")
         text = BLOCKS[match[2]](infos) if match[2] in BLOCKS else measured.read_text("utf-8").strip()
-        return f"{match[1]}{text}\n{match[3]}"
+        if "<!-- m3it:" in match[3]:
+            raise M3ITError(f"README.md: block {match[2]!r} has no end. Add <!-- /m3it --> where it should be.")
+        return f"{match[1]}{text}\n{match[4]}"
 
     body = re.sub(r"\A---\n.*?\n---\n", "", readme, flags=re.DOTALL)
     return yaml_head(repository, infos) + BLOCK.sub(block, body)
@@ -194,6 +198,8 @@ def card(folder: Path | str, check: bool = False) -> list[str]:
     folder = Path(folder)
     repository = Repository(folder)
     infos = measure(repository)
+    if not infos:
+        raise M3ITError(f"{folder}: expected shards in data/<task>/<dataset>/, found none.")
     readme = folder / "README.md"
     fresh = {
         folder / "dataset_infos.json": json.dumps(infos, indent=1, ensure_ascii=False) + "\n",
@@ -216,5 +222,5 @@ def card(folder: Path | str, check: bool = False) -> list[str]:
                 )
             )
             if not check:
-                path.write_text(text, "utf-8")
+                write_text(path, text)
     return diffs

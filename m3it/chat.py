@@ -70,6 +70,9 @@ class Reply(NamedTuple):
     created: int = 0
 
 
+Answer = Reply | ChatError | None  # to a request; an error or None only where they were asked for
+
+
 class Estimate(NamedTuple):
     """What a run may take; the `num_kept` requests that are on disk cost nothing, `cost` is None without prices."""
 
@@ -119,9 +122,7 @@ class Chat:
         timeout_seconds: float = 600,
     ):
         if max_cost is not None and prices is None:
-            raise ValueError(
-                f"max_cost={max_cost}: expected prices with it, of a million tokens in and out, e.g. (0.15, 0.60)"
-            )
+            raise ValueError(f"max_cost={max_cost}: expected prices with it, of a million tokens in and out")
         if parallel < 1:
             raise ValueError(f"parallel={parallel}: expected at least 1")
         self.model, self.base_url, self.api_key, self.timeout_seconds = model, base_url, api_key, timeout_seconds
@@ -129,16 +130,16 @@ class Chat:
         self.cache_dir = Path(cache_dir or default_cache())
         self.num_asked = self.num_kept = self.prompt_tokens = self.completion_tokens = 0
         self.cost = self._reserved = self._not_before = 0.0
-        self._longest, self._unknown, self._client = 0, set[str](), None
+        self._num_reserved = self._longest = 0
+        self._refused_options: set[str] = set()
+        self._client: Any = None
         self._change = threading.Condition()  # guards the counts; told when a request ends
 
     def ask(self, messages: list[dict[str, Any]], sample: int = 0, **options: Any) -> Reply:
         """The reply, from disk or from the server; ChatError says why there is none."""
         return self._ask(Request(messages, sample, options), threading.Event())
 
-    def ask_all(
-        self, requests: Iterable[Request | None], on_error: str = "raise"
-    ) -> Iterator[Reply | ChatError | None]:
+    def ask_all(self, requests: Iterable[Request | None], on_error: str = "raise") -> Iterator[Answer]:
         """Yield the replies in the order of the requests, which are drawn as needed; of equals one is asked.
 
         A None comes back as None, in its place. With `on_error="drop"` a request that the server refuses (400, 413,
@@ -146,36 +147,40 @@ class Chat:
         """
         if on_error not in ("raise", "drop"):
             raise ValueError(f"on_error={on_error!r}: expected 'raise' or 'drop'")
-        stop, waiting, requests = threading.Event(), deque[tuple[str, Future[Reply] | None]](), iter(requests)
+        stop, waiting, requests = threading.Event(), deque[tuple[Path | None, Future[Reply] | None]](), iter(requests)
         pool = ThreadPoolExecutor(self.parallel, "chat")
         try:
             while True:
                 for request in islice(requests, 4 * self.parallel - len(waiting)):
-                    key = self.key(request) if request else ""
-                    same = next((future for other, future in waiting if other == key), None)
-                    waiting.append((key, same or (pool.submit(self._ask, request, stop) if request else None)))
+                    path = self.path(request) if request else None
+                    same = next((future for other, future in waiting if other == path), None)
+                    waiting.append((path, same or (pool.submit(self._ask, request, stop) if request else None)))
                 if not waiting:
                     return
                 future = waiting.popleft()[1]
                 try:
-                    reply: Reply | ChatError | None = future.result() if future else None
+                    answer: Answer = future.result() if future else None
                 except ChatError as error:
                     if on_error == "raise" or error.status not in REFUSED:
                         raise
-                    reply = error
-                yield reply
+                    answer = error
+                yield answer
         finally:
             stop.set()
             pool.shutdown(cancel_futures=True)
 
     def estimate(self, requests: Iterable[Request]) -> Estimate:
         """About what asking these would take at most: see `num_tokens`; replies are as long as max_tokens allows."""
-        counts = [0, 0, 0, 0]
+        num_requests = num_kept = prompt_tokens = completion_tokens = 0
         for request in requests:
-            kept = self._path(self.key(request)).exists()
-            tokens = (0, 0) if kept else (num_tokens(request.messages), self._expected(request.options))
-            counts = [a + b for a, b in zip(counts, (1, int(kept), *tokens), strict=True)]
-        return Estimate(*counts, self.price(counts[2], counts[3]) if self.prices else None)
+            num_requests += 1
+            if self.path(request).exists():
+                num_kept += 1
+            else:
+                prompt_tokens += num_tokens(request.messages)
+                completion_tokens += self._expected(request.options)
+        cost = self.price(prompt_tokens, completion_tokens) if self.prices else None
+        return Estimate(num_requests, num_kept, prompt_tokens, completion_tokens, cost)
 
     def price(self, prompt_tokens: int, completion_tokens: int) -> float:
         """What so many tokens cost; 0 without prices."""
@@ -187,15 +192,16 @@ class Chat:
         counts = {name: getattr(self, name) for name in ("num_asked", "num_kept", "prompt_tokens", "completion_tokens")}
         return {**counts, "cost": round(self.cost, 6) if self.prices else None}
 
-    def key(self, request: Request) -> str:
-        """The name that a reply is kept under."""
+    def path(self, request: Request) -> Path:
+        """Where the reply is kept."""
         asked = [self.model, request.messages, request.options, request.sample]
-        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+        key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+        return self.cache_dir / key[:2] / f"{key}.json"
 
     # ---- one request
 
     def _ask(self, request: Request, stop: threading.Event) -> Reply:
-        path = self._path(self.key(request))
+        path = self.path(request)
         if path.exists():
             reply = _read(path)
             with self._change:
@@ -215,10 +221,8 @@ class Chat:
         finally:
             with self._change:
                 self._reserved -= reserved
+                self._num_reserved -= 1
                 self._change.notify_all()
-
-    def _path(self, key: str) -> Path:
-        return self.cache_dir / key[:2] / f"{key}.json"
 
     def _expected(self, options: dict[str, Any]) -> int:
         """How many tokens a reply may have: as the options say, else as the longest so far."""
@@ -232,8 +236,9 @@ class Chat:
                 cost = self.price(num_tokens(request.messages), self._expected(request.options))
                 if self.max_cost is None or self.cost + self._reserved + cost <= self.max_cost:
                     self._reserved += cost
+                    self._num_reserved += 1
                     return cost
-                if self._reserved < 1e-9:  # sums of floats need not end at 0
+                if not self._num_reserved:
                     raise CostError(
                         f"max_cost {self.max_cost:g}: {self.num_asked:,} replies have cost {self.cost:.4f}, the next "
                         f"may cost {cost:.4f}. All replies are kept: raise it and run again to go on."
@@ -244,14 +249,15 @@ class Chat:
         """(what was sent, the reply), tried again after faults that pass."""
         num_tries = 0
         while True:
-            stop.wait(max(0.0, self._not_before - time.monotonic()))
+            while (wait := self._not_before - time.monotonic()) > 0 and not stop.wait(wait):
+                pass  # others may have put it off meanwhile
             if stop.is_set():
                 raise ChatError("not asked: another request ended the run")
             num_replies, body = self.num_asked, self._body(request)
             try:
                 return body, self._exchange(body)
             except Fault as fault:
-                if self._yield_to(fault, request.options):
+                if self._yield_to(fault, body):
                     continue
                 # Where the server answers others meanwhile, a 429 says "not now" and no more: patience begins anew.
                 num_tries = 1 if fault.status == 429 and self.num_asked > num_replies else num_tries + 1
@@ -266,20 +272,22 @@ class Chat:
                 stop.wait(wait)
 
     def _body(self, request: Request) -> dict[str, Any]:
-        options = {name: value for name, value in request.options.items() if name not in self._unknown}
-        if "max_tokens" in self._unknown and "max_tokens" in request.options:
+        options = {name: value for name, value in request.options.items() if name not in self._refused_options}
+        if "max_tokens" in request.options and "max_tokens" not in options:
             options["max_completion_tokens"] = request.options["max_tokens"]
         return {"model": self.model, "messages": request.messages, **options}
 
-    def _yield_to(self, fault: "Fault", options: dict[str, Any]) -> bool:
-        """Whether an option that the model refuses can go: newer ones rename max_tokens and fix temperature."""
-        if fault.option not in ("max_tokens", "temperature") or fault.option not in options:
+    def _yield_to(self, fault: "Fault", body: dict[str, Any]) -> bool:
+        """Whether the option that the model refuses can go: newer ones rename max_tokens and fix temperature."""
+        option = fault.option
+        if option not in ("max_tokens", "temperature") or option not in body:
             return False
         with self._change:
-            if fault.option not in self._unknown:
-                instead = "sending max_completion_tokens" if fault.option == "max_tokens" else "going on with its own"
-                logger.warning("%s: %s takes no such %s; %s", self._server, self.model, fault.option, instead)
-                self._unknown.add(fault.option)
+            first = option not in self._refused_options
+            self._refused_options.add(option)
+        if first:
+            instead = "sending max_completion_tokens" if option == "max_tokens" else "going on with its own"
+            logger.warning("%s: %s takes no such %s; %s", self._server, self.model, option, instead)
         return True
 
     def _exchange(self, body: dict[str, Any]) -> Reply:
@@ -297,9 +305,10 @@ class Chat:
             text = choice.message.content or getattr(choice.message, "refusal", None) or ""
         except (AttributeError, IndexError, TypeError) as error:  # the client checks neither media type nor fields
             raise Fault(ValueError(f"expected a chat completion, found {str(found)[:200]!r}")) from error
-        estimated = (num_tokens(body["messages"]), len(text.encode("utf-8", "replace")) // 3 + 1)
-        tokens = (usage.prompt_tokens, usage.completion_tokens) if usage else estimated
-        return Reply(text, *tokens, found.model or self.model, choice.finish_reason or "", found.created or 0)
+        prompt_tokens = usage.prompt_tokens if usage else num_tokens(body["messages"])
+        completion_tokens = usage.completion_tokens if usage else len(text.encode("utf-8", "replace")) // 3 + 1
+        model, finish_reason = found.model or self.model, choice.finish_reason or ""
+        return Reply(text, prompt_tokens, completion_tokens, model, finish_reason, found.created or 0)
 
     def _connect(self) -> Any:
         """The openai client, made when it is first needed."""
@@ -310,11 +319,10 @@ class Chat:
         with self._change:
             if self._client is None:
                 server = self.base_url or os.environ.get("OPENAI_BASE_URL")
-                key = (
-                    self.api_key or os.environ.get("OPENAI_API_KEY") or (server and "none")
-                )  # local servers ask for none
-                if not key:
+                key = self.api_key or os.environ.get("OPENAI_API_KEY")
+                if not key and not server:
                     raise ChatError("No API key. Set OPENAI_API_KEY, or name a server that needs none by its base URL.")
+                key = key or "none"  # the client wants one, local servers do not
                 self._client = openai.OpenAI(api_key=key, base_url=server, max_retries=0, timeout=self.timeout_seconds)
             return self._client
 

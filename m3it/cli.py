@@ -25,12 +25,23 @@ Repo = Annotated[
     str | None,
     Option(help="Hub id, folder or URL. Default: this folder where it holds data/, else MMInstruction/M3IT."),
 ]
+Fields = Annotated[
+    list[str] | None,
+    Option(help="Where raw rows of a published repository keep a thing: inputs=question, outputs=..., images=..."),
+]
 Json = Annotated[bool, Option("--json", help="Print one JSON value.")]
 
 
 def default_repo(repo: str | None) -> str:
     """What --repo stands for where it is not given."""
     return repo or ("." if os.path.isdir("data") else "MMInstruction/M3IT")
+
+
+def as_fields(given: list[str] | None) -> dict[str, str] | None:
+    """What --fields says: the field of a raw row that holds each thing."""
+    if wrong := [text for text in given or () if "=" not in text]:
+        raise typer.BadParameter(f"--fields {wrong[0]}: expected e.g. inputs=question")
+    return dict(text.split("=", 1) for text in given) if given else None
 
 
 def progress(items: Iterable[Any], description: str, total: int | None = None) -> Iterator[Any]:
@@ -51,7 +62,7 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """The datasets, what they are and what is known of their terms.   Example: m3it list --task kvqa"""
-    from M3IT import CATALOGUE
+    from M3IT import CATALOGUE, LANGUAGES
     from m3it.stats import allows_commercial_use
 
     if license not in (None, "commercial"):
@@ -79,15 +90,16 @@ def show(
     config: Annotated[str, Argument(help="Config name, e.g. viquae or okvqa-zh.")],
     repo: Repo = None,
     split: Annotated[str | None, Option(help="train, validation or test. Default: the first that there is.")] = None,
-    limit: Annotated[int, Option(help="How many rows.")] = 3,
+    limit: Annotated[int, Option(help="How many rows.", min=1)] = 3,
     images: Annotated[Path | None, Option(help="Draw the rows into this PNG file, too.")] = None,
+    fields: Fields = None,
     as_json: Json = False,
 ) -> None:
     """Rows of a config as text, or as a picture.   Example: m3it show viquae --images rows.png"""
     from m3it.load import load_builder
     from m3it.show import as_text, contact_sheet
 
-    builder = load_builder(default_repo(repo), config, meta=True)
+    builder = load_builder(default_repo(repo), config, meta=True, fields=as_fields(fields))
     splits = builder.shards(builder.config.name)
     if split is not None and split not in splits:
         raise M3ITError(f"{builder.config.name} has no split {split!r}; it has {', '.join(splits)}.")
@@ -106,33 +118,50 @@ def show(
 def check(
     paths: Annotated[list[str] | None, Argument(help="Repositories: folders, URLs or Hub ids.")] = None,
     config: Annotated[str | None, Option(help="Only this config.")] = None,
+    fields: Fields = None,
     as_json: Json = False,
 ) -> None:
-    """Every row against the contracts; exit 1 if anything is wrong.   Example: m3it check ."""
+    """Every row against the contracts; exit 1 if anything is wrong. Of a published repository (M3IT, M3IT-80): how each
+    config is read, and its first row.   Example: m3it check ."""
     from M3IT import Repository
     from m3it.check import Finding
     from m3it.check import check as check_repository
+    from m3it.layouts import Reading, describe
 
     findings: list[Finding] = []
+    readings: list[Reading] = []
     counts: list[tuple[str, str, int]] = []
     for path in paths or [default_repo(None)]:
-        for result in progress(check_repository(Repository(path), config), "check"):
-            (findings if isinstance(result, Finding) else counts).append(result)
-            if isinstance(result, Finding) and not as_json:
-                typer.echo(f"{result.where}: {result.message} [{result.rule}]")
-        if not any(counts) and not findings:
+        for result in progress(check_repository(Repository(path), config, as_fields(fields)), "check"):
+            if isinstance(result, Finding):
+                findings.append(result)
+                text = f"{result.where}: {result.message} [{result.rule}]"
+            elif isinstance(result, Reading):
+                readings.append(result)
+                text = describe(result)
+            else:
+                counts.append(result)
+                continue
+            if not as_json:
+                typer.echo(text)
+        if not counts and not findings and not readings:
             raise M3ITError(f"{path}: no shards found below data/{f' for config {config!r}' if config else ''}.")
     if as_json:
         typer.echo(
             json.dumps(
-                {"findings": [f._asdict() for f in findings], "rows": [list(count) for count in counts]},
+                {
+                    "findings": [f._asdict() for f in findings],
+                    "rows": [list(count) for count in counts],
+                    "readings": [reading._asdict() for reading in readings],
+                },
                 ensure_ascii=False,
             )
         )
     else:
-        rows = sum(number for _, _, number in counts)
+        rows = sum(number for _, _, number in counts) + sum(reading.row is not None for reading in readings)
+        configs = {name for name, *_ in (*counts, *readings)}
         typer.echo(
-            f"{rows:,} rows of {len({name for name, _, _ in counts})} configs read, {len(findings)} findings",
+            f"{rows:,} rows of {len(configs)} configs read, {len(findings)} findings",
             err=bool(findings),
         )
     if findings:
@@ -146,27 +175,29 @@ def convert(
         Path | None, Option(help="Folder that holds the source files, as downloaded (zip and tar are read in place).")
     ] = None,
     split: Annotated[str | None, Option(help="train, validation or test. Default: all that are published.")] = None,
-    limit: Annotated[int | None, Option(help="Stop after this many rows of a split.")] = None,
+    limit: Annotated[int | None, Option(help="Take only so many rows of a split, drops counted.", min=1)] = None,
     out: Annotated[Path, Option(help="Repository to write into: its data/<task>/<dataset>/.")] = Path("."),
     on_error: Annotated[
         str, Option(help="raise, or drop: leave out rows whose pictures cannot be read, count and list them.")
     ] = "raise",
-    frames: Annotated[int, Option(help="Frames of a clip.")] = 8,
-    workers: Annotated[int, Option(help="Processes.")] = 1,
+    frames: Annotated[int, Option(help="Frames of a clip.", min=1)] = 8,
+    workers: Annotated[int, Option(help="Processes.", min=1)] = 1,
     cluster: Annotated[str | None, Option(help="Address of a Dask scheduler, in place of --workers.")] = None,
     converter: Annotated[str | None, Option(help="A converter of your own, my_set.py:convert, with --name.")] = None,
     name: Annotated[str | None, Option(help="Config name of a converter of your own.")] = None,
     task: Annotated[str, Option(help="Task folder of a converter of your own.")] = "vqa",
 ) -> None:
     """Turn the source files of a dataset into shards.   Example: m3it convert okvqa --root ~/okvqa"""
+    from m3it.convert import catalogue_row, source_root
     from m3it.convert import convert as convert_dataset
-    from m3it.convert import source_root
 
     if on_error not in ("raise", "drop"):
         raise typer.BadParameter(f"--on-error {on_error}: expected raise or drop")
     config = dataset or name
     if config is None or (dataset and name) or bool(name) != bool(converter):
         raise typer.BadParameter("expected the name of a dataset, or --converter together with --name")
+    if dataset:
+        catalogue_row(dataset)  # a wrong name is said before a missing --root
     run = convert_dataset(
         config,
         source_root(config, root, out),
@@ -202,6 +233,22 @@ def card(
     )
     if check and diffs:
         raise Exit(1)
+
+
+@app.command(rich_help_panel=MAKE)
+def stats(
+    repo: Repo = None,
+    figures: Annotated[Path | None, Option(help="Draw the figures into this folder, too.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Instructions, rows, answers, pictures, licenses, counted.   Example: m3it stats --figures imgs"""
+    from m3it.stats import as_text, draw_figures, measure
+
+    measured = measure(default_repo(repo))
+    typer.echo(json.dumps(measured, ensure_ascii=False) if as_json else as_text(measured))
+    if figures:
+        for path in draw_figures(measured, default_repo(repo), figures):
+            typer.echo(f"{path} drawn", err=True)
 
 
 def main() -> None:

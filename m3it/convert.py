@@ -6,9 +6,11 @@ side by side and a killed run goes on. `out/data/<task>/<dataset>/` gets the sha
 out and why, and run.json.
 """
 
+import difflib
 import importlib
 import importlib.util
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -17,12 +19,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from M3IT import CATALOGUE
-from m3it.instance import Drop, Instance, M3ITError, SourceError, choose, to_row
+from M3IT import CATALOGUE, Dataset
+from m3it.instance import Drop, Instance, M3ITError, ShardError, SourceError, choose, to_row
 from m3it.reformat import NUM_FRAMES, Clip, Unreadable
-from m3it.shards import SHARD_BYTES, to_line
+from m3it.shards import SHARD_BYTES, refuse_others, shard_names, to_line
 from m3it.sources import Files, SourcePath
-from m3it.work import Made, Piece, map_shards, open_executor, write_run
+from m3it.work import Made, Piece, map_shards, open_executor, write_run, write_text
 
 SPLITS = ("train", "validation", "test")
 Converter = Callable[[SourcePath, str], Iterator[Instance | Drop]]
@@ -33,19 +35,26 @@ def load_converter(dataset: str, converter: str | None = None) -> Converter:
     if converter is None:
         return importlib.import_module(f"m3it.sources.{dataset.replace('-', '_')}").convert
     file, _, function = converter.partition(":")
-    spec = importlib.util.spec_from_file_location("converter", file)
+    spec = importlib.util.spec_from_file_location("m3it_own_converter", file)
     if spec is None or spec.loader is None or not Path(file).exists():
         raise M3ITError(
             f"--converter {converter}: expected a Python file and a function, my_set.py:convert; {file} is not there."
         )
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look for the module of their class
     spec.loader.exec_module(module)
+    if not callable(getattr(module, function or "convert", None)):
+        raise M3ITError(f"--converter {converter}: {file} has no function {function or 'convert'!r}.")
     return getattr(module, function or "convert")
 
 
 @lru_cache
 def instructions(dataset: str) -> tuple[str, ...]:
     """The instructions of a dataset of the catalogue, one per line of its file."""
+    if dataset not in CATALOGUE:
+        raise M3ITError(
+            f"{dataset}: there are no instructions to draw from; its converter gives each Instance its own."
+        )
     text = resources.files("m3it").joinpath("instructions", f"{dataset}.txt").read_text("utf-8")
     return tuple(line for line in text.split("\n") if line)
 
@@ -71,55 +80,78 @@ def convert(
     With `on_error="raise"` a missing or unreadable picture or clip ends the run with its row id; with "drop" the row
     is left out, counted by reason and listed. What a converter leaves out on purpose is counted and listed in both.
     """
-    row = CATALOGUE.get(dataset)
-    if row is None and converter is None:
-        raise M3ITError(
-            f'Unknown dataset {dataset!r}; "m3it list" shows all 40. For your own pass --converter my_set.py:convert.'
-        )
+    row = None if converter else catalogue_row(dataset)
+    published = [split for split in SPLITS if row is None or getattr(row, split)]
+    if unknown := [split for split in splits or () if split not in published]:
+        raise M3ITError(f"{dataset}: there is no split {unknown[0]!r}, only {', '.join(published)}.")
     folder = Path(out) / "data" / (task or (row.task if row else "vqa")) / dataset
-    chosen = list(splits) if splits else [s for s in SPLITS if row is None or getattr(row, s)]
-    job = {
+    options = {
         "dataset": dataset,
-        "root": str(root),
-        "on_error": on_error,
         "num_frames": num_frames,
         "limit": limit,
         "converter": converter,
+        "shard_bytes": shard_bytes,
     }
-    options = {**{key: value for key, value in job.items() if key != "root"}, "shard_bytes": shard_bytes}
-    pieces = [
-        piece for split in chosen for piece in plan(split, job, shard_bytes, optional=splits is None and row is None)
-    ]
+    # Bytes do not depend on these: a run that an unreadable picture has ended goes on with "drop".
+    job = {**options, "root": str(Path(root).expanduser().absolute()), "on_error": on_error}
+    if converter:
+        job["converter"] = str(Path(converter).absolute())
+    pieces = plan(job, splits or published, optional=converter is not None and not splits)
+    for split in SPLITS:
+        refuse_others(folder, split, [piece.path for piece in pieces if piece.arguments["split"] == split])
     with open_executor(workers, cluster) as executor:
-        records = map_shards(write_rows, pieces, folder, options, executor, progress)
-    with open(folder / "drops.jsonl", "w", encoding="utf-8") as file:
-        for name, record in records.items():
-            for row_id, reason in record["drops"]:
-                file.write(json.dumps({"id": row_id, "shard": name, "reason": reason}, ensure_ascii=False) + "\n")
-    return write_run(folder / "run.json", "convert", options, records)
+        made = map_shards(partial(write_rows, job), pieces, folder, options, executor, progress)
+    records = {name: made[name] for split in SPLITS for name in sorted(made) if name.startswith(split)}
+    drops = [(name, *drop) for name, record in records.items() for drop in record["drops"]]
+    lines = [
+        json.dumps({"id": row_id, "shard": name, "reason": why}, ensure_ascii=False) for name, row_id, why in drops
+    ]
+    write_text(folder / "drops.jsonl", "".join(f"{line}\n" for line in lines))
+    return write_run(folder / "run.json", "convert", {**options, "on_error": on_error}, records)
 
 
-def plan(split: str, job: dict[str, Any], shard_bytes: int, optional: bool = False) -> list[Piece]:
-    """The shards of a split: which rows of the converter go into which; one pass over the annotations, no picture is
-    read."""
+def catalogue_row(dataset: str) -> Dataset:
+    """The dataset's row of CATALOGUE; M3ITError with the nearest name where there is none."""
+    if dataset not in CATALOGUE:
+        near = difflib.get_close_matches(dataset, CATALOGUE, 1, 0.5)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        own = '"m3it list" shows all 40; for one of your own pass --converter my_set.py:convert and --name.'
+        raise M3ITError(f"Unknown dataset {dataset!r}.{hint} {own}")
+    return CATALOGUE[dataset]
+
+
+def plan(job: dict[str, Any], splits: Iterable[str], optional: bool = False) -> list[Piece]:
+    """The shards of the splits. With `optional` a split that the converter has no files or no rows for is left out, as
+    one's own need not know all three; M3ITError if that leaves none."""
+    pieces: list[Piece] = []
+    reason = "it yields no rows"
+    for split in splits:
+        try:
+            planned = plan_split(job, split)
+        except SourceError as error:
+            if not optional:
+                raise
+            reason = str(error)
+        else:
+            pieces += [piece for piece in planned if piece.arguments["stop"] or not optional]
+    if not pieces:
+        raise M3ITError(f"{job['dataset']}: nothing to convert, {reason}")
+    return pieces
+
+
+def plan_split(job: dict[str, Any], split: str) -> list[Piece]:
+    """Which rows of the converter go into which shard; one pass over the annotations, no picture is read."""
     bounds, num_bytes, stop = [0], 0, 0
-    try:
-        for stop, instance in enumerate(_instances(job, split), 1):
-            num_bytes += (
-                0 if isinstance(instance, Drop) else sum(_base64_bytes(image) for image in instance.images) + 500
-            )
-            if num_bytes >= shard_bytes:
-                bounds, num_bytes = [*bounds, stop], 0
-    except SourceError:
-        if optional:  # a converter of one's own need not know all three splits
-            return []
-        raise
+    for stop, instance in enumerate(_instances(job, split), 1):
+        if isinstance(instance, Instance):
+            num_bytes += sum(_base64_bytes(image) for image in instance.images) + 500
+        if num_bytes >= job["shard_bytes"]:
+            bounds, num_bytes = [*bounds, stop], 0
     if stop > bounds[-1] or stop == 0:
         bounds.append(stop)
-    total = len(bounds) - 1
-    names = [f"{split}.jsonl"] if total == 1 else [f"{split}-{i:05d}-of-{total:05d}.jsonl" for i in range(total)]
+    names = shard_names(split, len(bounds) - 1)
     return [
-        Piece(name, {**job, "split": split, "start": a, "stop": b})
+        Piece(name, {"split": split, "start": a, "stop": b})
         for name, a, b in zip(names, bounds, bounds[1:], strict=False)
     ]
 
@@ -133,7 +165,7 @@ def _base64_bytes(image: Any) -> int:
 
 def _instances(job: dict[str, Any], split: str) -> Iterator[Instance | Drop]:
     homepage = CATALOGUE[job["dataset"]].homepage if job["dataset"] in CATALOGUE else ""
-    root = SourcePath(Files(Path(job["root"]).expanduser(), homepage))
+    root = SourcePath(Files(Path(job["root"]), homepage))
     return islice(load_converter(job["dataset"], job["converter"])(root, split), job["limit"])
 
 
@@ -153,7 +185,7 @@ def _rows_from(job: dict[str, Any], split: str, start: int) -> Iterator[Instance
     return rows
 
 
-def write_rows(path: Path, *, split: str, start: int, stop: int, **job: Any) -> Made:
+def write_rows(job: dict[str, Any], path: Path, *, split: str, start: int, stop: int) -> Made:
     """Write rows [start, stop) of the converter into one file."""
     rows, num_rows, drops = _rows_from(job, split, start), 0, []
     with open(path, "wb") as file:
@@ -163,13 +195,14 @@ def write_rows(path: Path, *, split: str, start: int, stop: int, **job: Any) -> 
                     file.write(to_line(to_row(finish(instance, job["dataset"], job["num_frames"]))))
                     num_rows += 1
                     continue
-                except Unreadable as error:
+                except (Unreadable, ShardError) as error:
                     if job["on_error"] == "raise":
-                        named = f"{job['dataset']}/{split}: {instance.id}: {error} ({_paths(instance)})"
+                        paths = ", ".join(str(image.path) for image in instance.images if not isinstance(image, bytes))
                         raise SourceError(
-                            f"{named}. Get the file, or pass --on-error drop to leave such rows out and count them."
+                            f"{job['dataset']}/{split}: row {instance.id!r}: {error}{f' ({paths})' if paths else ''}. "
+                            "Mend the source, or pass --on-error drop to leave such rows out and count them."
                         ) from error
-                    instance = Drop(instance.id, str(error))
+                    instance = Drop(instance.id, getattr(error, "reason", str(error)))
             drops.append(instance)
     _open[json.dumps([job, split], sort_keys=True)] = (stop, rows)
     return Made(num_rows, drops)
@@ -184,10 +217,6 @@ def finish(instance: Instance, dataset: str, num_frames: int = NUM_FRAMES) -> In
         images += [image] if isinstance(image, bytes) else image.read()
     drawn = instance.instruction or choose(instructions(dataset), dataset, instance.id)
     return replace(instance, images=images, instruction=drawn)
-
-
-def _paths(instance: Instance) -> str:
-    return ", ".join(str(image.path) for image in instance.images if not isinstance(image, bytes))
 
 
 def source_root(dataset: str, root: Path | None, out: Path) -> Path:

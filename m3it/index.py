@@ -14,8 +14,12 @@ CHUNK_BYTES = 1 << 24
 def row_starts(path: Path | str) -> np.ndarray:
     """Byte offset of each row of a JSON Lines file, and the file's size as the last entry: (rows + 1,) int64. Blank
     lines are no rows."""
-    starts, line_start, offset, blank, first = [], 0, 0, True, True
+    starts, blank = [], True
     with open(path, "rb", buffering=0) as file:
+        offset = line_start = (
+            3 if file.read(3) == b"\xef\xbb\xbf" else 0
+        )  # a byte order mark is no part of the first row
+        file.seek(offset)
         while chunk := file.read(CHUNK_BYTES):
             at = 0
             while (end := chunk.find(b"\n", at)) >= 0:
@@ -25,9 +29,7 @@ def row_starts(path: Path | str) -> np.ndarray:
                 line_start, blank = offset + at, True
             if blank and not _is_blank(chunk, at, len(chunk)):
                 blank = False
-            if first and chunk.startswith(b"\xef\xbb\xbf") and starts[:1] == [0]:
-                starts[0] = 3  # the builder's offsets leave a byte order mark out too
-            offset, first = offset + len(chunk), False
+            offset += len(chunk)
     if not blank:
         starts.append(line_start)
     return np.array([*starts, offset], dtype=np.int64)

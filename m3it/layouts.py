@@ -1,7 +1,8 @@
-"""How a repository is laid out, and which builder reads a config of it: our shards, or one of the published layouts.
+"""How a repository is laid out, and which builder reads a config of it: our shards, or a published layout.
 
-For a config of a published layout the table of m3it/legacy.py decides: raw rows where their mapping is verified; else the rows that the Hub's own
-branch refs/convert/parquet holds in the schema already, if it holds them to their end; else raw rows after all, with a warning.
+For a config of the published ones the table of m3it/legacy.py decides: raw rows where their mapping is verified; else
+the rows that the Hub's own branch refs/convert/parquet holds in the schema already, if it holds them to their end; else
+raw rows after all, with a warning.
 """
 
 import hashlib
@@ -17,10 +18,32 @@ import huggingface_hub
 
 from M3IT import M3IT, Repository, _status, find_shards, parse
 from m3it.instance import ShardError
-from m3it.legacy import BRANCH, INF, PARQUET, TABLE, VER, Converted, Legacy, code, converted_files, locate, say, tidy
-from m3it.legacy80 import TRANSLATED, Legacy80
+from m3it.legacy import BRANCH, PARQUET, TABLE, VER, Converted, Legacy, code, converted_files, locate, say, tidy
+from m3it.legacy80 import TRANSLATED, Joined, Legacy80
 
 KINDS = {kind.__name__: kind for kind in (M3IT, Legacy, Legacy80, Converted)}
+
+
+class Decision(NamedTuple):
+    """How a config is read: the class's name, whether from the converted branch, the words for it, and whether a person
+    should look at the rows."""
+
+    kind: str
+    from_branch: bool = False
+    says: str = "rows in the schema"
+    look: bool = False
+
+
+class Reading(NamedTuple):
+    """What becomes of the first raw row of a config: its fields, and the row in our schema, or why there is none."""
+
+    config: str
+    says: str
+    files: list[str]
+    mapping: str
+    fields: list[str]
+    row: dict[str, Any] | None
+    error: str
 
 
 def layout(repository: Repository) -> type[M3IT]:
@@ -28,14 +51,11 @@ def layout(repository: Repository) -> type[M3IT]:
     files = repository.files
     if any(TRANSLATED.fullmatch(path) for path in files):
         return Legacy80
-    if any(path.startswith("data/") for path in files):
-        beside = any(posixpath.basename(path) in ("instructions.json", "instruction.json") for path in files)
-        return (
-            Legacy
-            if beside or not find_shards(repository) and any(locate(repository, raw) for raw in TABLE.values())
-            else M3IT
-        )
-    return Converted if any(PARQUET.fullmatch(path) for path in files) else M3IT
+    if not any(path.startswith("data/") for path in files):
+        return Converted if any(PARQUET.fullmatch(path) for path in files) else M3IT
+    if any(posixpath.basename(path) in ("instructions.json", "instruction.json") for path in files):
+        return Legacy
+    return M3IT if find_shards(repository) or not any(locate(repository, raw) for raw in TABLE.values()) else Legacy
 
 
 def choose_builder(
@@ -46,8 +66,8 @@ def choose_builder(
     cache_dir: str | None = None,
     fields: dict[str, str] | None = None,
 ) -> tuple[type[M3IT], Repository]:
-    """The class that reads config `name`, and where from. The table decides, and says so once; what was decided at a commit is kept in the cache,
-    so that what was loaded once loads offline. A revision that is `pinned` is read as it is: the converted branch stands beside main only."""
+    """The class that reads config `name`, and where from; says so once. What was decided at a commit is kept in the
+    cache: what was loaded once loads offline. A `pinned` revision is read as it is, since the branch goes with main."""
     name = tidy(name) or "coco"
     if fields:
         kind = layout(repository)
@@ -64,48 +84,26 @@ def choose_builder(
             unfinished = kept.with_name(f"{kept.name}.{os.getpid()}")
             unfinished.write_text(json.dumps(decision), "utf-8")
             os.replace(unfinished, kept)
-    if decision.says:
-        say(f"{repository.path} {name}: {decision.says}")
-    return _read_by(decision, repository, token, cache_dir)
-
-
-class Decision(NamedTuple):
-    """How a config is read: the class's name, whether from the converted branch, and the words for it."""
-
-    kind: str
-    from_branch: bool = False
-    says: str = ""
+    advice = f". Look at its rows first: m3it check {repository.path} --config {name}" if decision.look else ""
+    if decision.kind != "M3IT":
+        say(f"{repository.path} {name}: {decision.says}{advice}")
+    return KINDS[decision.kind], _source(decision, repository, token, cache_dir)
 
 
 def decide(
     repository: Repository, name: str, pinned: bool = False, token: Any = None, cache_dir: str | None = None
 ) -> Decision:
-    """Raw rows where their mapping is verified, else the converted ones where they are complete, else raw ones with a warning."""
+    """How a config is to be read."""
     kind = layout(repository)
     if not issubclass(kind, Legacy) or kind is Converted:
         return Decision(kind.__name__)
     status, evidence, splits = kind.about(repository, name)
     if not splits:
-        return Decision(kind.__name__)
-    if (
-        status == INF
-        and repository.repo_id
-        and not pinned
-        and splits <= _complete(repository.repo_id, name, token, cache_dir)
-    ):
-        return Decision(
-            "Converted", True, f"rows of the branch {BRANCH}; the mapping of its raw rows is only inferred ({evidence})"
-        )
-    advice = "" if status == VER else f"; look at its rows first: m3it check {repository.path} --config {name}"
-    return Decision(kind.__name__, False, f"raw rows, mapping {status} ({evidence}){advice}")
-
-
-def _read_by(
-    decision: Decision, repository: Repository, token: Any, cache_dir: str | None
-) -> tuple[type[M3IT], Repository]:
-    if decision.from_branch:
-        repository = Repository(repository.repo_id, BRANCH, token, None, cache_dir)
-    return KINDS[decision.kind], repository
+        return Decision(kind.__name__, says="not there")  # its builder says what is
+    raw = status == VER or pinned or repository.repo_id is None
+    if not raw and splits <= _complete(str(repository.repo_id), name, token, cache_dir):
+        return Decision("Converted", True, f"rows of {BRANCH}; the mapping of raw rows is inferred ({evidence})")
+    return Decision(kind.__name__, False, f"raw rows, mapping {status} ({evidence})", status != VER)
 
 
 def _complete(repo_id: str, name: str, token: Any, cache_dir: str | None) -> set[str]:
@@ -119,33 +117,47 @@ def _complete(repo_id: str, name: str, token: Any, cache_dir: str | None) -> set
     return {split for split, (_, partial) in splits.items() if not partial}
 
 
-class Reading(NamedTuple):
-    """How a config is read: its files, the fields of its first raw row, what becomes of it, and the first row or why there is none."""
+def _source(decision: Decision, repository: Repository, token: Any, cache_dir: str | None) -> Repository:
+    return Repository(repository.repo_id, BRANCH, token, None, cache_dir) if decision.from_branch else repository
 
-    config: str
-    decision: str
-    files: list[str]
-    fields: list[str]
-    mapping: str
-    row: Row | None
-    error: str
+
+def describe(reading: Reading) -> str:
+    """A reading as a block of text."""
+    row = reading.row or {}
+    lines: dict[str, Any] = {
+        "read": reading.says,
+        "files": ", ".join(reading.files),
+        "fields": ", ".join(reading.fields),
+    }
+    lines |= {"mapping": reading.mapping, **{name: row.get(name) for name in ("instruction", "inputs", "outputs")}}
+    lines |= {"pictures": len(row.get("image_base64_str") or ()), "problem": reading.error}
+    shown = (
+        f"  {name:<12} {str(text)!r}" if name in row else f"  {name:<12} {text}" for name, text in lines.items() if text
+    )
+    return "\n".join([reading.config, *shown])
 
 
 def survey(
     repository: Repository, config: str | None = None, fields: dict[str, str] | None = None
 ) -> Iterator[Reading]:
-    """Yield a Reading of each config of a repository of an old layout, from the first row of its first split."""
-    for name in [tidy(config) or config] if config else layout(repository).configs(repository):
-        decision = decide(repository, name)
-        kind, source = _read_by(decision, repository, None, None)
+    """Yield a Reading of each config of a published repository."""
+    kind = layout(repository)
+    kind = kind if issubclass(kind, Legacy) else Legacy
+    for name in [tidy(config) or config] if config else kind.configs(repository):
+        decision = Decision(kind.__name__, says="raw rows") if fields else decide(repository, name)
         options = {"fields": fields} if fields else {}
-        builder = kind(repository=source, config_name=name, **options)
-        files = [path for paths in builder.shards(name).values() for path in paths]
-        names, row, error = [], None, ""
+        source = _source(decision, repository, None, None)
+        builder = KINDS[decision.kind](repository=source, config_name=name, **options)
+        names: list[str] = []
+        row, error = None, ""
         try:
             line = builder.first_line()
-            names = line.fields if hasattr(line, "fields") else list(parse(line) if isinstance(line, bytes) else line)
-            row = builder.map_row(parse(line) if isinstance(line, bytes) else line, files[0])[0]
+            line = parse(line) if isinstance(line, bytes) else line
+            names = line.fields if isinstance(line, Joined) else list(line)
+            row = builder.map_row(line, "the first row")[0]
+        except StopIteration:
+            error = "the file has no rows"
         except (ValueError, ShardError) as problem:
             error = str(problem)
-        yield Reading(name, decision.says or "rows in the schema", files, names, builder.says, row, error)
+        files = [path for paths in builder.shards(name).values() for path in paths]
+        yield Reading(name, decision.says, files, builder.says, names, row, error)

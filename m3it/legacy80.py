@@ -1,12 +1,13 @@
-"""M3IT-80 as it lies on the Hub: the texts of 80 languages in one file each, the pictures once, in a file of raw English rows beside them.
+"""M3IT-80 as it lies on the Hub: the texts of 80 languages in one file each, the pictures once, beside them.
 
     data/okvqa/okvqa_train_zh.jsonl      {"input": ..., "output": ...}        small
-    data/okvqa/train_500.jsonl           {"image_str": ..., ...}              up to 1.6 GB (vist)
+    data/okvqa/train_500.jsonl           {"image_str": ..., ...}              raw English rows, up to 1.6 GB (vist)
     data/instructions/zh.jsonl           translated instructions
 
-Row n of the texts belongs to row n of the pictures. A piece is a range of row numbers, so that workers share a split. Of a file on disk an index
-tells where rows begin; a Hub repository's pictures are downloaded once for all languages, into the Hub's own cache, before a split is prepared.
-Streamed, nothing is downloaded first: where rows begin is learnt by reading on, and whether the files are equally long shows at the end.
+Row n of the texts belongs to row n of the pictures. A piece is a range of row numbers, so that workers share a split.
+Of a file on disk an index tells where rows begin. A Hub repository's pictures are downloaded before a split is
+prepared, once for all languages, into the Hub's own cache; streamed, nothing is: where rows begin is learnt by reading
+on, and whether the files are equally long shows at the end.
 """
 
 import functools
@@ -59,7 +60,8 @@ class Joined(NamedTuple):
 
 
 class Legacy80(Legacy):
-    """Reads one config of M3IT-80. The row id is that of the row with the pictures: the same in 80 languages, as is the instruction chosen."""
+    """Reads one config of M3IT-80. The row with the pictures gives the id: it is one in 80 languages, as is the choice
+    of the instruction."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.kept_texts: dict[str, list[bytes]] = {}
@@ -77,7 +79,7 @@ class Legacy80(Legacy):
     @property
     def instructions_path(self) -> str:
         (texts,) = next(iter(self.shards(self.config.name).values()))
-        return f"data/instructions/{TRANSLATED.fullmatch(texts)[3]}.jsonl"
+        return f"data/instructions/{TRANSLATED.findall(texts)[0][2]}.jsonl"
 
     @classmethod
     def configs(cls, repository: Repository) -> list[str]:
@@ -150,7 +152,8 @@ class Legacy80(Legacy):
 
     @functools.cached_property
     def instructions(self) -> list[str]:
-        """The dataset's instructions in the language: of lines like {"okvqa": [...]} or {"task": "okvqa", "instruction": ...}, as nobody saw one."""
+        """The dataset's instructions in the language. Nobody saw such a file: lines {"okvqa": [...]} are read, and
+        lines {"task": "okvqa", "instruction": ...}."""
         values = [json.loads(line) for line in self.companion(self.instructions_path).splitlines() if line.strip()]
         found: list[str] = []
         for value in (value for value in values if isinstance(value, dict)):
@@ -211,9 +214,9 @@ class Legacy80(Legacy):
         return f"{texts}, {pictures_path} has {num_pictures}; they are joined row by row. Get both at one revision."
 
 
-def _split_of(path: str) -> str | None:
-    match = SPLIT_WORD.search(posixpath.basename(path))
-    return SPLITS[match[0]] if match else None
+def _split_of(path: str) -> str:
+    """The split that a file's name tells; "" if it tells none."""
+    return "".join(SPLITS[name] for name in SPLIT_WORD.findall(posixpath.basename(path))[:1])
 
 
 class Rows:
@@ -226,11 +229,11 @@ class Rows:
         local: Any = os.path.join(repository.root, path) if isinstance(repository.fs, LocalFileSystem) else None
         if repository.commit:
             local = huggingface_hub.try_to_load_from_cache(
-                repository.repo_id, path, revision=repository.commit, repo_type="dataset"
+                str(repository.repo_id), path, revision=repository.commit, repo_type="dataset"
             )
         if isinstance(local, str):
             self.repository, self.path = Repository(os.path.dirname(local)), os.path.basename(local)
-            self.repository._files = {self.path: {"size": os.path.getsize(local)}}
+            self.repository.files = {self.path: {"size": os.path.getsize(local)}}
             self.begins = load_index(local).tolist()
 
     @property

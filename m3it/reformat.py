@@ -1,13 +1,14 @@
 """Vision to text, once for all datasets: options, majority answers, samples, boxes on pictures, frames of clips.
 
-Converters put `Picture` and `Clip` into `Instance.images`; the files are read when the row is written, so that a converter runs through a
-split at the speed of its annotations.
+Converters put `Picture` and `Clip` into `Instance.images`; the files are read when the row is written, so that a
+converter runs through a split at the speed of its annotations.
 """
 
 import heapq
 import io
+import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
@@ -15,14 +16,15 @@ from m3it.images import ImageError, encode, pixels, reduce, size
 from m3it.instance import M3ITError, hash_of
 from m3it.sources import SourcePath
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Mapping[str, Any])
 NUM_FRAMES = 8  # of a clip; the published rows' number is stated nowhere we could read
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 # Marks that a person tells apart and can name; regions get them in this order.
 COLOURS = {
-    "red": (230, 25, 75), "green": (60, 180, 75), "blue": (0, 90, 230), "yellow": (255, 225, 25), "orange": (245, 130, 48),
-    "purple": (145, 30, 180), "cyan": (70, 240, 240), "magenta": (240, 50, 230), "brown": (154, 99, 36), "white": (255, 255, 255),
+    "red": (230, 25, 75), "green": (60, 180, 75), "blue": (0, 90, 230), "yellow": (255, 225, 25),
+    "orange": (245, 130, 48), "purple": (145, 30, 180), "cyan": (70, 240, 240), "magenta": (240, 50, 230),
+    "brown": (154, 99, 36), "white": (255, 255, 255),
 }  # fmt: skip
 
 
@@ -58,31 +60,34 @@ def majority(answers: Iterable[str]) -> str:
 def sample(items: Iterable[T], num_items: int, dataset: str, key: str) -> list[T]:
     """At most `num_items` of the items, in their own order: those whose hash of (dataset, item[key]) is smallest.
 
-    The choice does not depend on the order or number of the others, so a source file with a few rows more gives nearly the same sample.
+    The choice does not depend on the order or number of the others, so a source file with a few rows more gives nearly
+    the same sample.
     """
-    ranked = [(hash_of(dataset, str(item[key]), purpose="sample"), place, item) for place, item in enumerate(items)]  # type: ignore[index]
-    return [item for _, _, item in sorted(heapq.nsmallest(num_items, ranked, key=lambda r: r[:2]), key=lambda r: r[1])]
+    ranked = (  # the place breaks ties, and no more than `num_items` are held at a time
+        (hash_of(dataset, str(item[key]), purpose="sample"), place, item) for place, item in enumerate(items)
+    )
+    return [item for _, _, item in sorted(heapq.nsmallest(num_items, ranked), key=lambda r: r[1])]
 
 
 # ---- pictures
 
 
 class Box(NamedTuple):
-    """A region of a picture in pixels, drawn as a coloured frame with an optional short label."""
+    """A region of a picture in pixels, drawn as a coloured frame around it."""
 
     left: float
     top: float
     right: float
     bottom: float
     colour: str = "red"
-    label: str = ""
 
 
 @dataclass(frozen=True)
 class Picture:
     """An image file as part of a row: its own bytes, or reduced to a stated side, or with boxes drawn on it.
 
-    Anything that does not open as an image (missing, empty, an HTML page) is `Unreadable`; the pixels themselves are not decoded unless drawn on.
+    Anything that does not open as an image (missing, empty, an HTML page) is `Unreadable`; the pixels themselves are
+    not decoded unless drawn on.
     """
 
     path: SourcePath
@@ -95,7 +100,8 @@ class Picture:
             raise Unreadable("missing image")
         image = self.path.read_bytes()
         try:
-            size(image)
+            if min(size(image)) < 2:  # what some sites give for a picture that they have lost
+                raise Unreadable("image of one pixel")
             if self.boxes:
                 image = draw_boxes(image, self.boxes)
             return [reduce(image, self.max_side_pixels) if self.max_side_pixels else image]
@@ -104,21 +110,24 @@ class Picture:
 
 
 def draw_boxes(image: bytes, boxes: Iterable[Box]) -> bytes:
-    """The picture, upright, as a JPEG file (quality 95) with the frames and labels drawn on it."""
-    from PIL import Image, ImageDraw, ImageFont
+    """The picture, upright, as a JPEG file (quality 95) with the frames drawn on it.
+
+    A frame lies outside its region and hides nothing of it, except where the region touches the picture's edge.
+    """
+    from PIL import Image, ImageDraw
 
     canvas = Image.fromarray(pixels(image))
     pen = ImageDraw.Draw(canvas)
     width = max(2, round(max(canvas.size) / 200))
-    font = ImageFont.load_default(size=max(12, round(max(canvas.size) / 40)))
     for box in boxes:
-        left, right = sorted((max(0, box.left), min(canvas.width - 1, box.right)))
-        top, bottom = sorted((max(0, box.top), min(canvas.height - 1, box.bottom)))
-        pen.rectangle((left, top, right, bottom), outline=COLOURS[box.colour], width=width)
-        if box.label:
-            place = pen.textbbox((left + width, top + width), box.label, font=font)
-            pen.rectangle((place[0] - 1, place[1] - 1, place[2] + 1, place[3] + 1), fill=COLOURS[box.colour])
-            pen.text((left + width, top + width), box.label, font=font, fill="black")
+        (left, right), (top, bottom) = sorted((box.left, box.right)), sorted((box.top, box.bottom))
+        corner = (math.floor(left) - width, math.floor(top) - width)
+        opposite = (math.ceil(right) - 1 + width, math.ceil(bottom) - 1 + width)
+        inside = [
+            tuple(min(max(x, 0), side - 1) for x, side in zip(point, canvas.size, strict=True))
+            for point in (corner, opposite)
+        ]
+        pen.rectangle(inside, outline=COLOURS[box.colour], width=width)
     return encode(canvas)
 
 
@@ -130,7 +139,8 @@ FAR_SECONDS = 10.0  # key frames are seldom farther apart, so that decoding on c
 
 @dataclass(frozen=True)
 class Clip:
-    """A video file as part of a row: evenly spaced frames, each a JPEG file. A part of it where start and end (seconds) are given."""
+    """A video file as part of a row: evenly spaced frames, each a JPEG file; of a part of it where start and end
+    (seconds) are given."""
 
     path: SourcePath
     num_frames: int = NUM_FRAMES
@@ -142,12 +152,16 @@ class Clip:
         if not self.path.exists():
             raise Unreadable("missing clip")
         local = self.path.local()
-        return frames(str(local) if local else self.path.read_bytes(), self.num_frames, self.start_seconds, self.end_seconds)
+        video = str(local) if local else self.path.read_bytes()
+        return frames(video, self.num_frames, self.start_seconds, self.end_seconds)
 
 
-def frames(video: str | bytes, num_frames: int = NUM_FRAMES, start: float = 0.0, end: float | None = None) -> list[bytes]:
-    """Evenly spaced frames of a video file as JPEG files; where they lie far apart it seeks, so that an hour costs no more than minutes.
+def frames(
+    video: str | bytes, num_frames: int = NUM_FRAMES, start: float = 0.0, end: float | None = None
+) -> list[bytes]:
+    """Evenly spaced frames of a video file as JPEG files.
 
+    Where they lie far apart it seeks, so that an hour costs no more than minutes.
     Unreadable: no video in it, a broken stream, or fewer frames than asked for.
     """
     try:
@@ -178,7 +192,8 @@ def _length(container: Any) -> float:
 
 
 def _frames_at(container: Any, start: float, step: float, num_frames: int) -> list[Any]:
-    """The frame shown in the middle of each step: decoded on from the one before, or, where it is far, from the key frame before it."""
+    """The frame shown in the middle of each step: decoded on from the one before, or, where it is far, from the key
+    frame before it."""
     stream = container.streams.video[0]
     first = start + float((stream.start_time or 0) * stream.time_base)
     shown: list[Any] = []

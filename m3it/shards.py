@@ -8,13 +8,16 @@ or further field breaks plain `datasets` on one version or another. Names: `trai
 import json
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from M3IT import SHARD, SPLITS
 from m3it.instance import FIELDS, Instance, ShardError, to_row
 
 SHARD_BYTES = 500_000_000  # a shard ends with the row that reaches this size
+BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
 
 
 def to_line(row: dict[str, Any]) -> bytes:
@@ -23,19 +26,24 @@ def to_line(row: dict[str, Any]) -> bytes:
     if tuple(row) != FIELDS:
         raise ShardError(f"expected the fields {', '.join(FIELDS)} in this order, found {', '.join(row)}")
     images = row["image_base64_str"]
-    if not all(isinstance(row[name], str) for name in FIELDS if name != "image_base64_str") or not isinstance(
-        images, list
-    ):
+    texts = [row[name] for name in FIELDS if name != "image_base64_str"]
+    if not isinstance(images, list) or not all(isinstance(text, str) for text in texts):
         raise ShardError("expected a list of strings in image_base64_str and strings in all other fields")
     # Base64 needs no escapes: joined here instead of scanned by the JSON encoder, which is the slower by far.
     if not all(
-        isinstance(image, str) and image.isascii() and '"' not in image and "\\" not in image for image in images
+        isinstance(image, str) and image.isascii() and not image.encode().translate(None, BASE64) for image in images
     ):
-        raise ShardError("expected base64 in image_base64_str")
+        raise ShardError("expected base64 in image_base64_str, with no head and no line breaks")
     rest = json.dumps({**row, "image_base64_str": []}, ensure_ascii=False)
     head, tail = rest.split('"image_base64_str": []', 1)
     listed = ", ".join(f'"{image}"' for image in images)
-    return f'{head}"image_base64_str": [{listed}]{tail}\n'.encode("utf-8", "surrogatepass")
+    try:
+        return f'{head}"image_base64_str": [{listed}]{tail}\n'.encode()
+    except UnicodeEncodeError as error:
+        found = error.object[error.start - 20 : error.start + 20]
+        raise ShardError(
+            f"expected text, found half a character (a lone surrogate) in {found!r}", "broken text"
+        ) from error
 
 
 def write_shard(path: Path, rows: Iterable[dict[str, Any]]) -> int:
@@ -43,12 +51,24 @@ def write_shard(path: Path, rows: Iterable[dict[str, Any]]) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.tmp")
     num_rows = 0
-    with open(unfinished, "wb") as file:
-        for row in rows:
-            file.write(to_line(row))
-            num_rows += 1
+    with _removed_on_error(unfinished), open(unfinished, "wb") as file:
+        for num_rows, row in enumerate(rows, 1):
+            try:
+                file.write(to_line(row))
+            except ShardError as error:
+                raise ShardError(f"{path}: row {num_rows}: {error}", error.reason) from error
     os.replace(unfinished, path)
     return num_rows
+
+
+@contextmanager
+def _removed_on_error(unfinished: Path) -> Iterator[None]:
+    """Whatever ends the writing early, Ctrl-C too, leaves nothing half-written behind."""
+    try:
+        yield
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
 
 
 def write_shards(
@@ -79,22 +99,38 @@ def write_shards(
         if part is None:
             break
         parts.append(part)
-    names = (
-        [f"{split}.jsonl"]
-        if len(parts) == 1
-        else [f"{split}-{i:05d}-of-{len(parts):05d}.jsonl" for i in range(len(parts))]
-    )
+    names = shard_names(split, len(parts))
+    refuse_others(folder, split, names)
     for part, name in zip(parts, names, strict=True):
         os.replace(part, folder / name)
     return [folder / name for name in names]
 
 
+def shard_names(split: str, total: int) -> list[str]:
+    """The file names of a split in `total` shards."""
+    return [f"{split}.jsonl"] if total == 1 else [f"{split}-{i:05d}-of-{total:05d}.jsonl" for i in range(total)]
+
+
+def refuse_others(folder: Path, split: str, names: list[str]) -> None:
+    """ShardError if the folder holds the split under further names: readers would find it twice."""
+    shards = {path.name: SHARD.fullmatch(path.name) for path in sorted(folder.glob("*")) if path.name not in names}
+    others = [name for name, shard in shards.items() if shard and SPLITS[shard[1]] == split]
+    if names and others:
+        found = f"{', '.join(others[:3])}{' ...' if len(others) > 3 else ''}"
+        raise ShardError(
+            f"{folder}: holds {found} already; {names[0]} would be the same split again. Delete the old files first."
+        )
+
+
 def _write_part(instances: Iterator[Instance], stem: Path, shard_bytes: int) -> Path | None:
     """One part of about `shard_bytes`, named after its rows; None if there are no more."""
     unfinished, num_rows, num_bytes = stem.with_name(f"{stem.name}.tmp"), 0, 0
-    with open(unfinished, "wb") as file:
+    with _removed_on_error(unfinished), open(unfinished, "wb") as file:
         for instance in instances:
-            line = to_line(to_row(instance))
+            try:
+                line = to_line(to_row(instance))
+            except ShardError as error:
+                raise ShardError(f"row {instance.id!r}: {error}", error.reason) from error
             file.write(line)
             num_rows, num_bytes = num_rows + 1, num_bytes + len(line)
             if num_bytes >= shard_bytes:
@@ -118,4 +154,4 @@ def read_shard(path: Path | str) -> Iterator[dict[str, Any]]:
         try:
             yield check_row(parse(line) if isinstance(line, bytes) else line)
         except (ValueError, ShardError) as error:
-            raise ShardError(f"{path}: byte {offset}: {error}") from error
+            raise ShardError(f"{path.parent}/{repository.where(path.name, offset)}: {error}") from error

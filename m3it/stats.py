@@ -1,11 +1,251 @@
-"""What M3IT holds, counted: rows, instructions, answers, pictures, languages, licenses."""
+"""What M3IT holds, counted: instructions, rows, answers, pictures, languages, licenses; as numbers, text and figures.
 
-from M3IT import Dataset
+Published figures (arXiv 2306.04387) stand beside the measured ones. A token is a word or a punctuation mark, in Chinese a character; edit distance is
+Levenshtein's, in characters, between English instructions.
+"""
+
+import re
+import statistics
+from collections import Counter
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from m3it.convert import instructions
+from m3it.instance import M3ITError
+from M3IT import CATALOGUE, LANGUAGES, Dataset
 
 # Licenses that allow commercial use by their text, given attribution or share-alike. All else, "unknown", counts as no.
 COMMERCIAL = {"Apache-2.0", "MIT", "CC-BY-4.0", "CC-BY-SA-4.0", "CC0-1.0", "BSD-2-Clause", "BSD-3-Clause"}
+PUBLISHED = {"tokens": (24.4, 9.6), "edit distance, same task": (76.6, 37.2), "edit distance, other task": (106.6, 39.5)}
+TOKEN = re.compile(r"[\u3400-\u9fff\uff00-\uffef\u3000-\u303f]|[A-Za-z0-9]+(?:['’-][A-Za-z0-9]+)*|[^\w\s]")
 
 
 def allows_commercial_use(dataset: Dataset) -> bool:
     """Whether the annotations and the pictures are both under a license of the list above."""
     return dataset.license in COMMERCIAL and dataset.image_license in COMMERCIAL
+
+
+def group_of(dataset: Dataset) -> str:
+    """The paper's reporting group: a Chinese or video dataset counts in its own, not in its task."""
+    return "Chinese" if dataset.language == "zh" else "video" if dataset.modality == "video" else dataset.task
+
+
+def instruction_stats() -> dict[str, Any]:
+    """Number per task, tokens and edit distances (mean, standard deviation) of the 400 instructions."""
+    try:
+        from rapidfuzz.distance import Levenshtein
+    except ImportError as error:
+        raise M3ITError("Edit distances need rapidfuzz: pip install 'm3it[eval]'") from error
+    texts = [(d.task, d.language, text) for d in CATALOGUE.values() for text in instructions(d.name)]
+    lengths = [len(TOKEN.findall(text)) for *_, text in texts]
+    english = [(task, text) for task, language, text in texts if language == "en"]
+    same, other = [], []
+    for (task_a, a), (task_b, b) in combinations(english, 2):
+        (same if task_a == task_b else other).append(Levenshtein.distance(a, b))
+    return {
+        "instructions": dict(Counter(task for task, *_ in texts)),
+        "lengths": lengths,
+        "tokens": _spread(lengths),
+        "edit distance, same task": _spread(same),
+        "edit distance, other task": _spread(other),
+    }
+
+
+def _spread(numbers: list[int]) -> tuple[float, float]:
+    return round(statistics.fmean(numbers), 1), round(statistics.pstdev(numbers), 1)
+
+
+def row_stats(repo: str) -> dict[str, Any]:
+    """Per config of a repository: rows per split, images per row, image sides in pixels and answer lengths in tokens (medians)."""
+    from m3it.images import size
+    from m3it.load import load_builder
+    from M3IT import Repository, find_shards, image_bytes
+
+    stats = {}
+    for config in find_shards(Repository(repo)):
+        builder = load_builder(repo, config)
+        rows, answers, sides, images = {}, [], [], []
+        for split in builder.shards(config):
+            number = 0
+            for piece in builder.pieces(split):
+                for number, (_, row) in enumerate(builder.read(piece), number + 1):
+                    files = image_bytes(row)
+                    images.append(len(files))
+                    sides += [max(size(file)) for file in files[:1]]
+                    answers.append(len(TOKEN.findall(row["outputs"])))
+            rows[split] = number
+        medians = {"images": images, "longer side": sides, "answer tokens": answers}
+        stats[config] = {"rows": rows, **{name: statistics.median(values or [0]) for name, values in medians.items()}}
+    return stats
+
+
+def measure(repo: str) -> dict[str, Any]:
+    """Everything that `m3it stats` shows, as one JSON value."""
+    licenses = Counter(d.license for d in CATALOGUE.values())
+    languages = Counter(d.language for d in CATALOGUE.values())
+    commercial = [d.name for d in CATALOGUE.values() if allows_commercial_use(d)]
+    return {
+        "instructions": instruction_stats(),
+        "published": PUBLISHED,
+        "sizes": {d.name: {s: getattr(d, s) for s in ("train", "validation", "test")} for d in CATALOGUE.values()},
+        "measured": row_stats(repo),
+        "licenses": dict(licenses),
+        "commercial": commercial,
+        "languages": dict(languages),
+    }
+
+
+def as_text(stats: dict[str, Any]) -> str:
+    """The measurement as lines for a terminal."""
+    given = stats["instructions"]
+    lines = [f"{sum(given['instructions'].values())} instructions: {_listed(given['instructions'])}"]
+    for name, (mean, deviation) in stats["published"].items():
+        lines.append(f"  {name:<26}{given[name][0]:>6} ± {given[name][1]:<6} published {mean} ± {deviation}")
+    lines.append(f"\n{'config':<28}{'rows here':>10}{'published':>11}  images  longer side  answer tokens  (medians)")
+    for config, row in stats["measured"].items():
+        published = sum(stats["sizes"].get(config, {}).values())
+        numbers = f"{sum(row['rows'].values()):>10,}{published:>11,}{row['images']:>8g}{row['longer side']:>13g}"
+        lines.append(f"{config:<28}{numbers}{row['answer tokens']:>15g}")
+    lines += ["", f"languages of the datasets: {_listed(stats['languages'])}; seven of them in 80 more"]
+    lines += [f"licenses of annotations: {_listed(stats['licenses'])}", f"commercial use: {', '.join(stats['commercial'])}"]
+    return "\n".join(lines)
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {number:,}" for name, number in counts.items())
+
+
+# ---- figures, under the seed's names
+
+
+def draw_figures(stats: dict[str, Any], repo: str, folder: Path) -> Iterator[Path]:
+    """Draw task_coverage, data_instance, instruction_stat and task_stat as PNG files; yields their paths."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = {
+        "task_coverage": _task_coverage(),
+        "instruction_stat": _instruction_figure(stats),
+        "task_stat": _task_figure(),
+        "data_instance": _instance_figure(repo),
+    }
+    for name, figure in drawn.items():
+        path = folder / f"{name}.png"
+        figure.savefig(path, dpi=110, metadata={"Software": None})
+        yield path
+
+
+TASK_COLOURS = {
+    "captioning": "#cfe3f7", "classification": "#d7efd3", "vqa": "#fde5c8", "kvqa": "#f9d3d3", "reasoning": "#e3d9f2",
+    "generation": "#fbf3bf", "Chinese": "#d5f0ee", "video": "#e6e6e6",
+}  # fmt: skip
+
+
+def _figure(width: float, height: float) -> tuple[Any, Any]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.add_subplot()
+
+
+def _task_coverage() -> Any:
+    """One column per group with a box per dataset: dashed where held out, bold where translated."""
+    groups: dict[str, list[Dataset]] = {}
+    for d in CATALOGUE.values():
+        groups.setdefault(group_of(d), []).append(d)
+    figure, axes = _figure(15, 6.2)
+    for x, (group, members) in enumerate(groups.items()):
+        axes.text(x + 0.5, 0.2, f"{group} ({len(members)})", ha="center", fontsize=13, weight="bold")
+        for y, d in enumerate(members, 1):
+            style = {"facecolor": TASK_COLOURS[group], "edgecolor": "#444", "linestyle": "--" if d.held_out else "-"}
+            axes.add_patch(_box(x + 0.05, -y + 0.12, 0.9, 0.76, **style))
+            label = d.name.replace("image-paragraph-captioning", "image-paragraph-\ncaptioning")
+            weight = "bold" if d.translated else "normal"
+            axes.text(x + 0.5, -y + 0.5, label, ha="center", va="center", fontsize=11, weight=weight)
+    tallest = max(map(len, groups.values()))
+    note = "dashed frame: held out, for evaluation only    bold: translated into 80 languages"
+    axes.text(0.05, -tallest - 0.35, note, fontsize=11, color="#444")
+    axes.set(xlim=(0, len(groups)), ylim=(-tallest - 0.6, 0.7))
+    axes.axis("off")
+    return figure
+
+
+def _box(x: float, y: float, width: float, height: float, **style: Any) -> Any:
+    from matplotlib.patches import FancyBboxPatch
+
+    return FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0,rounding_size=0.08", linewidth=1.3, **style)
+
+
+def _instruction_figure(stats: dict[str, Any]) -> Any:
+    """Instructions per task, and the distribution of their lengths with mean and published mean."""
+    given = stats["instructions"]
+    figure, left = _figure(11, 3.8)
+    left.remove()
+    left, right = figure.subplots(1, 2)
+    tasks = given["instructions"]
+    bars = left.barh(list(tasks), list(tasks.values()), color=[TASK_COLOURS[t] for t in tasks], edgecolor="#444")
+    left.bar_label(bars, padding=3)
+    left.invert_yaxis()
+    left.set_title(f"{sum(tasks.values())} instructions, written by hand")
+    right.hist(given["lengths"], bins=range(0, 66, 3), color="#cfe3f7", edgecolor="#444")
+    mean, deviation = given["tokens"]
+    right.axvline(mean, color="#b22", label=f"here {mean} ± {deviation}")
+    right.axvline(PUBLISHED["tokens"][0], color="#444", linestyle="--", label="published 24.4 ± 9.6")
+    right.set(title="tokens per instruction", xlabel="tokens", ylabel="instructions")
+    right.legend()
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _task_figure() -> Any:
+    """Published rows by group and split, on a logarithmic axis."""
+    sizes: dict[str, list[int]] = {}
+    for d in CATALOGUE.values():
+        sums = sizes.setdefault(group_of(d), [0, 0, 0])
+        sizes[group_of(d)] = [a + b for a, b in zip(sums, (d.train, d.validation, d.test), strict=True)]
+    # M3IT-80's files hold 500 rows of six datasets, and for the test 500 of vist and 800 of winoground (its card says more).
+    sizes["80 languages"] = [len(LANGUAGES) * rows for rows in (6 * 500, 6 * 500, 500 + 800)]
+    figure, axes = _figure(11, 4.6)
+    for k, (split, colour) in enumerate(zip(("train", "validation", "test"), ("#4477aa", "#ee9944", "#66aa77"), strict=True)):
+        numbers = [row[k] for row in sizes.values()]
+        bars = axes.bar([i + 0.28 * (k - 1) for i in range(len(sizes))], numbers, 0.27, color=colour, label=split)
+        axes.bar_label(bars, [f"{n / 1000:.0f}k" if n >= 1000 else f"{n}" for n in numbers], fontsize=8, padding=2)
+    axes.set_yscale("log")
+    axes.set_xticks(range(len(sizes)), list(sizes))
+    axes.set(title="M3IT: published rows by group", ylabel="rows (log)")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend()
+    return figure
+
+
+def _instance_figure(repo: str) -> Any:
+    """One row of viquae as the reader sees it: picture left, its four fields right."""
+    import textwrap
+
+    from m3it.images import pixels
+    from m3it.load import load_builder
+    from M3IT import image_bytes
+
+    builder = load_builder(repo, "viquae", meta=True)
+    _, row = next(builder.read(builder.pieces("train")[0]))
+    figure, axes = _figure(10, 3.4)
+    axes.remove()
+    left, right = figure.subplots(1, 2, width_ratios=(2, 3))
+    left.imshow(pixels(image_bytes(row)[0]))
+    head = row["image_base64_str"][0][:24]
+    texts = {"instruction": row["instruction"], "inputs": row["inputs"], "outputs": row["outputs"], "image_base64_str": f'["{head}…"]'}
+    y = 1.0
+    for name, value in texts.items():
+        wrapped = textwrap.wrap(value, 62)
+        right.text(0, y, name, weight="bold", family="monospace", fontsize=11, va="top")
+        right.text(0, y - 0.075, "\n".join(wrapped), fontsize=11, va="top")
+        y -= 0.13 + 0.075 * len(wrapped)
+    for axes in (left, right):
+        axes.axis("off")
+    return figure

@@ -1,7 +1,7 @@
 """One runner of work over shards: each piece of work makes one file, whole or not at all; what is done is not done
 again.
 
-A finished piece leaves a record beside its file (hidden, in `.work/`): rows, drops by reason, sha256. The last step
+A finished piece leaves a record beside its file (hidden, in `.work/`): rows, drops, sha256, options. The last step
 gathers the records into run.json, which says with what versions and options the folder was made. No clock stands
 anywhere: same input, same bytes.
 """
@@ -10,13 +10,19 @@ import hashlib
 import json
 import os
 import platform
+import posixpath
+import shutil
+import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, as_completed
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
 from m3it.instance import Drop, M3ITError
 
@@ -24,10 +30,14 @@ PACKAGES = ("m3it", "datasets", "pyarrow", "pillow", "av")
 
 
 class Piece(NamedTuple):
-    """One file to make: its path below the folder of the run, and what the function needs to know."""
+    """One file to make: its path below the folder of the run, and what the function needs to know. `beside`: further
+    files that the same call makes. `carried`: arguments that no byte depends on, such as an open repository; they stand
+    in no record."""
 
     path: str
     arguments: dict[str, Any]
+    beside: tuple[str, ...] = ()
+    carried: dict[str, Any] = {}
 
 
 class Made(NamedTuple):
@@ -37,78 +47,135 @@ class Made(NamedTuple):
     drops: list[Drop]
 
 
+class Folder:
+    """Where a run writes: a local folder, or an fsspec URL such as s3://bucket/m3it. A file appears there whole or not
+    at all."""
+
+    def __init__(self, path: Path | str):
+        self.fs, self.root = fsspec.core.url_to_fs(os.fspath(path), use_listings_cache=False)
+        self.is_local = isinstance(self.fs, LocalFileSystem)
+
+    @contextmanager
+    def writing(self, path: str, mark: str = "") -> Iterator[Path]:
+        """A local name to write to. The file gets its own when the block ends well; nothing stays when it does not."""
+        target = posixpath.join(self.root, path)
+        folder = Path(target).parent if self.is_local else Path(tempfile.mkdtemp(prefix="m3it-"))
+        folder.mkdir(parents=True, exist_ok=True)
+        unfinished = folder / f".{posixpath.basename(path)}{mark}.tmp"
+        try:
+            yield unfinished
+            if self.is_local:
+                os.replace(unfinished, target)
+            else:
+                self.fs.put_file(str(unfinished), target)
+        finally:
+            if folder.is_dir():
+                unfinished.unlink(missing_ok=True)  # whatever ended the work, Ctrl-C too
+            if not self.is_local:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def write(self, path: str, text: str) -> None:
+        """Write a small file; two processes may do so at once."""
+        with self.writing(path, f".{os.getpid()}") as unfinished:
+            unfinished.write_text(text, "utf-8", newline="\n")
+
+    def exists(self, path: str) -> bool:
+        """Whether there is such a file."""
+        return self.fs.exists(posixpath.join(self.root, path))
+
+    def records(self) -> list[dict[str, Any]]:
+        """What the finished pieces left in `.work/`, by name."""
+        names = sorted(self.fs.glob(posixpath.join(self.root, ".work", "*.json")))
+        return [json.loads(self.fs.cat_file(name)) for name in names]
+
+
 def map_shards(
     function: Callable[..., Made],
     pieces: Iterable[Piece],
-    out: Path,
+    out: Path | str,
     options: dict[str, Any],
     executor: Executor | None = None,
     progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda items, total: items,
 ) -> dict[str, dict[str, Any]]:
     """Call `function(path, **arguments)` for every piece that is not done, here or in an executor; returns path ->
-    record.
+    record of all that the folder holds.
 
     The function writes to the path it is given, a temporary name. `options` are what the bytes depend on: a folder
     that was begun with others is refused. Killed and called again, it goes on with the pieces that are missing.
     """
-    pieces, out = list(pieces), Path(out)
-    records = {piece.path: record for piece in pieces if (record := _done(out, piece, options)) is not None}
+    pieces, out = list(pieces), absolute(out)  # the workers of a cluster stand elsewhere
+    records = _finished(out, pieces, options)
     todo = [piece for piece in pieces if piece.path not in records]
     if executor is None:
         for piece in progress(todo, len(todo)):
             records[piece.path] = run_piece(function, piece, out, options)
     else:
         futures = {executor.submit(run_piece, function, piece, out, options): piece.path for piece in todo}
-        for future in progress(as_completed(futures), len(futures)):
-            records[futures[future]] = future.result()
-    return {piece.path: records[piece.path] for piece in pieces}
+        try:
+            for future in progress(as_completed(futures), len(futures)):
+                records[futures[future]] = future.result()
+        except BrokenExecutor as error:
+            raise M3ITError(
+                f"{out}: a worker was killed, most often for want of memory. Call again to go on, with fewer workers."
+            ) from error
+        finally:
+            for future in futures:  # after an error, what has not begun need not
+                future.cancel()
+    return records
 
 
-def run_piece(function: Callable[..., Made], piece: Piece, out: Path, options: dict[str, Any]) -> dict[str, Any]:
-    """Make one file and its record; the file has its name only when it is whole, the record comes last."""
-    path = out / piece.path
-    unfinished = path.with_name(f".{path.name}.tmp")
-    path.parent.mkdir(parents=True, exist_ok=True)
+def absolute(path: Path | str) -> str:
+    """The path of a folder from anywhere on this machine; a URL as it is."""
+    return str(path) if "://" in str(path) else os.path.abspath(os.path.expanduser(path))
+
+
+def run_piece(function: Callable[..., Made], piece: Piece, out: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Make one file, with those beside it, and its record; a file has its name only when it is whole, the record comes
+    last."""
+    folder, names = Folder(out), (piece.path, *piece.beside)
+    record_path = f".work/{piece.path.replace('/', '--')}.json"
     try:
-        made = function(unfinished, **piece.arguments)
+        if folder.is_local:  # first: a folder that cannot be written costs no work
+            (Path(out) / ".work").mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            paths = [stack.enter_context(folder.writing(name)) for name in names]
+            made = function(*paths, **piece.arguments, **piece.carried)
+            files = [{"num_bytes": path.stat().st_size, "sha256": sha256_of(path)} for path in paths]
+        record = {
+            "path": piece.path,
+            "options": options,
+            "arguments": piece.arguments,
+            "num_rows": made.num_rows,
+            **files[0],
+            "beside": dict(zip(piece.beside, files[1:], strict=True)),
+            "drops": [list(drop) for drop in made.drops],
+        }
+        folder.write(record_path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
         raise M3ITError(
-            f"{path}: cannot be written, {error}. Nothing half-written is left; call again to go on."
+            f"{out}/{piece.path}: cannot be made, {error}. Nothing half-written is left; call again to go on."
         ) from error
-    os.replace(unfinished, path)
-    record = {
-        "options": _digest(piece, options),
-        "num_rows": made.num_rows,
-        "num_bytes": path.stat().st_size,
-        "sha256": sha256_of(path),
-    }
-    record["drops"] = [list(drop) for drop in made.drops]
-    write_json(_record_path(out, piece.path), record)
     return record
 
 
-def _record_path(out: Path, path: str) -> Path:
-    return out / ".work" / f"{path.replace('/', '--')}.json"
-
-
-def _digest(piece: Piece, options: dict[str, Any]) -> str:
-    """What the bytes of a piece depend on, in short."""
-    return hashlib.sha256(json.dumps([options, piece], sort_keys=True, default=str).encode()).hexdigest()
-
-
-def _done(out: Path, piece: Piece, options: dict[str, Any]) -> dict[str, Any] | None:
-    """The record of a file that is there already; M3ITError if it was made with other options."""
-    record_path = _record_path(out, piece.path)
-    if not (record_path.exists() and (out / piece.path).exists()):
-        return None
-    record = json.loads(record_path.read_text("utf-8"))
-    if record["options"] != _digest(piece, options):
-        raise M3ITError(
-            f"{out / piece.path}: was made with other options. "
-            f"Delete {out / '.work'} to make it anew, or pass another --out."
-        )
-    return record
+def _finished(out: str, pieces: list[Piece], options: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """path -> record of the files that are there already; M3ITError if one was made with other options, or of other
+    source files: a folder is made of one kind."""
+    records, folder = {}, Folder(out)
+    asked = {piece.path: piece.arguments for piece in pieces}
+    for record in folder.records():
+        path = record["path"]
+        if not all(folder.exists(name) for name in (path, *record.get("beside", ()))):
+            continue
+        theirs = {**record["options"], **record["arguments"]}
+        ours = {**options, **asked.get(path, record["arguments"])}
+        if changed := [
+            f"{name}={theirs.get(name)}, not {ours[name]}" for name in ours if theirs.get(name) != ours[name]
+        ]:
+            how = "; ".join(changed)
+            raise M3ITError(f"{out}/{path}: was made with {how}. Delete {out} to make it anew, or pass another --out.")
+        records[path] = record
+    return records
 
 
 def sha256_of(path: Path) -> str:
@@ -120,24 +187,29 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path | str, value: Any) -> None:
     """Write a JSON file, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    unfinished.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    os.replace(unfinished, path)
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
-def write_run(path: Path, command: str, options: dict[str, Any], records: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Write run.json: command, options, versions, and rows, drops by reason and sha256 of each file; returns it."""
-    files = {
-        name: {
-            **{key: record[key] for key in ("num_rows", "num_bytes", "sha256")},
-            "drops": dict(Counter(reason for _, reason in record["drops"])),
-        }
-        for name, record in records.items()
-    }
-    run = {"command": command, "options": options, "versions": versions(), "files": files}
+def write_text(path: Path | str, text: str) -> None:
+    """Write a small file, whole or not at all."""
+    folder, name = posixpath.split(absolute(path))
+    Folder(folder).write(name, text)
+
+
+def write_run(
+    path: Path | str, command: str, options: dict[str, Any], records: dict[str, dict[str, Any]], **more: Any
+) -> dict[str, Any]:
+    """Write run.json: command, options, versions, what is said besides, and rows, drops by reason and sha256 of each
+    file; returns it."""
+    files: dict[str, Any] = {}
+    for name, record in records.items():
+        drops = dict(Counter(reason for _, reason in record["drops"]))
+        made = {key: record[key] for key in ("num_rows", "num_bytes", "sha256")}
+        files |= {name: {**made, "drops": drops}}
+        files |= {beside: {"num_rows": record["num_rows"], **file} for beside, file in record.get("beside", {}).items()}
+    run = {"command": command, "options": options, "versions": versions(), **more, "files": files}
     write_json(path, run)
     return run
 

@@ -7,7 +7,10 @@ from a hash of the name: same name, same record everywhere, and the same bytes f
     street = scene("street", num_things=3)
     jpeg(street), caption(street), question(street, "colour")
 """
+import gzip
 import io
+import tarfile
+import zipfile
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
@@ -777,3 +780,26 @@ def clip_question(clip, kind, language="en"):
     if not answer:
         raise ValueError(f"clip {clip.scene.name!r}: {clip.motion!r} has no direction; ask what or colour.")
     return Question(which_way.format(the=name_of(thing, language, "the", coloured=False)), answer, tuple(ways))
+
+
+# ---- archives
+
+
+def write_tar(path, files):
+    """The files, {name: bytes}, as a tar, gzipped where its name ends in gz: same files, same bytes every time."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(packed.getvalue(), mtime=0) if path.name.endswith("gz") else packed.getvalue())
+
+
+def write_zip(path, files):
+    """The files, {name: bytes}, as a zip: same files, same bytes every time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)

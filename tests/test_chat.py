@@ -188,6 +188,12 @@ def test_equal_requests_under_way_are_asked_once(server, tmp_path):
     assert len(server.asked) == 1
 
 
+def test_none_among_requests_comes_back_in_its_place(server, tmp_path):
+    one, two = requests(2)
+    replies = list(Chat("m", server.url, cache_dir=tmp_path).ask_all([None, one, None, None, two]))
+    assert [reply and reply.text for reply in replies] == [None, "QUESTION 0", None, None, "QUESTION 1"]
+
+
 def test_a_file_that_is_no_reply_is_named(server, tmp_path):
     chat = Chat("m", server.url, cache_dir=tmp_path)
     chat.ask([message("a")])
@@ -221,10 +227,21 @@ for reply in chat.ask_all(Request([message(f"{name} {i}")]) for i in range(40)):
         env = {**os.environ, "PYTHONPATH": str(ROOT)}
         assert subprocess.run(command, env=env, capture_output=True, check=False).returncode == -9
         kept = len([path for path in tmp_path.rglob("*.json") if not path.name.startswith(".")])
+        env["OPENAI_API_KEY"] = "second"
         done = subprocess.run([*command, pids[0]], env=env, capture_output=True, text=True, check=False)
     assert done.stdout.split("\n")[:-1] == [f"reply {i}" for i in range(40)], done.stderr
-    assert 16 <= kept <= 21  # at most four were under way
-    assert len(pids) == 21 + 40 - kept
+    assert 16 <= kept <= 24  # four were under way
+    assert len([exchange for exchange in server.exchanges if exchange.key == "Bearer second"]) == 40 - kept
+
+
+def test_an_option_that_is_refused_under_every_name_ends_the_run(tmp_path):
+    def never(request):
+        raise Refuse(400, "Unsupported: 'max_tokens'", param="max_tokens", code="unsupported_parameter")
+
+    with ChatServer(never) as server:
+        with pytest.raises(ChatError, match="refuses the request: 400, Unsupported: 'max_tokens'"):
+            Chat("m", server.url, cache_dir=tmp_path).ask([message("a")], max_tokens=5)
+        assert len(server.asked) == 2
 
 
 # ---- many at once

@@ -30,15 +30,14 @@ XLSX = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
     """Yield one Instance per image of a sample of the test list, in file order."""
-    if split != "test":
-        raise SourceError(f"{root}: chinese-food has a test split only, not {split!r}")
     table = root.first(*(f"{folder}{name}" for name in TABLES for folder in FOLDERS))
     rows = read_xlsx(table) if table.name.endswith(".xlsx") else read_table(table)
     names = {int(float(index)): text(chinese) for index, chinese, *_ in rows}  # English names are not unique
     truth = root.first(*(f"{folder}release_data/test_truth_list.txt" for folder in FOLDERS))
     images = root / truth.path.replace("test_truth_list.txt", "test")
-    lines = [dict(zip(("path", "label"), line.rsplit(" ", 1))) for line in read_lines(truth) if line.strip()]
-    for line in sample(lines, CATALOGUE["chinese-food"].test, "chinese-food", "path"):
+    pairs = (line.rsplit(" ", 1) for line in read_lines(truth) if line.strip())
+    lines = [{"path": path, "label": label} for path, label in pairs]
+    for line in sample(lines, getattr(CATALOGUE["chinese-food"], split), "chinese-food", "path"):
         row_id, name = line["path"], names.get(int(line["label"]))
         if name is None:
             yield Drop(row_id, "unknown class")

@@ -90,9 +90,9 @@ def class_names(root: SourcePath) -> dict[str, str]:
     """All synonyms of each class by its WordNet id, in the order of the ids."""
     mapping = root / "LOC_synset_mapping.txt"
     if mapping.exists():
-        pairs = (line.split(" ", 1) for line in read_lines(mapping))
+        pairs = [line.split(" ", 1) for line in read_lines(mapping)]
     else:
-        pairs = ((synset["WNID"], synset["words"]) for synset in synsets(root))
+        pairs = [[synset["WNID"], synset["words"]] for synset in synsets(root)]
     return dict(sorted((wnid, text(words)) for wnid, words in pairs))
 
 
@@ -127,7 +127,7 @@ def read_matrix(raw: bytes) -> Any:
         width = struct.unpack("<i", rest[0][1])[0]
         fields = [rest[1][1][i : i + width].rstrip(b"\0").decode() for i in range(0, len(rest[1][1]), width)]
         values = [read_matrix(content) for _, content in rest[2:]]
-        return [dict(zip(fields, values[i : i + len(fields)])) for i in range(0, len(values), len(fields))]
+        return [dict(zip(fields, values[i : i + len(fields)], strict=True)) for i in range(0, len(values), len(fields))]
     kind, content = rest[0] if rest else (1, b"")
     if flags[0] == 4:
         return content.decode("utf-16-le" if kind in (4, 17) else "utf-8")

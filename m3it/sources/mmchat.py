@@ -17,6 +17,7 @@ likely serves.
 import hashlib
 import io
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import urlsplit
 
 from M3IT import CATALOGUE
@@ -31,7 +32,7 @@ FOLDERS = ("", "mmchat/")
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
     """Yield one Instance per dialogue of a sample of the split, in file order, after those that are left out."""
     files = {path.name: path for path in root.iterdir()}
-    good = []
+    good: list[dict[str, Any]] = []
     for number, (dialog, addresses) in enumerate(read_dialogs(root, split), 1):
         row_id, utterances = f"{PART[split]}-{number}", [text(utterance) for utterance in dialog]
         images = [name for name in map(image_name, addresses) if name in files]
@@ -41,14 +42,14 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
             yield Drop(row_id, "missing image")
         else:
             good.append({"id": row_id, "utterances": utterances, "image": images[0], "addresses": addresses})
-    for dialog in sample(good, getattr(CATALOGUE["mmchat"], split), "mmchat", "id"):
-        *context, response = dialog["utterances"]
+    for row in sample(good, getattr(CATALOGUE["mmchat"], split), "mmchat", "id"):
+        *context, response = row["utterances"]
         yield Instance(
-            id=dialog["id"],
+            id=row["id"],
             inputs=with_speakers(context),
-            images=[Picture(files[dialog["image"]])],
+            images=[Picture(files[row["image"]])],
             outputs=response,
-            meta={"split": PART[split], "image": dialog["image"], "image_urls": dialog["addresses"]},
+            meta={"split": PART[split], "image": row["image"], "image_urls": row["addresses"]},
         )
 
 
@@ -68,7 +69,7 @@ def read_dialogs(root: SourcePath, split: str) -> Iterator[tuple[list[str], list
     dialogs, addresses = list(read_jsonl(dialog_file)), read_lines(address_file)
     if len(dialogs) != len(addresses):
         raise SourceError(f"{dialog_file}: {len(dialogs)} dialogues, but {len(addresses)} lines in {address_file.name}")
-    yield from zip(dialogs, (line.strip().split(";") for line in addresses))
+    yield from zip(dialogs, (line.strip().split(";") for line in addresses), strict=True)
 
 
 def image_name(address: str) -> str:

@@ -57,5 +57,6 @@ def read_part(root: SourcePath, part: str) -> Iterator[dict]:
     lengths = {name: len(column) for name, column in columns.items()}
     if len(set(lengths.values())) > 1:
         raise SourceError(f"{root}: {part}: expected as many lines in each file, found {lengths}. Download them again.")
-    for number, row in enumerate(zip(*columns.values()), 1):
-        yield {"id": f"{part}-{number}", "split": part, "line": number, **dict(zip(columns, map(text, row)))}
+    for number, row in enumerate(zip(*columns.values(), strict=True), 1):
+        texts = dict(zip(columns, map(text, row), strict=True))
+        yield {"id": f"{part}-{number}", "split": part, "line": number, **texts}

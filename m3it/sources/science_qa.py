@@ -40,7 +40,9 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
         yield Instance(
             id=row_id,
             inputs=with_options("\n".join([text(problem["question"]), *hint]), choices),
-            images=[Picture(root.either(f"{folder.path}/images/{name}", f"{folder.path}/{name}", name)) for name in names],
+            images=[
+                Picture(root.either(f"{folder.path}/images/{name}", f"{folder.path}/{name}", name)) for name in names
+            ],
             outputs="\n".join(part for part in parts if part),
             meta={
                 "split": problem["split"],

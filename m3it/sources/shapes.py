@@ -38,10 +38,11 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
     part = PART[split]
     queries, answers = (read_lines(root.first(*(f"{f}{part}.{end}" for f in FOLDERS))) for end in ("query", "output"))
     file = root.first(*(f"{folder}{part}.input.npy" for folder in FOLDERS))
-    pictures = np.load(file.local(), mmap_mode="r") if file.local() else np.load(io.BytesIO(file.read_bytes()))
+    local = file.local()
+    pictures = np.load(local, mmap_mode="r") if local else np.load(io.BytesIO(file.read_bytes()))
     if not len(pictures) == len(queries) == len(answers):
         raise SourceError(f"{file}: {len(pictures)} pictures, {len(queries)} questions and {len(answers)} answers")
-    for line, (query, answer, picture) in enumerate(zip(queries, answers, pictures), 1):
+    for line, (query, answer, picture) in enumerate(zip(queries, answers, pictures, strict=True), 1):
         yield Instance(
             id=f"{part}-{line}",
             inputs=english(query),
@@ -82,16 +83,17 @@ def generate(root: Path, seed: int = 0, num_questions: int | None = None, num_pi
     for part, (size, num_true) in SETS.items():
         asked, queries = queries[:size], queries[size:]
         generators = [np.random.Generator(np.random.PCG64([seed, *query.encode()])) for query in asked]
-        drawn = [draw_grids(query, rng) for query, rng in zip(asked, generators)]
+        drawn = [draw_grids(query, rng) for query, rng in zip(asked, generators, strict=True)]
         quotas = share_out([answers for _, answers in drawn], num_true)
         lines, pictures = [], []
-        for query, rng, (grids, answers), quota in list(zip(asked, generators, drawn, quotas))[:num_questions]:
-            chosen = [*np.flatnonzero(answers)[:quota], *np.flatnonzero(~answers)[: NUM_PICTURES - quota]]
-            chosen = np.sort(chosen)[:num_pictures].astype(int)
+        questions = list(zip(asked, generators, drawn, quotas, strict=True))
+        for query, rng, (grids, answers), quota in questions[:num_questions]:
+            both = [*np.flatnonzero(answers)[:quota], *np.flatnonzero(~answers)[: NUM_PICTURES - quota]]
+            chosen = np.sort(both)[:num_pictures].astype(int)
             pictures.append(draw_pictures(grids[chosen], rng))
             lines += [(query, english(query), str(answer).lower()) for answer in answers[chosen]]
         np.save(root / f"{part}.input.npy", np.concatenate(pictures))
-        for end, column in zip(("query", "query_str.txt", "output"), zip(*lines)):
+        for end, column in zip(("query", "query_str.txt", "output"), zip(*lines, strict=True), strict=True):
             (root / f"{part}.{end}").write_bytes("".join(f"{line}\n" for line in column).encode("ascii"))
 
 

@@ -55,6 +55,6 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
 def read_records(root: SourcePath, split: str) -> list[dict]:
     """The records of a split: id and template, and for train and validation also label and placeholders."""
     if split == "test":
-        lines = read_lines(root.first("labels/test-answers.csv", "test-answers.csv"))
-        return [dict(zip(("id", "template"), line.split(";", 1))) for line in lines]
+        pairs = (line.split(";", 1) for line in read_lines(root.first("labels/test-answers.csv", "test-answers.csv")))
+        return [{"id": row_id, "template": template} for row_id, template in pairs]
     return read_json(root.first(f"labels/{split}.json", f"something-something-v2-{split}.json"))

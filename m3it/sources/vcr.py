@@ -54,15 +54,14 @@ def instance(root: SourcePath, part: str, record: dict[str, Any]) -> Instance | 
         return Drop(record["annot_id"], "more objects than colours")
     if not metadata.exists():
         return Drop(record["annot_id"], "missing boxes")
-    colour_by_object = dict(zip(named, COLOURS))
+    colour_by_object = dict(zip(named, COLOURS, strict=False))
     words = {i: f"the {record['objects'][i]} in the {colour} box" for i, colour in colour_by_object.items()}
     corners = read_json(metadata)["boxes"]  # left, top, right, bottom, score
+    boxes = tuple(Box(*corners[i][:4])._replace(colour=colour) for i, colour in colour_by_object.items())
     return Instance(
         id=record["annot_id"],
         inputs=sentence(question, words),
-        images=[
-            Picture(find(root, record["img_fn"]), tuple(Box(*corners[i][:4], c) for i, c in colour_by_object.items()))
-        ],
+        images=[Picture(find(root, record["img_fn"]), boxes)],
         outputs=f"{sentence(answer, words)} {sentence(reason, words)}",
         meta={
             "split": part,

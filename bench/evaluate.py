@@ -1,0 +1,155 @@
+"""Scores of 100,000 captions: time and peak memory of every metric, beside rouge-score, sacrebleu and pycocoevalcap.
+
+    pip install -e '.[eval]' pycocoevalcap && python bench/evaluate.py
+
+Captions are drawn from a vocabulary with the word frequencies of English (Zipf), 5 to 20 words, five references each,
+half of a prediction's words from one of them. Each measurement runs in a process of its own, one after another, and
+counts from texts to score; pycocoevalcap is given our tokens, since its own tokenizer needs Java. The last line is
+one process that computes all metrics of ours with their 95 % intervals.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from m3it.metrics import METRICS, caption_words  # noqa: E402
+
+Texts, References = list[str], list[list[str]]
+
+
+def make_captions(num_rows: int, num_references: int, seed: int = 0) -> tuple[Texts, References]:
+    """Predictions and references, the same for every process."""
+    rng = np.random.default_rng(seed)
+    letters = np.array(list("etaoinshrdlucmwfgypbvk"))
+    vocabulary = ["".join(rng.choice(letters, rng.integers(2, 9))) for _ in range(20_000)]
+
+    def caption(given: list[str]) -> list[str]:
+        drawn = [vocabulary[i] for i in np.minimum(rng.zipf(1.3, rng.integers(5, 21)), len(vocabulary)) - 1]
+        return [given[i] if i < len(given) and i % 2 else word for i, word in enumerate(drawn)]
+
+    predictions, references = [], []
+    for _ in range(num_rows):
+        words = [caption([]) for _ in range(num_references)]
+        predictions.append(" ".join(caption(words[0])).capitalize() + ".")
+        references.append([" ".join(reference).capitalize() + "." for reference in words])
+    return predictions, references
+
+
+def of_rouge_score(predictions: Texts, references: References) -> float:
+    """The mean of rougeL."""
+    from rouge_score.rouge_scorer import RougeScorer
+
+    scorer = RougeScorer(["rougeL"])
+    scores = [scorer.score_multi(r, p)["rougeL"].fmeasure for p, r in zip(predictions, references, strict=True)]
+    return float(np.mean(scores))
+
+
+def of_sacrebleu(name: str) -> Callable[[Texts, References], float]:
+    """BLEU or chrF of the corpus."""
+
+    def score(predictions: Texts, references: References) -> float:
+        from sacrebleu.metrics import BLEU, CHRF
+
+        columns = [list(column) for column in zip(*references, strict=True)]
+        return (BLEU() if name == "bleu" else CHRF()).corpus_score(predictions, columns).score
+
+    return score
+
+
+def of_pycocoevalcap(predictions: Texts, references: References) -> float:
+    """Its CIDEr, which is CIDEr-D, of tokens made before the clock starts."""
+    from pycocoevalcap.cider.cider import Cider
+
+    said = {i: [text] for i, text in enumerate(predictions)}
+    return float(Cider().compute_score(dict(enumerate(references)), said)[0])
+
+
+def of_ours(name: str) -> Callable[[Texts, References], float]:
+    """The score of one metric, from texts."""
+
+    def score(predictions: Texts, references: References) -> float:
+        metric = METRICS[name]
+        rows = metric.measure(predictions, references)
+        return float(metric.finish(rows.sum(axis=0)) if metric.finish else np.nanmean(rows))
+
+    return score
+
+
+def all_of_ours(predictions: Texts, references: References) -> float:
+    """Every metric with its interval, as score.py makes them."""
+    from m3it.score import Scored, interval, measure
+
+    rows = [{"prediction": p, "references": r} for p, r in zip(predictions, references, strict=True)]
+    scored: Scored = measure(rows, list(METRICS), "bench", "en")
+    return interval(scored, "rouge_l")["score"]
+
+
+REFERENCES = {
+    "rouge_l": ("rouge-score", of_rouge_score),
+    "bleu": ("sacrebleu", of_sacrebleu("bleu")),
+    "chrf": ("sacrebleu", of_sacrebleu("chrf")),
+    "cider_d": ("pycocoevalcap", of_pycocoevalcap),
+}
+
+
+def run_one(case: str, num_rows: int, num_references: int) -> None:
+    """Measure one case in this process and print it as JSON."""
+    predictions, references = make_captions(num_rows, num_references)
+    name, _, whose = case.partition("@")
+    function = all_of_ours if name == "all" else REFERENCES[name][1] if whose else of_ours(name)
+    if whose == "pycocoevalcap":
+        predictions = [" ".join(caption_words(text)) for text in predictions]
+        references = [[" ".join(caption_words(text)) for text in row] for row in references]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
+    score = function(predictions, references)
+    seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps({"seconds": seconds, "score": score, "peak_mb": peak / 1024, "texts_mb": before / 1024}))
+
+
+def measure_apart(case: str, args: argparse.Namespace) -> dict[str, float]:
+    """What a fresh process says of a case."""
+    command = [sys.executable, __file__, "--case", case, "--rows", str(args.rows), "--references", str(args.references)]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+
+
+def main() -> None:
+    """Print the table, a line as soon as it is measured."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--references", type=int, default=5)
+    parser.add_argument("--case", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.case:
+        run_one(args.case, args.rows, args.references)
+        return
+    print(f"{args.rows:,} predictions, {args.references} references each; seconds, and peak memory of the process\n")
+    print(
+        "| metric | ours | peak | reference | its time | its peak | ratio | difference |\n|---|---:|---:|---|---:|---:|---:|---:|"
+    )
+    for name, metric in METRICS.items():
+        ours = measure_apart(name, args)
+        line = f"| {metric.title} | {ours['seconds']:.1f} s | {ours['peak_mb']:,.0f} MB "
+        if name in REFERENCES:
+            whose = REFERENCES[name][0]
+            theirs = measure_apart(f"{name}@{whose}", args)
+            line += f"| {whose} | {theirs['seconds']:.1f} s | {theirs['peak_mb']:,.0f} MB "
+            line += f"| {theirs['seconds'] / ours['seconds']:.1f} x | {abs(theirs['score'] - ours['score']):.0e} |"
+        else:
+            line += "| | | | | |"
+        print(line, flush=True)
+    together = measure_apart("all", args)
+    print(f"| all, with intervals | {together['seconds']:.1f} s | {together['peak_mb']:,.0f} MB | | | | | |")
+
+
+if __name__ == "__main__":
+    main()

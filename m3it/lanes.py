@@ -1,0 +1,214 @@
+"""The order of a mixture: which row stands at position p of one endless sequence. Arithmetic alone; nothing is read here.
+
+1. A dataset's rows come in passes: pass after pass, every row once before any comes again, each pass in another order. `Series` finds the number-th row.
+2. An epoch is as many positions as the mixture has rows. Each dataset has a quota of them: with weights by size, its own number of rows.
+3. Positions are dealt to 64 lanes in turns of `batch_size`: position p belongs to lane (p // batch_size) mod 64. Who reads batch k needs one lane only.
+4. The quotas of an epoch are dealt to the lanes, exactly: a lane takes one stretch of each dataset's numbers (`Order.table`).
+5. A lane's stretches are cut into chunks: single rows where rows can be read in any order, else the part that lies in one unit (row group, piece).
+6. Each chunk gets a time: the dataset's chunks lie evenly over the lane's epoch, each at a random place of its own span. Chunks are sorted by time.
+7. Consecutive chunks make a window (about 1,024 rows or 8 MiB to be held in memory); the rows of a window are shuffled.
+Every step depends on the seed, the sizes and the quotas only: not on ranks, workers, or what was read before. So a position is found at once, by
+whoever needs it, and a row that cannot be read leaves its place empty without moving any other.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+LANES = 64
+WINDOW_ROWS = 1024
+WINDOW_BYTES = 8 << 20  # a lane's window; a process without workers holds 64 of them
+MASK = (1 << 64) - 1
+
+
+def mix(*numbers: int) -> int:
+    """64 well-mixed bits that depend on some integers: splitmix64, the numbers fed in one after the other."""
+    bits = 0
+    for number in numbers:
+        bits = (bits + 0x9E3779B97F4A7C15 + number) & MASK
+        bits = ((bits ^ (bits >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+        bits = ((bits ^ (bits >> 27)) * 0x94D049BB133111EB) & MASK
+        bits ^= bits >> 31
+    return bits
+
+
+def noise(key: int, count: int) -> np.ndarray:
+    """(count,) float64 in [0, 1), the i-th depending on key and i: the same splitmix64, so no version of NumPy changes it."""
+    with np.errstate(over="ignore"):
+        bits = np.arange(count, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(key & MASK)
+        bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return ((bits ^ (bits >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) / (1 << 53)
+
+
+def permuted(number: int, count: int, key: int) -> int:
+    """Where `number` goes in a permutation of range(count): a Feistel network over the next square of two, walked until it lands inside."""
+    half = max(3, ((count - 1).bit_length() + 1) // 2)
+    low = (1 << half) - 1
+    while True:
+        left, right = number >> half, number & low
+        for turn in range(4):
+            left, right = right, left ^ (mix(key + (right << 2 | turn)) & low)
+        number = left << half | right
+        if number < count:
+            return number
+
+
+def allot(total: int, shares: np.ndarray) -> np.ndarray:
+    """Integers in proportion to integer shares that add up to `total`: rounded down, the largest remainders one more."""
+    parts, remainders = np.divmod(shares.astype(np.int64) * total, int(shares.sum()))
+    parts[np.argsort(-remainders, kind="stable")[: total - int(parts.sum())]] += 1
+    return parts
+
+
+class Series:
+    """The rows of one dataset in an endless order. `sizes` are the rows of its units, None if each row can be read alone.
+
+    Sizes may be estimates: a unit gets as many turns in a pass as its size says, and goes on through its true rows from pass to pass.
+    """
+
+    def __init__(self, key: int, num_rows: int, sizes: np.ndarray | None = None, row_bytes: int = 0):
+        self.key, self.num_rows, self.sizes, self.row_bytes = key, num_rows, sizes, row_bytes
+        self._pass: tuple[int, np.ndarray, np.ndarray] = (-1, np.array([]), np.array([]))
+
+    @property
+    def num_units(self) -> int:
+        return self.num_rows if self.sizes is None else len(self.sizes)
+
+    def find(self, number: int) -> tuple[int, int]:
+        """(row, pass), or (unit, turn) where rows come in units."""
+        in_pass, number = divmod(number, self.num_rows)
+        if self.sizes is None:
+            return permuted(number, self.num_rows, mix(self.key, in_pass)), in_pass
+        units, ends = self._units(in_pass)
+        at = int(np.searchsorted(ends, number, "right"))
+        size = int(self.sizes[units[at]])
+        return int(units[at]), in_pass * size + number - (int(ends[at]) - size)
+
+    def pick(self, unit: int, turn: int, num_rows: int) -> int:
+        """Which of a unit's true rows has its turn: all of them once before any again."""
+        in_round, turn = divmod(turn, num_rows)
+        return permuted(turn, num_rows, mix(self.key, unit, in_round))
+
+    def edges(self, start: int, stop: int) -> np.ndarray:
+        """The numbers from start to stop at which chunks begin, and stop."""
+        if self.sizes is None:
+            return np.arange(start, stop + 1)
+        ends = [self._units(n)[1] + n * self.num_rows for n in range(start // self.num_rows, (stop - 1) // self.num_rows + 1)]
+        inner = np.concatenate(ends)
+        return np.concatenate([[start], inner[(inner > start) & (inner < stop)], [stop]])
+
+    def _units(self, in_pass: int) -> tuple[np.ndarray, np.ndarray]:
+        """The units in the order of a pass, and the row count at the end of each."""
+        if self._pass[0] != in_pass:
+            units = np.argsort(noise(mix(self.key, in_pass), len(self.sizes)), kind="stable")
+            self._pass = (in_pass, units, np.cumsum(self.sizes[units]))
+        return self._pass[1:]
+
+
+class Place(NamedTuple):
+    """What stands at a position: the number-th row of a series; the chunk of numbers around it, and the window that they are held for."""
+
+    series: int
+    number: int
+    chunk: range
+    lane: int
+    window: tuple[int, int]
+
+
+class Plan:
+    """One lane in one epoch: its chunks sorted by time, cut into windows."""
+
+    def __init__(self, order: "Order", epoch: int, lane: int):
+        counts, self.firsts = order.table(epoch)[:, lane], order.firsts(epoch, lane)
+        which, starts, lengths, times, costs = [], [], [], [], []
+        for i, (series, count) in enumerate(zip(order.series, counts.tolist(), strict=True)):
+            if not count:
+                continue
+            edges = series.edges(int(self.firsts[i]), int(self.firsts[i]) + count) - self.firsts[i]
+            length = np.diff(edges)
+            which.append(np.full(len(length), i, np.int32))
+            starts.append(edges[:-1].astype(np.int32))
+            lengths.append(length)
+            times.append((edges[:-1] + noise(mix(order.seed, i, epoch, lane), len(length)) * length) / count)
+            costs.append(length * (1 / WINDOW_ROWS + series.row_bytes / WINDOW_BYTES))
+        at = np.argsort(np.concatenate(times), kind="stable")
+        self.which, self.starts = np.concatenate(which)[at], np.concatenate(starts)[at]
+        cost = np.concatenate(costs)[at]
+        self.rows = np.concatenate([[0], np.cumsum(np.concatenate(lengths)[at])])  # before each chunk, and in all
+        window = (np.cumsum(cost) - cost).astype(np.int64)
+        begins = np.flatnonzero(np.diff(window, prepend=-1))
+        self.windows = np.append(self.rows[begins], self.rows[-1])
+        self.epoch, self.lane, self.key = epoch, lane, mix(order.seed, epoch, lane, 1)
+
+    def place(self, at: int) -> Place:
+        """What stands at the lane's at-th position of the epoch."""
+        window = int(np.searchsorted(self.windows, at, "right")) - 1
+        first, stop = int(self.windows[window]), int(self.windows[window + 1])
+        row = first + permuted(at - first, stop - first, mix(self.key, window))
+        chunk = int(np.searchsorted(self.rows, row, "right")) - 1
+        begin, series = int(self.rows[chunk]), int(self.which[chunk])
+        start = int(self.firsts[series]) + int(self.starts[chunk])
+        numbers = range(start, start + int(self.rows[chunk + 1]) - begin)
+        return Place(series, start + row - begin, numbers, self.lane, (self.epoch, window))
+
+
+class Order:
+    """The endless sequence: series with their quotas per epoch, dealt to lanes in turns of `batch_size`."""
+
+    def __init__(self, series: Sequence[Series], quotas: Sequence[int], batch_size: int, seed: int = 0):
+        self.series, self.quotas, self.batch_size, self.seed = list(series), np.array(quotas, np.int64), batch_size, seed
+        self.num_rows = int(self.quotas.sum())  # of an epoch
+        self._plans: dict[int, Plan] = {}
+        self._tables: dict[int, np.ndarray] = {}
+
+    def lane(self, position: int) -> int:
+        return position // self.batch_size % LANES
+
+    def before(self, position: int, lane: int) -> int:
+        """How many of the positions below `position` belong to a lane."""
+        rounds, rest = divmod(position, LANES * self.batch_size)
+        return rounds * self.batch_size + min(max(rest - lane * self.batch_size, 0), self.batch_size)
+
+    def table(self, epoch: int) -> np.ndarray:
+        """(series, LANES) how many rows each lane takes of each series; rows add up to the quotas, columns to the lanes' positions.
+
+        A series of few units goes to as many lanes, those with the most room, so that a unit is not read by all of them.
+        """
+        if epoch in self._tables:
+            return self._tables[epoch]
+        first, last = epoch * self.num_rows, (epoch + 1) * self.num_rows
+        room = np.array([self.before(last, lane) - self.before(first, lane) for lane in range(LANES)])
+        table = np.zeros((len(self.series), LANES), np.int64)
+        for i in sorted(range(len(self.series)), key=lambda i: (self.series[i].num_units, i)):
+            lanes = np.lexsort((noise(mix(self.seed, i, epoch, 2), LANES), -room))
+            enough = int(np.searchsorted(np.cumsum(room[lanes]), self.quotas[i])) + 1
+            lanes = lanes[: max(enough, min(LANES, self.series[i].num_units))]
+            table[i, lanes] = allot(int(self.quotas[i]), room[lanes])
+            room = room - table[i]
+        self._tables = {epoch: table, **dict(list(self._tables.items())[:1])}  # this one and the one before
+        return table
+
+    def firsts(self, epoch: int, lane: int) -> np.ndarray:
+        """(series,) the number at which a lane begins in each series."""
+        return epoch * self.quotas + self.table(epoch)[:, :lane].sum(1)
+
+    def place(self, position: int) -> Place:
+        """What stands at a position of the sequence."""
+        epoch, lane = position // self.num_rows, self.lane(position)
+        plan = self._plans.get(lane)
+        if plan is None or plan.epoch != epoch:
+            plan = self._plans[lane] = Plan(self, epoch, lane)
+        return plan.place(self.before(position, lane) - self.before(epoch * self.num_rows, lane))
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**vars(self), "_plans": {}, "_tables": {}}  # plans are quickly made anew; workers need few of them
+
+
+def shuffle_quality(order: Sequence[int]) -> tuple[float, float]:
+    """How far an order of range(n) is from file order: (mean distance of a row from its place in the file, over n; share of consecutive rows
+    that lie within n/100 of each other in the file). File order: (0, 1). A full shuffle: (1/3, 0.02)."""
+    rows = np.asarray(order)
+    distance = np.abs(rows - np.arange(len(rows))).mean() / len(rows)
+    return float(distance), float((np.abs(np.diff(rows)) <= max(1, len(rows) // 100)).mean())
