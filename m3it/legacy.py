@@ -23,6 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import datasets
+
 from M3IT import M3IT, SPLITS, M3ITConfig, Repository, clean_base64
 from m3it.instance import ShardError, choose, shuffled
 
@@ -102,11 +104,12 @@ class Texts:
     refusal: str = ""
 
     def __call__(self, row: Row, legacy: "Legacy", row_id: str) -> tuple[str, str]:
+        inputs = fill(self.inputs, row, "inputs")
         older = self.before and not all(filled(row, name) for name in FILL.findall(self.outputs))
         outputs = fill(self.before if older else self.outputs, row, "outputs")
         if self.refusal and re.search(self.refusal, outputs):
             outputs = fill(self.instead, row, "outputs")
-        return fill(self.inputs, row, "inputs"), outputs
+        return inputs, outputs
 
 
 @dataclass(frozen=True)
@@ -612,10 +615,23 @@ class Legacy(M3IT):
         assert self.companions is not None  # read before there are workers, they travel there
         return super().pieces(split)
 
+    def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
+        generators = super()._split_generators(dl_manager)
+        if self.config.on_error == "drop":  # `datasets` cannot give a split without rows
+            splits = self.shards(self.config.name)
+            empty = [split for split, paths in splits.items() if not any(map(self.repository.size, paths))]
+            for split in empty:
+                self._refuse_empty(splits[split][0])
+            generators = [generator for generator in generators if generator.name not in empty]
+        return generators
+
+    def _refuse_empty(self, path: str) -> None:
+        self._refuse(path, 0, path, ShardError("the file is empty at this revision", "empty file"))
+
     def lines(self, piece: tuple[str, int, int]) -> Iterator[tuple[int, Any]]:
         check_file(self.repository, piece[0])
         if not self.repository.size(piece[0]):
-            self._refuse(piece[0], 0, piece[0], ShardError("the file is empty at this revision", "empty file"))
+            self._refuse_empty(piece[0])
         return super().lines(piece)
 
     def first_line(self) -> Any:

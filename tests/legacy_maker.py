@@ -245,14 +245,14 @@ def m3it_80(folder: Path, tasks: tuple = tuple(TRANSLATED)) -> Path:
 
 def spoil(path: Path, defect: str) -> Path:
     """Put one known defect into a file of rows (its second row, or the whole of it)."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    row = json.loads(lines[1]) if len(lines) > 1 else {}
     if defect == "empty file":
         path.write_bytes(b"")
         return path
     if defect == "Git LFS pointer":
         path.write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 624951234\n", encoding="utf-8")
         return path
+    lines = path.read_text(encoding="utf-8").splitlines()
+    row = json.loads(lines[1])
     if defect == "no outputs":
         row |= {name: "" for name in ("answer", "paraphrased_answer", "original_answer", "output", "outputs", "caption") if name in row}
     elif defect == "image is not base64":

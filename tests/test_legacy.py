@@ -437,7 +437,7 @@ def many(tmp_path, monkeypatch):
     rows = []
     for number in range(40):
         targets = [f"{number}-{k}" if (number + k) % 7 else "" for k in range(5)]
-        rows.append({"image": p(number) if number % 11 else "not base64!", "meta": {"img_id": number, "targets": targets}})
+        rows.append({"image": p(number) if number % 11 else "broken!!", "meta": {"img_id": number, "targets": targets}})
     legacy_maker.m3it(tmp_path, ("coco",))
     write_lines(tmp_path / "data/captioning/coco/train.jsonl", rows)
     monkeypatch.setattr(module, "PIECE_BYTES", 1 << 9)
@@ -453,7 +453,7 @@ def test_drops_are_counted_row_by_row(many):
     drops = count_drops(load_builder(folder, "coco", on_error="drop"))
     num_lines = sum(not number % 11 for number in range(40))
     assert drops == {"image is not base64": num_lines, "no outputs": 200 - 5 * num_lines - len(expected)}
-    with pytest.raises(ShardError, match="coco/train.jsonl:1: expected base64, picture 1 of 1 begins with 'not base64!'"):
+    with pytest.raises(ShardError, match="coco/train.jsonl:1: expected base64, picture 1 of 1 begins with .broken!!."):
         rows_of(folder, "coco")
 
 
@@ -627,7 +627,7 @@ def test_an_empty_file_is_an_error_of_its_split_or_a_counted_drop(tmp_path):
     stream = load_dataset(tmp_path, "a-okvqa", split="validation", streaming=True)
     assert len(list(stream)) == 2
     both = load_dataset(tmp_path, "a-okvqa", on_error="drop")
-    assert {split: len(rows) for split, rows in both.items()} == {"train": 0, "validation": 2}
+    assert {split: len(rows) for split, rows in both.items()} == {"validation": 2}
     assert count_drops(load_builder(tmp_path, "a-okvqa", on_error="drop")) == {"empty file": 1}
 
 
@@ -689,7 +689,7 @@ def test_the_check_of_base64_agrees_with_decoding():
             ours = bool(as_images(text))
         except ShardError:
             ours = False
-        assert ours == strict, text
+        assert ours == (strict and len(text) % 4 == 0), text  # Python lets a superfluous "=" pass
 
 
 @pytest.mark.parametrize(

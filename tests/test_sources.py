@@ -63,7 +63,8 @@ def test_a_fixture_gives_rows_of_every_published_split_with_ids_of_their_own(dat
         good = [row for row in rows if row["split"] == split and "drop" not in row]
         assert (len(good) >= 4) == bool(getattr(CATALOGUE[dataset], split)), (split, len(good))
         assert len({row["id"] for row in good}) == len(good)
-        assert all(row["outputs"].strip() for row in good)
+        withheld = split == "test" and dataset in ("st-vqa", "text-vqa")  # the answers of these are not published
+        assert all(bool(row["outputs"].strip()) != withheld for row in good)
 
 
 @pytest.mark.parametrize("dataset", CATALOGUE)

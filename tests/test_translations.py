@@ -1,4 +1,4 @@
-"""The translations of the sample: each row keeps the options and numbers of its English row, and the instruction it drew."""
+"""The translations of the sample: each row keeps the options and numbers of its English row, and its instruction."""
 
 import json
 import re
