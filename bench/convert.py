@@ -1,7 +1,7 @@
-"""How fast source files become shards, beside copying the same pictures into a tar: `python bench/convert.py [--rows 8000]`.
+"""How fast source files become shards, beside copying the pictures into a tar: `python bench/convert.py [--rows 8000]`.
 
-Writes OK-VQA's official files with pictures of about 100 kB (one real JPEG, its bytes varied after the end marker), then
-takes turns: a tar of the pictures, a plain script with json and base64, `m3it convert` with one worker and with two.
+Writes OK-VQA's official files with pictures of about 100 kB (one real JPEG, varied after its end marker), then takes
+turns: a tar of the pictures, a plain script with json and base64, `m3it convert` with one worker and with two.
 Prints medians and ratios as a Markdown table.
 """
 

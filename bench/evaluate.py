@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from m3it.metrics import METRICS, caption_words  # noqa: E402
+from m3it.metrics import METRICS, caption_words
 
 Texts, References = list[str], list[list[str]]
 

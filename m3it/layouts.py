@@ -30,7 +30,7 @@ class Decision(NamedTuple):
 
     kind: str
     from_branch: bool = False
-    says: str = "rows in the schema"
+    says: str = ""
     look: bool = False
 
 
@@ -85,7 +85,7 @@ def choose_builder(
             unfinished.write_text(json.dumps(decision), "utf-8")
             os.replace(unfinished, kept)
     advice = f". Look at its rows first: m3it check {repository.path} --config {name}" if decision.look else ""
-    if decision.kind != "M3IT":
+    if decision.says:
         say(f"{repository.path} {name}: {decision.says}{advice}")
     return KINDS[decision.kind], _source(decision, repository, token, cache_dir)
 
@@ -99,7 +99,7 @@ def decide(
         return Decision(kind.__name__)
     status, evidence, splits = kind.about(repository, name)
     if not splits:
-        return Decision(kind.__name__, says="not there")  # its builder says what is
+        return Decision(kind.__name__)  # there is no such config: its builder says what there is
     raw = status == VER or pinned or repository.repo_id is None
     if not raw and splits <= _complete(str(repository.repo_id), name, token, cache_dir):
         return Decision("Converted", True, f"rows of {BRANCH}; the mapping of raw rows is inferred ({evidence})")
@@ -160,4 +160,4 @@ def survey(
         except (ValueError, ShardError) as problem:
             error = str(problem)
         files = [path for paths in builder.shards(name).values() for path in paths]
-        yield Reading(name, decision.says, files, builder.says, names, row, error)
+        yield Reading(name, decision.says or "rows in the schema", files, builder.says, names, row, error)

@@ -319,18 +319,19 @@ def rouge_l(predictions: Texts, references: References, language: str = "en") ->
 
 
 class Documents(NamedTuple):
-    """Texts as numbers: `ids` of all tokens, one document after another; of each document its length, its row, and its
-    part: 0 for the prediction, 1, 2, ... for the references of the row."""
+    """Texts as numbers: `ids` of all tokens, one document after another; of each document where it starts, its length,
+    its row, and its part: 0 for the prediction, which comes first, 1, 2, ... for the references of the row."""
 
     ids: np.ndarray
+    starts: np.ndarray
     lengths: np.ndarray
     rows: np.ndarray
     parts: np.ndarray
 
 
 class Grams(NamedTuple):
-    """The distinct n-grams of every document, sorted by row, n-gram, part. `group` numbers the pairs of row and n-gram;
-    `first` is the first entry of each group, `in_prediction` how often its n-gram stands in the prediction."""
+    """The distinct n-grams of each document, sorted by row, n-gram, part, and how often it has them. `group` numbers
+    the pairs of row and n-gram; `first` is the first entry of each group."""
 
     document: np.ndarray
     gram: np.ndarray
@@ -338,13 +339,16 @@ class Grams(NamedTuple):
     count: np.ndarray
     group: np.ndarray
     first: np.ndarray
-    in_prediction: np.ndarray
+
+    def of_prediction(self, values: np.ndarray) -> np.ndarray:
+        """Of each group, the value that the prediction's entry has; 0 where it has not the n-gram."""
+        return np.where(self.part[self.first] == 0, values[self.first], 0)
 
 
 def _documents(predictions: Texts, references: References, tokens: Callable[[str], Iterable[str]]) -> Documents:
     numbers: defaultdict[str, int] = defaultdict()
     numbers.default_factory = numbers.__len__
-    ids, lengths, rows, parts = array("q"), array("q"), array("i"), array("i")
+    ids, lengths, rows, parts = array("i"), array("i"), array("i"), array("i")
     for row, (prediction, gold) in enumerate(zip(predictions, references, strict=True)):
         for part, text in enumerate((prediction, *gold)):
             before = len(ids)
@@ -352,38 +356,54 @@ def _documents(predictions: Texts, references: References, tokens: Callable[[str
             lengths.append(len(ids) - before)
             rows.append(row)
             parts.append(part)
-    return Documents(*(np.array(column) for column in (ids, lengths, rows, parts)))
+    starts = np.cumsum(lengths) - np.array(lengths)
+    return Documents(np.array(ids), starts, *(np.array(column) for column in (lengths, rows, parts)))
 
 
-def _grams(documents: Documents, order: int) -> Iterator[Grams]:
-    """Yield the n-grams for n = 1 to `order`. A row, an n-gram and a part are one integer while they are sorted; where
-    they might not fit, the n-grams are numbered anew."""
-    ids, lengths, rows, parts = documents
-    vocabulary, width, num_rows = int(ids.max(initial=0)) + 1, int(parts.max()) + 1, int(rows[-1]) + 1
-    left = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(ids))  # tokens from here to the end of the document
-    row, part = np.repeat(rows, lengths), np.repeat(parts, lengths)
-    starts = np.searchsorted(rows, np.arange(num_rows))  # the first document of each row
-    gram, size, limit = ids, vocabulary, 1 << 62
+def _numbered(documents: Documents, order: int) -> Iterator[tuple[int, np.ndarray, int]]:
+    """Yield n, the number of the n-gram that begins at each token, and a bound of the numbers, for n = 1 to `order`.
+    A number is that of the n-gram before times the vocabulary plus a token: where row, n-gram and part might not fit
+    into one integer, the n-grams are numbered anew."""
+    ids, vocabulary = documents.ids, int(documents.ids.max(initial=0)) + 1
+    limit = (1 << 62) // (int(documents.rows[-1]) + 1) // (int(documents.parts.max()) + 1)
+    gram, size = ids.astype(np.int64), vocabulary
     for n in range(1, order + 1):
         if n > 1:
             if size * vocabulary >= limit:
-                gram, size = _renumbered(gram)
-            gram, size = gram[:-1] * vocabulary + ids[n - 1 :], size * vocabulary
-        if num_rows * size * width >= limit:
-            gram, size = _renumbered(gram)
-        here = np.flatnonzero(left[: len(gram)] >= n)
-        key, count = np.unique((row[here] * np.int64(size) + gram[here]) * width + part[here], return_counts=True)
-        key, entry_part = np.divmod(key, width)
-        new = np.diff(key, prepend=-1) != 0
-        first, group = np.flatnonzero(new), np.cumsum(new) - 1
-        entry_row, entry_gram = np.divmod(key, size)
-        predicted = np.where(entry_part[first] == 0, count[first], 0)
-        yield Grams(starts[entry_row] + entry_part, entry_gram, entry_part, count, group, first, predicted)
+                distinct, gram = np.unique(gram, return_inverse=True)
+                size = len(distinct) + 1
+            gram, size = gram[:-1] * vocabulary, size * vocabulary
+            gram += ids[n - 1 :]
+        yield n, gram, size
 
 
-def _renumbered(gram: np.ndarray) -> tuple[np.ndarray, int]:
-    distinct, gram = np.unique(gram, return_inverse=True)
-    return gram, len(distinct) + 1
+def _keys(documents: Documents, n: int, gram: np.ndarray, size: int, block: slice, width: int) -> np.ndarray:
+    """Row (counted from the block's first), n-gram and part of every n-gram in a block of documents, as one integer."""
+    lengths = documents.lengths[block]
+    if not lengths.sum():
+        return np.zeros(0, dtype=np.int64)
+    start, stop = documents.starts[block][0], documents.starts[block][-1] + lengths[-1]
+    left = np.repeat(documents.starts[block] + lengths, lengths) - np.arange(start, stop)  # to the end of the document
+    here = np.flatnonzero(left >= n)
+    row = np.repeat(documents.rows[block] - documents.rows[block][0], lengths)[here].astype(np.int64)
+    return (row * size + gram[start + here]) * width + np.repeat(documents.parts[block], lengths)[here]
+
+
+def _grams(documents: Documents, n: int, gram: np.ndarray, size: int, block: slice = slice(None)) -> Grams:
+    """The n-grams of a block of documents, which holds whole rows."""
+    width = int(documents.parts.max()) + 1
+    key, count = np.unique(_keys(documents, n, gram, size, block, width), return_counts=True)
+    key, part = np.divmod(key, width)
+    new = np.diff(key, prepend=-1) != 0
+    row, of_entry = np.divmod(key, size)
+    predictions = np.flatnonzero(documents.parts[block] == 0) + (block.start or 0)
+    return Grams(predictions[row] + part, of_entry, part, count, np.cumsum(new) - 1, np.flatnonzero(new))
+
+
+def _blocks(documents: Documents) -> list[slice]:
+    """The documents of every 2,000 rows, so that memory hardly grows with the number of rows."""
+    bounds = [*np.flatnonzero(documents.parts == 0)[::2000], len(documents.parts)]
+    return [slice(start, stop) for start, stop in zip(bounds, bounds[1:])]
 
 
 def _in_blocks(
@@ -411,10 +431,11 @@ def bleu(predictions: Texts, references: References, language: str = "en") -> np
         apart[starts] = np.iinfo(np.int64).max
         nearest = np.minimum.reduceat(apart, starts) % (lengths.max() + 1)
         correct = []
-        for grams in _grams(documents, 4):
+        for numbered in _numbered(documents, 4):
+            grams = _grams(documents, *numbered)
             row = documents.rows[grams.document[grams.first]]
             of_references = np.maximum.reduceat(np.where(grams.part, grams.count, 0), grams.first) if len(row) else row
-            matches = np.minimum(of_references, grams.in_prediction)
+            matches = np.minimum(of_references, grams.of_prediction(grams.count))
             correct.append(np.bincount(row, matches, minlength=len(predictions)))
         totals = [np.maximum(tokens_of - n, 0) for n in range(4)]
         return np.stack([tokens_of, nearest, *correct, *totals], axis=1).astype(float)
@@ -446,9 +467,10 @@ def chrf(predictions: Texts, references: References, language: str = "en") -> np
     def counts(predictions: Texts, references: References) -> np.ndarray:
         documents = _documents(predictions, references, lambda text: "".join(text.split()))
         starts, columns = np.flatnonzero(documents.parts == 0)[documents.rows], []
-        for n, grams in enumerate(_grams(documents, 6)):
-            both = np.minimum(grams.count, grams.in_prediction[grams.group])
-            total = np.maximum(documents.lengths - n, 0)
+        for n, *numbered in _numbered(documents, 6):
+            grams = _grams(documents, n, *numbered)
+            both = np.minimum(grams.count, grams.of_prediction(grams.count)[grams.group])
+            total = np.maximum(documents.lengths - n + 1, 0)
             matches = np.bincount(grams.document, both, minlength=len(total))
             columns += [np.where(total > 0, total[starts], 0), total, matches]
         of_documents = np.stack(columns, axis=1).astype(float)
@@ -494,32 +516,52 @@ def cider_d(predictions: Texts, references: References, language: str = "en") ->
 def _cider(predictions: Texts, references: References, language: str, clipped: bool) -> np.ndarray:
     documents = _documents(predictions, references, lambda text: caption_words(text, language))
     starts, num_documents = np.flatnonzero(documents.parts == 0), len(documents.lengths)
-    prediction_of = starts[documents.rows]  # of each document
     cosines = np.zeros(num_documents)
-    for grams in _grams(documents, 4):
-        weight = grams.count * (np.log(len(predictions)) - _log_frequency(grams))
-        of_prediction = np.where(grams.part[grams.first] == 0, weight[grams.first], 0)[grams.group]
-        product = (np.minimum(weight, of_prediction) if clipped else of_prediction) * weight
-        norm = np.sqrt(np.bincount(grams.document, weight**2, minlength=num_documents))
-        both = norm * norm[prediction_of]
-        dot = np.bincount(grams.document, product, minlength=num_documents)
-        cosines += np.divide(dot, both, out=np.zeros(num_documents), where=both > 0)
+    for numbered in _numbered(documents, 4):
+        frequency = _frequency(documents, *numbered)
+        for block in _blocks(documents):
+            grams = _grams(documents, *numbered, block)
+            cosines[block] += _cosines(grams, documents, block, np.log(len(predictions)), frequency, clipped)
     if clipped:
         num_bigrams = np.maximum(documents.lengths - 1, 0)  # the official script takes them for the length; so do we
-        cosines *= np.exp(-((num_bigrams - num_bigrams[prediction_of]) ** 2) / (2 * 6.0**2))
+        cosines *= np.exp(-((num_bigrams - num_bigrams[starts[documents.rows]]) ** 2) / (2 * 6.0**2))
     cosines[starts] = 0
     num_references = np.diff(starts, append=num_documents) - 1
     return np.bincount(documents.rows, cosines, minlength=len(predictions)) / 4 / num_references * 10
 
 
-def _log_frequency(grams: Grams) -> np.ndarray:
-    """Of each entry, the logarithm of the number of rows that have its n-gram in a reference; 0 where none has."""
-    last = np.append(grams.first[1:], len(grams.part)) - 1
-    distinct, rows = np.unique(grams.gram[last[grams.part[last] > 0]], return_counts=True)
-    if not len(distinct):
-        return np.zeros(len(grams.gram))
-    at = np.minimum(np.searchsorted(distinct, grams.gram), len(distinct) - 1)
-    return np.log(np.where(distinct[at] == grams.gram, rows[at], 1))
+def _frequency(documents: Documents, n: int, gram: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The n-grams of the references, sorted, and the number of rows that have them there."""
+    found = []
+    for block in _blocks(documents):
+        row_and_gram, part = np.divmod(
+            _keys(documents, n, gram, size, block, width := documents.parts.max() + 1), width
+        )
+        found.append(np.unique(row_and_gram[part > 0]) % size)
+    return np.unique(np.concatenate(found), return_counts=True)
+
+
+def _cosines(
+    grams: Grams,
+    documents: Documents,
+    block: slice,
+    log_rows: float,
+    frequency: tuple[np.ndarray, np.ndarray],
+    clipped: bool,
+) -> np.ndarray:
+    """Of each document of a block, the cosine of its tf-idf vector and the prediction's."""
+    distinct, rows = frequency
+    at = np.minimum(np.searchsorted(distinct, grams.gram), max(len(distinct) - 1, 0))
+    known = distinct[at] == grams.gram if len(distinct) else np.zeros(len(at), dtype=bool)
+    weight = grams.count * (log_rows - np.log(np.where(known, rows[at] if len(distinct) else 1, 1)))
+    of_prediction = grams.of_prediction(weight)[grams.group]
+    product = (np.minimum(weight, of_prediction) if clipped else of_prediction) * weight
+    document, num_documents = grams.document - block.start, block.stop - block.start
+    norm = np.sqrt(np.bincount(document, weight**2, minlength=num_documents))
+    predictions = np.flatnonzero(documents.parts[block] == 0)
+    both = norm * norm[predictions[documents.rows[block] - documents.rows[block.start]]]
+    dot = np.bincount(document, product, minlength=num_documents)
+    return np.divide(dot, both, out=np.zeros(num_documents), where=both > 0)
 
 
 # ---- the table

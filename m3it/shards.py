@@ -114,7 +114,7 @@ def shard_names(split: str, total: int) -> list[str]:
 def refuse_others(folder: Path, split: str, names: list[str]) -> None:
     """ShardError if the folder holds the split under further names: readers would find it twice."""
     shards = {path.name: SHARD.fullmatch(path.name) for path in sorted(folder.glob("*")) if path.name not in names}
-    others = [name for name, shard in shards.items() if shard and SPLITS[shard[1]] == split]
+    others = [name for name, shard in shards.items() if shard and SPLITS[shard[1]] == SPLITS.get(split, split)]
     if names and others:
         found = f"{', '.join(others[:3])}{' ...' if len(others) > 3 else ''}"
         raise ShardError(

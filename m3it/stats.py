@@ -1,24 +1,32 @@
 """What M3IT holds, counted: instructions, rows, answers, pictures, languages, licenses; as numbers, text and figures.
 
-Published figures (arXiv 2306.04387) stand beside the measured ones. A token is a word or a punctuation mark, in Chinese a character; edit distance is
-Levenshtein's, in characters, between English instructions.
+Published figures (arXiv 2306.04387) stand beside the measured ones. A token is a word or a punctuation mark, in
+Chinese a character; edit distance is Levenshtein's, in characters, between English instructions.
 """
 
 import re
 import statistics
+import textwrap
 from collections import Counter
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from M3IT import CATALOGUE, LANGUAGES, Dataset, Repository, find_shards, image_bytes
 from m3it.convert import instructions
+from m3it.images import pixels, size
 from m3it.instance import M3ITError
-from M3IT import CATALOGUE, LANGUAGES, Dataset
+from m3it.load import load_builder
+from m3it.show import contact_sheet
 
 # Licenses that allow commercial use by their text, given attribution or share-alike. All else, "unknown", counts as no.
 COMMERCIAL = {"Apache-2.0", "MIT", "CC-BY-4.0", "CC-BY-SA-4.0", "CC0-1.0", "BSD-2-Clause", "BSD-3-Clause"}
-PUBLISHED = {"tokens": (24.4, 9.6), "edit distance, same task": (76.6, 37.2), "edit distance, other task": (106.6, 39.5)}
+PUBLISHED = {
+    "tokens": (24.4, 9.6),
+    "edit distance, same task": (76.6, 37.2),
+    "edit distance, other task": (106.6, 39.5),
+}
 TOKEN = re.compile(r"[\u3400-\u9fff\uff00-\uffef\u3000-\u303f]|[A-Za-z0-9]+(?:['’-][A-Za-z0-9]+)*|[^\w\s]")
 
 
@@ -58,24 +66,20 @@ def _spread(numbers: list[int]) -> tuple[float, float]:
 
 
 def row_stats(repo: str) -> dict[str, Any]:
-    """Per config of a repository: rows per split, images per row, image sides in pixels and answer lengths in tokens (medians)."""
-    from m3it.images import size
-    from m3it.load import load_builder
-    from M3IT import Repository, find_shards, image_bytes
-
+    """Per config of a repository: rows per split, images per row, image sides in pixels and answer lengths in tokens
+    (medians)."""
     stats = {}
     for config in find_shards(Repository(repo)):
         builder = load_builder(repo, config)
         rows, answers, sides, images = {}, [], [], []
         for split in builder.shards(config):
-            number = 0
-            for piece in builder.pieces(split):
-                for number, (_, row) in enumerate(builder.read(piece), number + 1):
-                    files = image_bytes(row)
-                    images.append(len(files))
-                    sides += [max(size(file)) for file in files[:1]]
-                    answers.append(len(TOKEN.findall(row["outputs"])))
-            rows[split] = number
+            rows[split] = 0
+            for row in (row for piece in builder.pieces(split) for _, row in builder.read(piece)):
+                files = image_bytes(row)
+                rows[split] += 1
+                images.append(len(files))
+                sides += [max(size(file)) for file in files[:1]]
+                answers.append(len(TOKEN.findall(row["outputs"])))
         medians = {"images": images, "longer side": sides, "answer tokens": answers}
         stats[config] = {"rows": rows, **{name: statistics.median(values or [0]) for name, values in medians.items()}}
     return stats
@@ -109,7 +113,10 @@ def as_text(stats: dict[str, Any]) -> str:
         numbers = f"{sum(row['rows'].values()):>10,}{published:>11,}{row['images']:>8g}{row['longer side']:>13g}"
         lines.append(f"{config:<28}{numbers}{row['answer tokens']:>15g}")
     lines += ["", f"languages of the datasets: {_listed(stats['languages'])}; seven of them in 80 more"]
-    lines += [f"licenses of annotations: {_listed(stats['licenses'])}", f"commercial use: {', '.join(stats['commercial'])}"]
+    lines += [
+        f"licenses of annotations: {_listed(stats['licenses'])}",
+        f"commercial use: {', '.join(stats['commercial'])}",
+    ]
     return "\n".join(lines)
 
 
@@ -121,7 +128,8 @@ def _listed(counts: dict[str, int]) -> str:
 
 
 def draw_figures(stats: dict[str, Any], repo: str, folder: Path) -> Iterator[Path]:
-    """Draw task_coverage, data_instance, instruction_stat and task_stat as PNG files; yields their paths."""
+    """Draw task_coverage, data_instance, instruction_stat and task_stat as PNG files, and contact_sheet with the first
+    row of each dataset that the repository holds; yields their paths."""
     import matplotlib
 
     matplotlib.use("agg")
@@ -136,6 +144,17 @@ def draw_figures(stats: dict[str, Any], repo: str, folder: Path) -> Iterator[Pat
         path = folder / f"{name}.png"
         figure.savefig(path, dpi=110, metadata={"Software": None})
         yield path
+    contact_sheet(_first_rows(repo), folder / "contact_sheet.png", columns=5)
+    yield folder / "contact_sheet.png"
+
+
+def _first_rows(repo: str) -> Iterator[dict[str, Any]]:
+    held = find_shards(Repository(repo))
+    for name in CATALOGUE:
+        if name in held:
+            builder = load_builder(repo, name)
+            _, row = next(builder.read(builder.pieces(next(iter(builder.shards(name))))[0]))
+            yield {**row, "title": name}
 
 
 TASK_COLOURS = {
@@ -212,7 +231,9 @@ def _task_figure() -> Any:
     # M3IT-80's files hold 500 rows of six datasets, and for the test 500 of vist and 800 of winoground (its card says more).
     sizes["80 languages"] = [len(LANGUAGES) * rows for rows in (6 * 500, 6 * 500, 500 + 800)]
     figure, axes = _figure(11, 4.6)
-    for k, (split, colour) in enumerate(zip(("train", "validation", "test"), ("#4477aa", "#ee9944", "#66aa77"), strict=True)):
+    for k, (split, colour) in enumerate(
+        zip(("train", "validation", "test"), ("#4477aa", "#ee9944", "#66aa77"), strict=True)
+    ):
         numbers = [row[k] for row in sizes.values()]
         bars = axes.bar([i + 0.28 * (k - 1) for i in range(len(sizes))], numbers, 0.27, color=colour, label=split)
         axes.bar_label(bars, [f"{n / 1000:.0f}k" if n >= 1000 else f"{n}" for n in numbers], fontsize=8, padding=2)
@@ -226,12 +247,6 @@ def _task_figure() -> Any:
 
 def _instance_figure(repo: str) -> Any:
     """One row of viquae as the reader sees it: picture left, its four fields right."""
-    import textwrap
-
-    from m3it.images import pixels
-    from m3it.load import load_builder
-    from M3IT import image_bytes
-
     builder = load_builder(repo, "viquae", meta=True)
     _, row = next(builder.read(builder.pieces("train")[0]))
     figure, axes = _figure(10, 3.4)
@@ -239,7 +254,12 @@ def _instance_figure(repo: str) -> Any:
     left, right = figure.subplots(1, 2, width_ratios=(2, 3))
     left.imshow(pixels(image_bytes(row)[0]))
     head = row["image_base64_str"][0][:24]
-    texts = {"instruction": row["instruction"], "inputs": row["inputs"], "outputs": row["outputs"], "image_base64_str": f'["{head}…"]'}
+    texts = {
+        "instruction": row["instruction"],
+        "inputs": row["inputs"],
+        "outputs": row["outputs"],
+        "image_base64_str": f'["{head}…"]',
+    }
     y = 1.0
     for name, value in texts.items():
         wrapped = textwrap.wrap(value, 62)

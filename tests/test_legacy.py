@@ -376,14 +376,14 @@ def test_what_was_loaded_once_loads_offline(hub, on_hub, tmp_path):
 def test_pictures_are_downloaded_once_for_all_languages(hub, on_hub, tmp_path):
     code = """
 from m3it import load_dataset
-rows = [load_dataset("Legacy/M3IT-80", name)["train"]["inputs"][:] for name in ("vqa-v2-zh", "vqa-v2-he")]
-rows += [[row["inputs"] for row in load_dataset("Legacy/M3IT-80", "vqa-v2-zh", split="train", streaming=True)]]
+rows = [load_dataset("Legacy/M3IT-80", name)["train"]["inputs"][:] for name in ("vist-zh", "vist-he")]
+rows += [[row["inputs"] for row in load_dataset("Legacy/M3IT-80", "vist-zh", split="train", streaming=True)]]
 print(json.dumps(rows))
 """
     before = len(hub.requests)
     rows, _ = run(hub, tmp_path / "home", code)
     assert [len(texts) for texts in rows] == [3, 3, 3] and rows[0] == rows[2] != rows[1]
-    gets = [r for r in hub.requests[before:] if r.method == "GET" and r.path.split("?")[0].endswith("vqa-v2/train_500.jsonl")]
+    gets = [r for r in hub.requests[before:] if r.method == "GET" and r.path.split("?")[0].endswith("vist/train_500.jsonl")]
     assert len(gets) == 1
 
 

@@ -48,7 +48,8 @@ def lines_of(config):
         d for d in ROOT.glob("data/*/*/*") if f"{d.parent.name}-{d.name}" == config
     ]
     return {
-        p.stem: [json.loads(line) for line in p.read_text("utf-8").splitlines()] for p in sorted(folder.glob("[tv]*.jsonl"))
+        p.stem: [json.loads(line) for line in p.read_text("utf-8").splitlines()]
+        for p in sorted(folder.glob("[tv]*.jsonl"))
     }
 
 
@@ -114,7 +115,8 @@ def test_plain_datasets_loads_a_clone_by_its_folder(hub, this_repository, tmp_pa
     for name in ("M3IT.py", "README.md", "dataset_infos.json"):
         shutil.copy(ROOT / name, clone)
     (tmp_path / "elsewhere").mkdir()
-    code = "from datasets import load_dataset; d = load_dataset('../M3IT/.', 'viquae'); print(json.dumps({s: d[s].num_rows for s in d}))"
+    code = "from datasets import load_dataset; d = load_dataset('../M3IT/.', 'viquae')"
+    code += "; print(json.dumps({s: d[s].num_rows for s in d}))"
     done = subprocess.run(
         [sys.executable, "-c", PRELUDE + code],
         env=hub.environ(tmp_path / "home"),
@@ -133,7 +135,10 @@ def test_every_config_of_the_sample_streams_from_the_hub(hub, this_repository, t
 from m3it import load_dataset
 from m3it.load import load_builder
 names = load_builder({this_repository!r}, "viquae").found()
-out = {{n: {{s: sum(1 for _ in d) for s, d in load_dataset({this_repository!r}, n, streaming=True).items()}} for n in names}}
+out = {{}}
+for name in names:
+    splits = load_dataset({this_repository!r}, name, streaming=True)
+    out[name] = {{split: sum(1 for _ in rows) for split, rows in splits.items()}}
 print(json.dumps(out))
 """
     counted = run(hub, tmp_path / "home", code)
@@ -265,5 +270,7 @@ def test_two_repositories_with_the_same_script_share_no_cache(hub, folder, tmp_p
         write_rows(folder / "data/kvqa/viquae/train.jsonl", [make_row(i) for i in range(number)])
         shutil.copy(ROOT / "M3IT.py", folder / "one.py")
         hub.add(name, folder)
-    code = "from datasets import load_dataset\nprint(json.dumps([load_dataset(n, 'viquae', trust_remote_code=True)['train'].num_rows for n in ('Org/one', 'Two/one')]))"
+    code = "from datasets import load_dataset\n"
+    code += "loaded = [load_dataset(n, 'viquae', trust_remote_code=True) for n in ('Org/one', 'Two/one')]\n"
+    code += "print(json.dumps([d['train'].num_rows for d in loaded]))"
     assert run(hub, tmp_path / "home", code) == [3, 5]

@@ -4,6 +4,7 @@ import base64
 import gzip
 import json
 import pickle
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -39,7 +40,7 @@ def test_catalogue_sums_to_the_published_total():
 
 
 def test_every_release_the_builder_promises_sees_one_import_per_line():
-    source = open(module.__file__, encoding="utf-8").read()
+    source = Path(module.__file__).read_text("utf-8")
     imports = [line for line in source.split("\n") if line.startswith(("import ", "from "))]
     assert imports and not any("," in line for line in imports)
     allowed = {"datasets", "pyarrow", "fsspec", "huggingface_hub"}

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from m3it.stats import TOKEN, allows_commercial_use, draw_figures, group_of, instruction_stats, measure
 from M3IT import CATALOGUE
+from m3it.stats import TOKEN, allows_commercial_use, draw_figures, group_of, instruction_stats, measure
 
 ROOT = Path(__file__).parents[1]
 
@@ -36,7 +36,12 @@ def test_reporting_groups_sum_as_published():
         sums[group_of(d)] = sums.get(group_of(d), 0) + d.train
     published = {"captioning": 679_087, "classification": 238_303, "vqa": 177_633, "kvqa": 39_981}
     assert {name: sums[name] for name in published} == published  # mission/facts.md; below: the other four
-    assert [sums[name] for name in ("reasoning", "generation", "Chinese", "video")] == [99_372, 145_000, 192_076, 20_868]
+    assert [sums[name] for name in ("reasoning", "generation", "Chinese", "video")] == [
+        99_372,
+        145_000,
+        192_076,
+        20_868,
+    ]
 
 
 @pytest.mark.parametrize("name", ["tokens", "edit distance, same task", "edit distance, other task"])
