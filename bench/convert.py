@@ -100,11 +100,8 @@ def main() -> None:
     lines = ["| path | seconds | x tar | x m3it with 1 worker |", "|---|---:|---:|---:|"]
     lines += [f"| {name} | {s:.1f} | {floor / s:.2f} | {one / s:.2f} |" for name, s in medians.items()]
     megabytes = options.rows * IMAGE_BYTES / 1e6
-    lines += [
-        "",
-        f"Median of {options.repeats}, {options.rows:,} pictures, {megabytes:,.0f} MB; made by `python bench/convert.py`.",
-        "",
-    ]
+    note = f"Median of {options.repeats}, {options.rows:,} pictures, {megabytes:,.0f} MB"
+    lines += ["", f"{note}; made by `python bench/convert.py`.", ""]
     text = "\n".join(lines)
     print(text)
     if options.out:

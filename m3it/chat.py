@@ -265,8 +265,8 @@ class Chat:
                 patience = RETRY_SECONDS if self.num_asked or fault.status else RETRY_SECONDS[:2]
                 if not fault.passes or num_tries > len(patience):
                     raise self._error(fault, num_tries) from fault.__cause__
-                wait = max(patience[num_tries - 1], fault.wait_seconds)
-                logger.warning("%s: %s; trying again in %g s", self._server, fault, wait)
+                wait = patience[num_tries - 1]
+                logger.warning("%s: %s; trying again in %g s", self._server, fault, max(wait, fault.wait_seconds))
                 with self._change:  # a stated wait is for all that would ask
                     self._not_before = max(self._not_before, time.monotonic() + fault.wait_seconds)
                 stop.wait(wait)

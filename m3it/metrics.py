@@ -13,6 +13,7 @@ from array import array
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -348,7 +349,7 @@ class Grams(NamedTuple):
 def _documents(predictions: Texts, references: References, tokens: Callable[[str], Iterable[str]]) -> Documents:
     numbers: defaultdict[str, int] = defaultdict()
     numbers.default_factory = numbers.__len__
-    ids, lengths, rows, parts = array("i"), array("i"), array("i"), array("i")
+    ids, lengths, rows, parts = array("i"), array("q"), array("q"), array("q")
     for row, (prediction, gold) in enumerate(zip(predictions, references, strict=True)):
         for part, text in enumerate((prediction, *gold)):
             before = len(ids)
@@ -403,7 +404,7 @@ def _grams(documents: Documents, n: int, gram: np.ndarray, size: int, block: sli
 def _blocks(documents: Documents) -> list[slice]:
     """The documents of every 2,000 rows, so that memory hardly grows with the number of rows."""
     bounds = [*np.flatnonzero(documents.parts == 0)[::2000], len(documents.parts)]
-    return [slice(start, stop) for start, stop in zip(bounds, bounds[1:])]
+    return [slice(start, stop) for start, stop in pairwise(bounds)]
 
 
 def _in_blocks(
@@ -531,12 +532,10 @@ def _cider(predictions: Texts, references: References, language: str, clipped: b
 
 
 def _frequency(documents: Documents, n: int, gram: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """The n-grams of the references, sorted, and the number of rows that have them there."""
-    found = []
+    """The n-grams of the references, sorted, and the number of rows that have them there; a last one that is none."""
+    found, width = [np.full(1, size)], int(documents.parts.max()) + 1
     for block in _blocks(documents):
-        row_and_gram, part = np.divmod(
-            _keys(documents, n, gram, size, block, width := documents.parts.max() + 1), width
-        )
+        row_and_gram, part = np.divmod(_keys(documents, n, gram, size, block, width), width)
         found.append(np.unique(row_and_gram[part > 0]) % size)
     return np.unique(np.concatenate(found), return_counts=True)
 
@@ -551,9 +550,8 @@ def _cosines(
 ) -> np.ndarray:
     """Of each document of a block, the cosine of its tf-idf vector and the prediction's."""
     distinct, rows = frequency
-    at = np.minimum(np.searchsorted(distinct, grams.gram), max(len(distinct) - 1, 0))
-    known = distinct[at] == grams.gram if len(distinct) else np.zeros(len(at), dtype=bool)
-    weight = grams.count * (log_rows - np.log(np.where(known, rows[at] if len(distinct) else 1, 1)))
+    at = np.searchsorted(distinct, grams.gram)
+    weight = grams.count * (log_rows - np.log(np.where(distinct[at] == grams.gram, rows[at], 1)))
     of_prediction = grams.of_prediction(weight)[grams.group]
     product = (np.minimum(weight, of_prediction) if clipped else of_prediction) * weight
     document, num_documents = grams.document - block.start, block.stop - block.start

@@ -228,7 +228,7 @@ def _task_figure() -> Any:
     for d in CATALOGUE.values():
         sums = sizes.setdefault(group_of(d), [0, 0, 0])
         sizes[group_of(d)] = [a + b for a, b in zip(sums, (d.train, d.validation, d.test), strict=True)]
-    # M3IT-80's files hold 500 rows of six datasets, and for the test 500 of vist and 800 of winoground (its card says more).
+    # M3IT-80's files: 500 rows of six datasets; for the test 500 of vist, 800 of winoground (its card says more).
     sizes["80 languages"] = [len(LANGUAGES) * rows for rows in (6 * 500, 6 * 500, 500 + 800)]
     figure, axes = _figure(11, 4.6)
     for k, (split, colour) in enumerate(

@@ -401,6 +401,23 @@ def test_replies_before_a_failure_are_kept(tmp_path):
     assert len(server.asked) == 50 + 1 and chat.num_kept == asked
 
 
+def test_a_run_that_fails_does_not_wait_for_those_that_wait(tmp_path):
+    waiting = threading.Event()
+
+    def reply(request):
+        if request["messages"][0]["content"] == "question 0":
+            waiting.wait(30)
+            raise Refuse(401, "Key expired")
+        waiting.set()
+        raise Refuse(429, "slow down", headers={"Retry-After": "3"})
+
+    with ChatServer(reply) as server:
+        chat = Chat("m", server.url, cache_dir=tmp_path, parallel=2)
+        with pytest.raises(ChatError, match="Key expired"):
+            list(chat.ask_all(requests(2)))
+        assert len(server.asked) == 2  # not asked again after the three seconds
+
+
 # ---- refusals
 
 
