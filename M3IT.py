@@ -611,7 +611,7 @@ class M3IT(datasets.GeneratorBasedBuilder):
         found = find_shards(self.repository)
         if config_name not in found:
             raise self._unknown(config_name)
-        listed = found[config_name]
+        listed = found.get(f"{config_name}-images", found[config_name])  # of a release, the same rows with their ids
         return {split: complete(listed[split]) for split in dict.fromkeys(SPLITS.values()) if split in listed}
 
     def pieces(self, split):

@@ -34,7 +34,7 @@ PLAIN = re.compile(
 def measure(repository: Repository) -> dict[str, Any]:
     """dataset_infos.json of a repository: config -> features, splits with rows and bytes, sizes; every row is read."""
     infos = {}
-    for config, listed in sorted(find_shards(repository).items(), key=lambda item: _order(item[0])):
+    for config, listed in sorted(find_shards(repository).items(), key=lambda item: catalogue_order(item[0])):
         splits, total = {}, 0
         for split in ("train", "validation", "test"):
             if split in listed:
@@ -58,7 +58,7 @@ def measure(repository: Repository) -> dict[str, Any]:
     return infos
 
 
-def _order(config: str) -> tuple[int, str]:
+def catalogue_order(config: str) -> tuple[int, str]:
     """The catalogue's order; a translation stands behind its dataset, a config of no dataset at the end."""
     known = [
         i

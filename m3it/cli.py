@@ -132,7 +132,9 @@ def check(
     readings: list[Reading] = []
     counts: list[tuple[str, str, int]] = []
     for path in paths or [default_repo(None)]:
+        empty = True
         for result in progress(check_repository(Repository(path), config, as_fields(fields)), "check"):
+            empty = False
             if isinstance(result, Finding):
                 findings.append(result)
                 text = f"{result.where}: {result.message} [{result.rule}]"
@@ -144,7 +146,7 @@ def check(
                 continue
             if not as_json:
                 typer.echo(text)
-        if not counts and not findings and not readings:
+        if empty:
             raise M3ITError(f"{path}: no shards found below data/{f' for config {config!r}' if config else ''}.")
     if as_json:
         typer.echo(

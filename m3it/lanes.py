@@ -82,7 +82,7 @@ class Series:
         if self.sizes is None:
             return permuted(number, self.num_rows, mix(self.key, in_pass)), in_pass
         units, ends = self._units(in_pass)
-        at = int(np.searchsorted(ends, number, "right"))
+        at = int(ends.searchsorted(number, "right"))
         size = int(self.sizes[units[at]])
         return int(units[at]), in_pass * size + number - (int(ends[at]) - size)
 
@@ -144,10 +144,10 @@ class Plan:
 
     def place(self, at: int) -> Place:
         """What stands at the lane's at-th position of the epoch."""
-        window = int(np.searchsorted(self.windows, at, "right")) - 1
+        window = int(self.windows.searchsorted(at, "right")) - 1
         first, stop = int(self.windows[window]), int(self.windows[window + 1])
         row = first + permuted(at - first, stop - first, mix(self.key, window))
-        chunk = int(np.searchsorted(self.rows, row, "right")) - 1
+        chunk = int(self.rows.searchsorted(row, "right")) - 1
         begin, series = int(self.rows[chunk]), int(self.which[chunk])
         start = int(self.firsts[series]) + int(self.starts[chunk])
         numbers = range(start, start + int(self.rows[chunk + 1]) - begin)

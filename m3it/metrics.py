@@ -52,7 +52,7 @@ def reference_fields(config: str, row: dict[str, Any]) -> dict[str, Any]:
     further = meta.get("captions" if captions else "answers", []) if own_language else []
     short = [meta["short_answer"]] if "short_answer" in meta else []
     fields = {
-        "references": [row["outputs"], *short, *further],
+        "references": [row["outputs"], *(further or short)],
         "choices": choices(row["inputs"]),
         "group": str(meta.get("image") or meta.get("video") or "") if captions and not further else "",
         "language": meta.get("target", language),  # multi30k translates into four languages
@@ -120,6 +120,7 @@ BRACKETS = {a: f" -{b}- " for a, b in zip("()[]{}", ("lrb", "rrb", "lsb", "rsb",
 CURLY = str.maketrans({"’": "'", "‘": "'", **BRACKETS})
 CAPTION = re.compile(
     r"-[lr][rsc]b-|(?:\b[^\W\d_]\.){2,}|\b(?:mr|mrs|ms|dr|st|no|vs|etc|inc|jr|sr|prof|ave|mt|ft|co|corp)\."
+    r"|\b(?:jan|feb|aug|sept|oct|nov|dec)\."
     r"|\d+(?:[.,:/]\d+)+|n't|'(?:s|m|d|re|ve|ll)\b|@?\w+(?:['.@/+*_-]+\w+)*|[?!]{2,}|[^\w\s.,;:?!'\"`“”…—–-]"
 )
 
@@ -318,6 +319,8 @@ def rouge_l(predictions: Texts, references: References, language: str = "en") ->
 
 # ---- n-grams of all predictions at once
 
+LARGEST = 1 << 62  # of the integers that n-grams are numbered with
+
 
 class Documents(NamedTuple):
     """Texts as numbers: `ids` of all tokens, one document after another; of each document where it starts, its length,
@@ -337,7 +340,7 @@ class Grams(NamedTuple):
     document: np.ndarray
     gram: np.ndarray
     part: np.ndarray
-    count: np.ndarray
+    counts: np.ndarray
     group: np.ndarray
     first: np.ndarray
 
@@ -366,16 +369,22 @@ def _numbered(documents: Documents, order: int) -> Iterator[tuple[int, np.ndarra
     A number is that of the n-gram before times the vocabulary plus a token: where row, n-gram and part might not fit
     into one integer, the n-grams are numbered anew."""
     ids, vocabulary = documents.ids, int(documents.ids.max(initial=0)) + 1
-    limit = (1 << 62) // (int(documents.rows[-1]) + 1) // (int(documents.parts.max()) + 1)
+    limit = LARGEST // (int(documents.rows[-1]) + 1) // (int(documents.parts.max()) + 1)
     gram, size = ids.astype(np.int64), vocabulary
     for n in range(1, order + 1):
         if n > 1:
-            if size * vocabulary >= limit:
-                distinct, gram = np.unique(gram, return_inverse=True)
-                size = len(distinct) + 1
+            if size * vocabulary >= LARGEST:
+                gram, size = _renumbered(gram)
             gram, size = gram[:-1] * vocabulary, size * vocabulary
             gram += ids[n - 1 :]
+        if size >= limit:
+            gram, size = _renumbered(gram)
         yield n, gram, size
+
+
+def _renumbered(gram: np.ndarray) -> tuple[np.ndarray, int]:
+    distinct, gram = np.unique(gram, return_inverse=True)
+    return gram, len(distinct) + 1
 
 
 def _keys(documents: Documents, n: int, gram: np.ndarray, size: int, block: slice, width: int) -> np.ndarray:
@@ -393,12 +402,12 @@ def _keys(documents: Documents, n: int, gram: np.ndarray, size: int, block: slic
 def _grams(documents: Documents, n: int, gram: np.ndarray, size: int, block: slice = slice(None)) -> Grams:
     """The n-grams of a block of documents, which holds whole rows."""
     width = int(documents.parts.max()) + 1
-    key, count = np.unique(_keys(documents, n, gram, size, block, width), return_counts=True)
+    key, counts = np.unique(_keys(documents, n, gram, size, block, width), return_counts=True)
     key, part = np.divmod(key, width)
     new = np.diff(key, prepend=-1) != 0
     row, of_entry = np.divmod(key, size)
     predictions = np.flatnonzero(documents.parts[block] == 0) + (block.start or 0)
-    return Grams(predictions[row] + part, of_entry, part, count, np.cumsum(new) - 1, np.flatnonzero(new))
+    return Grams(predictions[row] + part, of_entry, part, counts, np.cumsum(new) - 1, np.flatnonzero(new))
 
 
 def _blocks(documents: Documents) -> list[slice]:
@@ -435,8 +444,8 @@ def bleu(predictions: Texts, references: References, language: str = "en") -> np
         for numbered in _numbered(documents, 4):
             grams = _grams(documents, *numbered)
             row = documents.rows[grams.document[grams.first]]
-            of_references = np.maximum.reduceat(np.where(grams.part, grams.count, 0), grams.first) if len(row) else row
-            matches = np.minimum(of_references, grams.of_prediction(grams.count))
+            of_references = np.maximum.reduceat(np.where(grams.part, grams.counts, 0), grams.first) if len(row) else row
+            matches = np.minimum(of_references, grams.of_prediction(grams.counts))
             correct.append(np.bincount(row, matches, minlength=len(predictions)))
         totals = [np.maximum(tokens_of - n, 0) for n in range(4)]
         return np.stack([tokens_of, nearest, *correct, *totals], axis=1).astype(float)
@@ -468,9 +477,9 @@ def chrf(predictions: Texts, references: References, language: str = "en") -> np
     def counts(predictions: Texts, references: References) -> np.ndarray:
         documents = _documents(predictions, references, lambda text: "".join(text.split()))
         starts, columns = np.flatnonzero(documents.parts == 0)[documents.rows], []
-        for n, *numbered in _numbered(documents, 6):
-            grams = _grams(documents, n, *numbered)
-            both = np.minimum(grams.count, grams.of_prediction(grams.count)[grams.group])
+        for n, gram, size in _numbered(documents, 6):
+            grams = _grams(documents, n, gram, size)
+            both = np.minimum(grams.counts, grams.of_prediction(grams.counts)[grams.group])
             total = np.maximum(documents.lengths - n + 1, 0)
             matches = np.bincount(grams.document, both, minlength=len(total))
             columns += [np.where(total > 0, total[starts], 0), total, matches]
@@ -551,7 +560,7 @@ def _cosines(
     """Of each document of a block, the cosine of its tf-idf vector and the prediction's."""
     distinct, rows = frequency
     at = np.searchsorted(distinct, grams.gram)
-    weight = grams.count * (log_rows - np.log(np.where(distinct[at] == grams.gram, rows[at], 1)))
+    weight = grams.counts * (log_rows - np.log(np.where(distinct[at] == grams.gram, rows[at], 1)))
     of_prediction = grams.of_prediction(weight)[grams.group]
     product = (np.minimum(weight, of_prediction) if clipped else of_prediction) * weight
     document, num_documents = grams.document - block.start, block.stop - block.start

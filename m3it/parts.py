@@ -27,8 +27,10 @@ import pyarrow.parquet
 
 from m3it.index import load_index
 from m3it.instance import Instance
-from m3it.legacy import Legacy, Legacy80, choose_builder
-from M3IT import CATALOGUE, LANGUAGES, M3IT, SPLITS, M3ITError, RangeFile, Repository, ShardError
+from m3it.layouts import choose_builder, layout
+from m3it.legacy import Converted, Legacy
+from m3it.legacy80 import Legacy80
+from M3IT import CATALOGUE, LANGUAGES, M3IT, SPLITS, M3ITError, RangeFile, Repository, ShardError, find_shards
 
 KINDS = (".parquet", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".tar")
 SPLIT_WORD = re.compile(rf"(?:^|[/_.-])({'|'.join(SPLITS)})(?=[/_.-])")
@@ -79,7 +81,9 @@ class Other(M3IT):
         super().__init__(images=True, **options)
 
     def found(self) -> list[str]:
-        return sorted({path.split("/")[-2] for path in self.repository.files if path.endswith(KINDS) and "/" in path})
+        """The folders that hold files of rows."""
+        folders = {posixpath.dirname(path) for path in self.repository.files if path.endswith(KINDS)}
+        return sorted(posixpath.basename(folder) for folder in folders if folder)
 
     def shards(self, config_name: str) -> dict[str, list[str]]:
         """Split -> the files whose path names it; files that name none are the training split. A folder by the config's name comes first."""
@@ -90,7 +94,7 @@ class Other(M3IT):
             raise self._unknown(config_name)
         splits: dict[str, list[str]] = {}
         for path in inside:
-            word = SPLIT_WORD.search(path.removeprefix(f"{config_name}/").removeprefix("data/"))
+            word = SPLIT_WORD.search(path.partition(f"{config_name}/")[2] or path)
             splits.setdefault(SPLITS[word[1]] if word else "train", []).append(path)
         return splits
 
@@ -265,39 +269,50 @@ def to_messages(row: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 class Indexed:
-    """A split whose rows can be read one by one: of each file, where its rows begin. `counts`: rows per line where a line may hold several."""
+    """A split whose rows can be read one by one: of each file, where its lines begin. `counts`: rows per line of each
+    file, where a line may hold several."""
 
     order = "full shuffle"
     sizes = None
-    row_bytes = 0
+    row_bytes = 0  # none are held
 
-    def __init__(self, builder: M3IT, paths: list[str], starts: list[np.ndarray], counts: list[np.ndarray] | None = None):
+    def __init__(
+        self, builder: M3IT, paths: list[str], starts: list[np.ndarray], counts: list[np.ndarray] | None = None
+    ):
         self.builder, self.paths, self.starts, self.counts = builder, paths, starts, counts
-        numbers = [len(array) - 1 for array in starts] if counts is None else [int(array.sum()) for array in counts]
-        self.ends = np.cumsum(numbers)
+        self.ends = np.cumsum([len(array) - 1 for array in starts] if counts is None else [a.sum() for a in counts])
         self.num_rows = int(self.ends[-1])
-        self._lines = None if counts is None else [np.cumsum(array) for array in counts]
+        self._lines = [np.cumsum(array) for array in counts or ()]  # the rows that end with each line
 
     def read(self, number: int) -> tuple[str, dict[str, Any]] | None:
         """(key, row) of a row by its number; None if it was dropped."""
-        file = int(np.searchsorted(self.ends, number, "right"))
-        line = number - (int(self.ends[file - 1]) if file else 0)
-        ending = ""
-        if self._lines is not None and self.counts is not None:
-            of_file, line = line, int(np.searchsorted(self._lines[file], line, "right"))
+        file = int(self.ends.searchsorted(number, "right"))
+        line, ending = number - (int(self.ends[file - 1]) if file else 0), ""
+        if self.counts is not None:
+            row, line = line, int(self._lines[file].searchsorted(line, "right"))
             if self.counts[file][line] > 1:
-                ending = f"#{of_file - int(self._lines[file][line]) + int(self.counts[file][line])}"
-        starts = self.starts[file]
-        piece = (self.paths[file], int(starts[line]) if line else 0, int(starts[line + 1]))  # from 0 on: a byte order mark stands before row 0
-        return next(((key, row) for key, row in self.builder.read(piece) if not ending or key.endswith(ending)), None)
+                ending = f"#{row - int(self._lines[file][line] - self.counts[file][line])}"
+        piece = (self.paths[file], int(self.starts[file][line]), int(self.starts[file][line + 1]))
+        return next((keyed for keyed in self.builder.read(piece) if keyed[0].endswith(ending)), None)
 
     def __getstate__(self) -> dict[str, Any]:
         # A memory-mapped index travels as its name: workers map it again instead of getting a copy.
-        return {**vars(self), "starts": [array.filename if isinstance(array, np.memmap) else array for array in self.starts]}
+        starts = [array.filename if isinstance(array, np.memmap) else array for array in self.starts]
+        return {**vars(self), "starts": starts}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self.starts = [array if isinstance(array, np.ndarray) else np.load(array, mmap_mode="r") for array in self.starts]
+        self.starts = [a if isinstance(a, np.ndarray) else np.load(a, mmap_mode="r") for a in self.starts]
+
+
+class Line:
+    """In place of a builder's `lines`, for pieces that are one whole line each: nothing is read beyond it."""
+
+    def __init__(self, repository: Repository):
+        self.repository = repository
+
+    def __call__(self, piece: tuple[str, int, int]) -> Iterator[tuple[int, bytes]]:
+        yield piece[1], self.repository.read(*piece)
 
 
 class Grouped:
@@ -321,26 +336,17 @@ class Grouped:
 
 
 def open_builder(part: Part, repository: Repository, on_error: str, cache_dir: str | None, token: Any = None) -> M3IT:
-    """The builder of a part: one of ours where the repository has a config by that name, else `Other`."""
+    """The builder of a part: one of ours where the repository is in our layout or a published one, else `Other`."""
     pinned = part.revision not in (None, "main") or "@" in part.path
-    options: dict[str, Any] = {"cache_dir": cache_dir, "on_error": on_error, "token": token, "repo_id": repository.repo_id}
-    if part.convert is None and part.name:
-        kind, ours = choose_builder(repository, part.name, pinned, token, cache_dir)
-        try:
-            return kind(repository=ours, config_name=part.name, meta=True, **options)
-        except ValueError as unknown:  # it names what is there, nearest first
-            if any("data/" in path for path in repository.files) and known(part.name):
-                raise
-            try:
-                return _checked(Other(repository=repository, config_name=part.name, meta=True, **options))
-            except ValueError:
-                raise unknown from None
-    return _checked(Other(repository=repository, config_name=part.name or "default", meta=True, convert=part.convert, **options))
-
-
-def _checked(builder: Other) -> Other:
-    builder.shards(builder.config.name)
-    return builder
+    options: dict[str, Any] = {"cache_dir": cache_dir, "on_error": on_error, "token": token, "meta": True}
+    kind = layout(repository)
+    if part.convert is None and (find_shards(repository) or issubclass(kind, Legacy) and kind is not Converted):
+        kind, repository = choose_builder(repository, part.name, pinned, token, cache_dir)
+        return kind(repository=repository, config_name=part.name, repo_id=repository.repo_id, **options)
+    name = part.name or part.label
+    other = Other(repository=repository, config_name=name, repo_id=repository.repo_id, convert=part.convert, **options)
+    other.shards(name)  # raises where there are none
+    return other
 
 
 def open_repository(path: str, revision: str | None, token: Any, storage_options: dict[str, Any] | None, cache_dir: str | None) -> Repository:
@@ -349,7 +355,7 @@ def open_repository(path: str, revision: str | None, token: Any, storage_options
     if not os.path.isfile(folder):
         return Repository(path, revision, token, storage_options, cache_dir)
     repository = Repository(os.path.dirname(os.path.abspath(folder)))
-    repository._files = {os.path.basename(folder): {"size": os.path.getsize(folder), "mtime": os.path.getmtime(folder), "type": "file"}}
+    repository.files = {os.path.basename(folder): {"size": os.path.getsize(folder), "mtime": os.path.getmtime(folder), "type": "file"}}
     return repository
 
 
@@ -363,7 +369,7 @@ def open_rows(builder: M3IT, split: str, cache: Path) -> Indexed | Grouped:
     if isinstance(builder, Legacy):
         builder.pieces(split)  # reads the small files beside the rows, which then travel along
     if isinstance(builder, Legacy80):
-        return _joined(builder, paths[0])
+        return _joined(builder, split)
     if paths[0].endswith(".parquet"):
         builder.config.images = True  # bytes as they are, not by way of base64
         return _row_groups(builder, paths, cache)
@@ -375,7 +381,11 @@ def open_rows(builder: M3IT, split: str, cache: Path) -> Indexed | Grouped:
     builder.repository = mirror = Copies(repository, copies)
     readable = [mirror.plain(path) for path in paths]
     starts = [_tar_starts(copies[path], cache) if path.endswith(".tar") else load_index(copies[path], cache) for path in paths]
-    counts = [_counts(builder, path, array, cache) for path, array in zip(readable, starts, strict=True)] if isinstance(builder, Legacy) else None
+    counts = None
+    if isinstance(builder, Legacy):
+        counts = [_counts(builder, path, array, cache) for path, array in zip(readable, starts, strict=True)]
+    if not paths[0].endswith(".tar"):
+        builder.lines = Line(mirror)
     return Indexed(builder, readable, starts, counts)
 
 
@@ -390,11 +400,17 @@ class Copies(Repository):
     def __init__(self, repository: Repository, copies: dict[str, Path]):
         vars(self).update(vars(repository))
         self.copies = {self.plain(path): str(copy) for path, copy in copies.items()}
+        self.names = {self.plain(path): path for path in copies}
         self._open: dict[str, int] = {}
 
     @staticmethod
     def plain(path: str) -> str:
         return path.removesuffix(".gz").removesuffix(".zst")
+
+    def original(self, key: str) -> str:
+        """A row's key by the name of the file that was unpacked."""
+        path, colon, place = key.rpartition(":")
+        return f"{self.names.get(path, path)}{colon}{place}"
 
     def size(self, path: str) -> int:
         return os.path.getsize(self.copies[path]) if path in self.copies else super().size(path)
@@ -413,14 +429,16 @@ class Copies(Repository):
         return {**super().__getstate__(), "_open": {}}
 
 
-def _joined(builder: Legacy80, texts: str) -> Indexed:
+def _joined(builder: Legacy80, split: str) -> Indexed:
     """Rows of M3IT-80, told apart by their numbers; the file of pictures is fetched whole, as for `load_dataset`."""
     import huggingface_hub
 
-    if builder.repository.commit:
-        path, commit = builder.pictures_path(texts), builder.repository.commit
-        huggingface_hub.hf_hub_download(builder.repository.repo_id, path, repo_type="dataset", revision=commit, token=builder.token)
-    return Indexed(builder, [texts], [np.arange(len(builder.texts(texts)) + 1)])
+    path, repository = builder.pictures_path(split), builder.repository
+    if repository.commit:
+        huggingface_hub.hf_hub_download(
+            str(repository.repo_id), path, repo_type="dataset", revision=repository.commit, token=builder.token
+        )
+    return Indexed(builder, [path], [np.arange(len(builder.texts(path)) + 1)])
 
 
 def _row_groups(builder: M3IT, paths: list[str], cache: Path) -> Grouped:
@@ -473,8 +491,9 @@ def _counts(builder: M3IT, path: str, starts: np.ndarray, cache: Path) -> np.nda
     def count() -> np.ndarray:
         rows = np.zeros(len(starts) - 1, np.int64)
         for key, _ in builder.read((path, 0, int(starts[-1]))):
-            offset = int(key.rpartition(":")[2].partition("#")[0])
-            rows[np.searchsorted(starts, offset)] += 1
+            offset, _, number = key.rpartition(":")[2].partition("#")
+            line = np.searchsorted(starts, int(offset))
+            rows[line] = max(rows[line], int(number or 0) + 1)
         return np.maximum(rows, 1)
 
     return kept(cache, f"counts {builder.hash} {builder.repository.identity([path])} {path}", count)

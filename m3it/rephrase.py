@@ -19,7 +19,7 @@ from typing import Any
 
 from M3IT import image_bytes
 from m3it.chat import Chat, ChatError, Reply, Request, message
-from m3it.instance import FIELDS, text
+from m3it.instance import FIELDS, ShardError, text
 from m3it.shards import read_shard, write_shard
 from m3it.work import versions, write_json
 
@@ -237,6 +237,8 @@ def rephrase_shard(
     the shard lies in such. Beside the new shard, <name>.run.json says how it was made.
     """
     path, target = Path(path), target_of(Path(path), Path(out))
+    if not path.is_file():
+        raise ShardError(f"{path}: expected a shard, there is no such file.")
     if target.exists() and target.samefile(path):
         raise ValueError(f"{path}: would be written over itself. Pass another folder as --out.")
     counts: Counter[str] = Counter()

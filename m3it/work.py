@@ -83,6 +83,14 @@ class Folder:
         """Whether there is such a file."""
         return self.fs.exists(posixpath.join(self.root, path))
 
+    def open(self, path: str) -> Any:
+        """The file, to read from."""
+        return self.fs.open(posixpath.join(self.root, path), "rb")
+
+    def size(self, path: str) -> int:
+        """The file's size in bytes."""
+        return self.fs.size(posixpath.join(self.root, path))
+
     def records(self) -> list[dict[str, Any]]:
         """What the finished pieces left in `.work/`, by name."""
         names = sorted(self.fs.glob(posixpath.join(self.root, ".work", "*.json")))

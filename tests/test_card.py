@@ -21,7 +21,7 @@ def folder(tmp_path):
     for i in range(3):
         write_rows(folder / f"data/kvqa/viquae/train-0000{i}-of-00003.jsonl", [make_row(10 * i + k) for k in range(4)])
     write_rows(folder / "data/kvqa/viquae/test.jsonl", [make_row(i, 0) for i in range(50, 52)])
-    write_rows(folder / "data/kvqa/okvqa/no/validation.jsonl", [make_row(7, 2, inputs="Hva er 7? \U0001f600")])
+    write_rows(folder / "data/kvqa/okvqa/ja/validation.jsonl", [make_row(7, 2, inputs="7は何ですか？ \U0001f600")])
     write_rows(folder / "data/vqa/2017/train.jsonl", [make_row(9)])
     (folder / "README.md").write_text(README, "utf-8")
     return folder
@@ -34,7 +34,7 @@ def head_of(folder):
 def test_rows_and_bytes_are_measured(folder):
     card(folder)
     infos = json.loads((folder / "dataset_infos.json").read_text("utf-8"))
-    assert list(infos) == ["okvqa-no", "viquae", "2017"]  # the catalogue's order, others last
+    assert list(infos) == ["okvqa-ja", "viquae", "2017"]  # the catalogue's order, others last
     splits = infos["viquae"]["splits"]
     assert {name: split["num_examples"] for name, split in splits.items()} == {"train": 12, "test": 2}
     sizes = [path.stat().st_size for path in (folder / "data/kvqa/viquae").glob("train-*")]
@@ -54,7 +54,7 @@ def test_check_shows_the_difference_and_writes_nothing(folder):
     write_rows(folder / "data/vqa/2017/train.jsonl", [make_row(9), make_row(10)])
     before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     (diff,) = card(folder, check=True)
-    assert "dataset_infos.json" in diff and '-     "num_examples": 1,' in diff and '+     "num_examples": 2,' in diff
+    assert "dataset_infos.json" in diff and '-    "num_examples": 1,' in diff and '+    "num_examples": 2,' in diff
     assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
     assert card(folder) == [diff] and card(folder, check=True) == []
 
@@ -71,7 +71,7 @@ def test_words_outside_the_blocks_stay(folder):
 def test_the_head_is_yaml_with_exact_paths_and_features(folder):
     card(folder)
     head = head_of(folder)
-    assert [config["config_name"] for config in head["configs"]] == ["okvqa-no", "viquae", "2017"]
+    assert [config["config_name"] for config in head["configs"]] == ["okvqa-ja", "viquae", "2017"]
     assert head["configs"][1]["data_files"] == [
         {"split": "train", "path": [f"data/kvqa/viquae/train-0000{i}-of-00003.jsonl" for i in range(3)]},
         {"split": "test", "path": "data/kvqa/viquae/test.jsonl"},
@@ -79,7 +79,7 @@ def test_the_head_is_yaml_with_exact_paths_and_features(folder):
     for info in head["dataset_info"]:
         assert [feature["name"] for feature in info["features"]] == list(FIELDS)
         assert info["features"][2] == {"name": "image_base64_str", "list": "string"}
-    assert head["language"] == ["en", "no", "zh"] and head["size_categories"] == ["n<1K"]
+    assert head["language"] == ["en", "ja", "zh"] and head["size_categories"] == ["n<1K"]
 
 
 def test_plain_datasets_reads_every_config_of_the_head(folder, tmp_path):
@@ -92,7 +92,7 @@ def test_plain_datasets_reads_every_config_of_the_head(folder, tmp_path):
         for split in plain:
             columns = list(FIELDS[:4])
             assert plain[split].select_columns(columns).to_list() == ours[split].select_columns(columns).to_list()
-    assert set(datasets.get_dataset_config_names(str(folder))) == {"okvqa-no", "viquae", "2017"}
+    assert set(datasets.get_dataset_config_names(str(folder))) == {"okvqa-ja", "viquae", "2017"}
 
 
 @pytest.mark.parametrize("name", ["no", "Null", "1e3", "a b", "c#d", "x: y", "'q'", "-dash", "\u4e2d\u6587", "plain"])
@@ -137,7 +137,14 @@ def test_a_folder_without_shards_is_an_error(tmp_path):
 
 @pytest.mark.parametrize(
     ("num_rows", "name"),
-    [(0, "n<1K"), (999, "n<1K"), (1000, "1K<n<10K"), (99_999, "10K<n<100K"), (2_400_000, "1M<n<10M"), (10_000_000, "10M<n<100M")],
+    [
+        (0, "n<1K"),
+        (999, "n<1K"),
+        (1000, "1K<n<10K"),
+        (99_999, "10K<n<100K"),
+        (2_400_000, "1M<n<10M"),
+        (10_000_000, "10M<n<100M"),
+    ],
 )
 def test_sizes_have_the_hubs_names(num_rows, name):
     assert size_category(num_rows) == name

@@ -3,6 +3,8 @@
 import base64
 import gzip
 import json
+import re
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,7 +28,11 @@ def without(row, name):
 
 
 def test_a_repository_that_keeps_the_contracts_has_no_findings(repository):
-    assert list(check(Repository(repository))) == [("okvqa-zh", "validation", 4), ("viquae", "test", 3), ("viquae", "train", 10)]
+    assert list(check(Repository(repository))) == [
+        ("okvqa-zh", "validation", 4),
+        ("viquae", "test", 3),
+        ("viquae", "train", 10),
+    ]
     assert list(check(Repository(repository), "okvqa-zh")) == [("okvqa-zh", "validation", 4)]
 
 
@@ -56,7 +62,11 @@ HALF = base64.b64encode(picture(1)[:40]).decode()
         ({**ROW, "image_base64_str": ["abcde"]}, "base64", "expected base64"),
         ({**ROW, "image_base64_str": ["caf\u00e9"]}, "base64", "ASCII"),
         ({**ROW, "image_base64_str": [HALF]}, "image", "image 1 of 1: expected an image, found"),
-        ({**ROW, "image_base64_str": [*ROW["image_base64_str"], base64.b64encode(b"<html>").decode()]}, "image", "image 2 of 2.*HTML"),
+        (
+            {**ROW, "image_base64_str": [*ROW["image_base64_str"], base64.b64encode(b"<html>").decode()]},
+            "image",
+            "image 2 of 2.*HTML",
+        ),
         ({**ROW, "image_base64_str": [""]}, "image", "image 1 of 1"),
         ({**ROW, "meta": "{"}, "meta", "expected a JSON string in meta"),
         ({**ROW, "meta": "[]"}, "meta", "expected a JSON object in meta"),
@@ -69,8 +79,6 @@ def test_a_broken_row_is_found_with_file_line_and_rule(tmp_path, row, rule, word
     write_rows(tmp_path / PATH, [make_row(0), row, make_row(2)])
     (finding,) = findings_of(tmp_path)
     assert (finding.rule, finding.where) == (rule, f"{PATH}:2")
-    import re
-
     assert re.search(words, finding.message), finding.message
 
 
@@ -78,7 +86,11 @@ def test_lines_that_are_no_json_and_half_characters_are_found(tmp_path):
     path = write_rows(tmp_path / PATH, [make_row(0)])
     surrogate = json.dumps(make_row(2, inputs="half \ud83d"))
     path.write_bytes(path.read_bytes() + b'{"instruction": "a\n' + surrogate.encode() + b"\n" + b"\xff\xfe\n")
-    assert [(f.rule, f.where) for f in findings_of(tmp_path)] == [("json", f"{PATH}:2"), ("types", f"{PATH}:3"), ("json", f"{PATH}:4")]
+    assert [(f.rule, f.where) for f in findings_of(tmp_path)] == [
+        ("json", f"{PATH}:2"),
+        ("types", f"{PATH}:3"),
+        ("json", f"{PATH}:4"),
+    ]
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\n\n", "\n \t\n\n"])
@@ -102,7 +114,9 @@ def test_an_id_that_stands_twice_in_a_split_is_found(tmp_path):
     write_rows(tmp_path / "data/t/d/test.jsonl", [make_row(0), make_row(1, meta="{}"), make_row(2, meta="{}")])
     (finding,) = findings_of(tmp_path)
     assert finding == Finding(
-        "id", "data/t/d/train-00001-of-00002.jsonl:2", "row id 'row-0' stands at data/t/d/train-00000-of-00002.jsonl:1 already"
+        "id",
+        "data/t/d/train-00001-of-00002.jsonl:2",
+        "row id 'row-0' stands at data/t/d/train-00000-of-00002.jsonl:1 already",
     )
 
 
@@ -163,7 +177,5 @@ def test_a_dataset_infos_of_another_shape_is_found(repository, text):
 
 
 def test_every_row_of_the_sample_keeps_the_contracts():
-    import m3it
-
-    folder = __import__("pathlib").Path(m3it.__file__).parents[1]
+    folder = Path(__file__).parents[1]
     assert findings_of(folder, "viquae") == findings_of(folder, "nlvr") == []

@@ -13,7 +13,9 @@ from m3it.index import load_index, row_starts
 from M3IT import Repository, read_rows
 
 BOM = b"\xef\xbb\xbf"
-LINES = st.lists(st.sampled_from([b"{}", b'{"a": 1}', b"x" * 20, b"", b" ", b"\t \x0b\x0c", b"\r", b" {} "]), max_size=8)
+LINES = st.lists(
+    st.sampled_from([b"{}", b'{"a": 1}', b"x" * 20, b"", b" ", b"\t \x0b\x0c", b"\r", b" {} "]), max_size=8
+)
 
 
 def starts_by_reading(path):
@@ -23,7 +25,13 @@ def starts_by_reading(path):
 
 
 @settings(max_examples=200)
-@given(head=st.sampled_from([b"", BOM]), lines=LINES, end=st.sampled_from([b"\n", b"\r\n"]), last=st.booleans(), chunk=st.integers(1, 40))
+@given(
+    head=st.sampled_from([b"", BOM]),
+    lines=LINES,
+    end=st.sampled_from([b"\n", b"\r\n"]),
+    last=st.booleans(),
+    chunk=st.integers(1, 40),
+)
 @example(head=BOM, lines=[b"", b"{}"], end=b"\n", last=True, chunk=7)  # a mark and nothing else is no row
 @example(head=BOM, lines=[b"x" * 20], end=b"\n", last=True, chunk=2)  # a first row longer than a chunk
 def test_offsets_are_those_that_the_reader_gives(tmp_path_factory, head, lines, end, last, chunk):
@@ -44,7 +52,9 @@ def test_rows_can_be_read_by_their_offsets(tmp_path):
     path = write_rows(tmp_path / "train.jsonl", [make_row(i) for i in range(30)], end="\n\n")
     starts, text = row_starts(path), path.read_bytes()
     assert len(starts) == 31
-    assert [f'"What is {i}?"'.encode() in text[a:b] for i, (a, b) in enumerate(zip(starts, starts[1:], strict=False))] == [True] * 30
+    assert [
+        f'"What is {i}?"'.encode() in text[a:b] for i, (a, b) in enumerate(zip(starts, starts[1:], strict=False))
+    ] == [True] * 30
 
 
 def test_an_empty_file_has_no_rows(tmp_path):

@@ -49,12 +49,18 @@ def test_a_choice_is_the_same_on_every_machine_and_run():
 def test_rows_and_datasets_and_seeds_choose_apart_from_each_other():
     by_row = [choose(range(10), "okvqa", str(i)) for i in range(2000)]
     assert all(140 < number < 260 for number in Counter(by_row).values())  # 200 expected, 13 the standard deviation
-    for other in ([choose(range(10), "vqa-v2", str(i)) for i in range(2000)], [choose(range(10), "okvqa", str(i), 1) for i in range(2000)]):
+    for other in (
+        [choose(range(10), "vqa-v2", str(i)) for i in range(2000)],
+        [choose(range(10), "okvqa", str(i), 1) for i in range(2000)],
+    ):
         assert 140 < sum(a == b for a, b in zip(by_row, other, strict=True)) < 260
 
 
 def test_parts_of_a_key_do_not_run_into_each_other():
-    assert len({hash_of("a", "b c"), hash_of("a b", "c"), hash_of("a", "b", 1), hash_of("a", "b1"), hash_of("a", "b")}) == 5
+    assert (
+        len({hash_of("a", "b c"), hash_of("a b", "c"), hash_of("a", "b", 1), hash_of("a", "b1"), hash_of("a", "b")})
+        == 5
+    )
 
 
 @given(st.lists(st.integers(), max_size=8), st.text(st.characters(exclude_categories=["Cs"]), max_size=5))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import m3it
 from m3it.chat import Chat, ChatError, CostError
+from m3it.instance import ShardError
 from m3it.rephrase import (
     MAX_REFUSALS,
     normalize_answer,
@@ -363,6 +364,11 @@ def test_a_shard_is_not_written_over_itself(server, repository):
     with pytest.raises(ValueError, match="train.jsonl: would be written over itself. Pass another folder"):
         rephrase_shard(source, repository, Chat("m", server.url))
     assert not server.asked
+
+
+def test_a_shard_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ShardError, match="none.jsonl: expected a shard, there is no such file"):
+        rephrase_shard(tmp_path / "none.jsonl", tmp_path / "out", Chat("m"))
 
 
 def test_a_shard_outside_of_a_repository_goes_straight_into_the_folder(server, tmp_path):

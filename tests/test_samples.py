@@ -1,7 +1,7 @@
 """The converters read excerpts of the authors' own files, not only our fixtures: so many rows, and these.
 
-The excerpts lie beside the repository and are not part of it; where they are absent the tests are skipped. An excerpt is annotations only, so
-images are not read. Files that lack in it, mostly lists of ids, are added here.
+The excerpts lie beside the repository and are not part of it; where they are absent the tests are skipped. An excerpt
+is annotations only, so images are not read. Files that lack in it, mostly lists of ids, are added here.
 """
 
 import hashlib
@@ -149,7 +149,7 @@ def arrange(dataset, root):
 
 
 def digest(made, root):
-    """The first 12 digits of a sha256 over what is said of each row: its id and texts, and where its images are looked for."""
+    """The first 12 digits of a sha256 over what is known of each row: its id, its texts, where its images should be."""
     known = []
     for row in made:
         if isinstance(row, Drop):

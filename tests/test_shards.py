@@ -21,7 +21,16 @@ from m3it.shards import read_shard, to_line, write_shard, write_shards
 from M3IT import parse
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"])) | st.sampled_from(
-    ["\u2028", "\x00", '"image_base64_str": []', '\\"image_base64_str\\": []', "\U0001f600 \r\n\t", "\ufeff", "\x85", "[]"]
+    [
+        "\u2028",
+        "\x00",
+        '"image_base64_str": []',
+        '\\"image_base64_str\\": []',
+        "\U0001f600 \r\n\t",
+        "\ufeff",
+        "\x85",
+        "[]",
+    ]
 )
 INSTANCES = st.builds(
     Instance,
@@ -160,7 +169,11 @@ def killed():
 write_shards(killed(), sys.argv[1], "train", shard_bytes=600)
 """
     here = os.path.dirname(__file__)
-    done = subprocess.run([sys.executable, "-c", program, tmp_path / "again"], cwd=here, env={**os.environ, "PYTHONPATH": os.path.dirname(here)})
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "again"],
+        cwd=here,
+        env={**os.environ, "PYTHONPATH": os.path.dirname(here)},
+    )
     assert done.returncode == -signal.SIGKILL
     names = list(files_of(tmp_path / "again"))
     assert names and all(name.startswith(".train-") for name in names)  # no reader takes these for shards
@@ -171,7 +184,9 @@ write_shards(killed(), sys.argv[1], "train", shard_bytes=600)
 
 def test_parts_of_a_longer_input_are_not_taken_for_those_of_this_one(tmp_path):
     (tmp_path / ".train-00000.5-rows.part").write_bytes(b"")
-    with pytest.raises(ShardError, match="holds 5 rows, the input now has fewer. Delete .*train-.*part and start again"):
+    with pytest.raises(
+        ShardError, match="holds 5 rows, the input now has fewer. Delete .*train-.*part and start again"
+    ):
         write_shards(make_instances(3), tmp_path, "train")
 
 
@@ -226,7 +241,9 @@ def test_a_row_that_cannot_be_read_is_named_by_file_and_line(tmp_path):
 def test_plain_datasets_reads_what_is_written(tmp_path):
     instances = make_instances(6)
     paths = write_shards(instances, tmp_path, "train", shard_bytes=1000)
-    table = datasets.load_dataset("json", data_files=[str(path) for path in paths], split="train", cache_dir=str(tmp_path / "cache"))
+    table = datasets.load_dataset(
+        "json", data_files=[str(path) for path in paths], split="train", cache_dir=str(tmp_path / "cache")
+    )
     assert table.column_names == list(FIELDS)
     assert [from_row(row) for row in table] == instances
     assert base64.b64decode(table[3]["image_base64_str"][0]) == picture(3)

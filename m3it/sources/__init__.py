@@ -22,6 +22,7 @@ from m3it.instance import SourceError
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 BETWEEN = re.compile(r"[\s,:]*")  # what stands between the values of a JSON list or object
+AFTER = re.compile(r"\s*[,:\]}]")  # what tells that a value is at its end
 NUM_CHARACTERS = 1 << 20  # of a piece of a large JSON file
 MAX_FIELD_CHARACTERS = (1 << 31) - 1  # of a table's field: the most that Python takes on every system
 
@@ -206,7 +207,7 @@ def read_values(path: SourcePath, opening: str) -> Iterator[Any]:
                         value, stop = decode(source, place)
                     except json.JSONDecodeError:
                         break  # it goes on in the next piece
-                    if stop == len(source):
+                    if not AFTER.match(source, stop):
                         break  # so may a number
                     yield value
                     place = stop

@@ -49,11 +49,11 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
 
 
 def read_captions(path: SourcePath) -> dict[str, list[str]]:
-    """The sentences of each image, by number, from lines `<image id>#<number><tab or blank><sentence>`."""
+    """The sentences of each image, by number, from lines `<image>#[<kind>#]<number><tab or blank><sentence>`."""
     numbered: dict[str, dict[int, str]] = {}
     for line in read_lines(path):
         key, _, caption = line.replace("\t", " ", 1).partition(" ")
-        image_id, _, number = key.partition("#")
         if text(caption):
-            numbered.setdefault(image_id, {})[int(number)] = text(caption)
-    return {image_id: [captions[number] for number in sorted(captions)] for image_id, captions in numbered.items()}
+            image, *_, number = key.split("#")
+            numbered.setdefault(image, {})[int(number)] = text(caption)
+    return {image: [captions[number] for number in sorted(captions)] for image, captions in numbered.items()}

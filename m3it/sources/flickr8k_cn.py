@@ -13,9 +13,10 @@ All sentences stand in meta. The 91 captioned images that are in no split are ne
 
 from collections.abc import Iterator
 
-from m3it.instance import Drop, Instance, text
+from m3it.instance import Drop, Instance
 from m3it.reformat import Picture
 from m3it.sources import SourcePath, read_lines
+from m3it.sources.coco_cn import read_captions
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # Flickr8k's names for our splits
 CAPTIONS = "flickr8kzhc.caption.txt"  # zhc: written by people; zhb and zhg are machine translations
@@ -37,14 +38,3 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
             outputs=captions[0],
             meta={"split": part, "image": f"{image_id}.jpg", "captions": captions},
         )
-
-
-def read_captions(path: SourcePath) -> dict[str, list[str]]:
-    """The sentences of each image file, by number, from lines `<file name>#zhc#<number> <sentence>`."""
-    numbered: dict[str, dict[int, str]] = {}
-    for line in read_lines(path):
-        key, _, caption = line.partition(" ")
-        if text(caption):
-            name, _, number = key.split("#")
-            numbered.setdefault(name, {})[int(number)] = text(caption)
-    return {name: [captions[number] for number in sorted(captions)] for name, captions in numbered.items()}

@@ -18,7 +18,7 @@ from m3it.instance import Drop, Instance, text
 from m3it.reformat import Picture, sample
 from m3it.sources import SourcePath, read_values
 
-PART = {"train": "train", "validation": "val", "test": "testdev"}
+PART = {"train": "train", "validation": "val", "test": "testdev"}  # GQA's names for our splits
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:

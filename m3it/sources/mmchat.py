@@ -1,10 +1,10 @@
 """MMChat: Chinese dialogues about the pictures of a Weibo post.
 
-Source files   https://huggingface.co/datasets/silver/mmchat, config mmchat, in root or root/mmchat; line by line
-               together: dialog_{train,dev,test}.jsonl.gz (lists of utterances), img_url_{train,dev,test}.jsonl.gz
-               (addresses with ";" between, no JSON); or the Hub's own copy of both,
-               mmchat-{train,validation,test}.parquet images in any folder of root, as the authors' crawler saves
-               them: sha256 of the address and its extension
+Source files   https://huggingface.co/datasets/silver/mmchat, config mmchat, in `root` or root/mmchat:
+               dialog_{train,dev,test}.jsonl.gz (lists of utterances) and, line by line beside it,
+               img_url_{train,dev,test}.jsonl.gz (addresses with ";" between, no JSON);
+               or the Hub's own copy of both, mmchat-{train,validation,test}.parquet
+               images: in any folder of root, named as the authors' crawler does: sha256 of the address, its extension
 License        MIT; images: Weibo, terms unknown
 Paper          https://arxiv.org/abs/2108.07154
 One instance   inputs="Person1: 这是哪里？\\nPerson2:"  outputs="在海边。"

@@ -20,7 +20,7 @@ from m3it.instance import Drop, Instance, text
 from m3it.reformat import Picture, sample
 from m3it.sources import SourcePath, read_json
 
-PART = {"train": 1, "validation": 2, "test": 3}
+PART = {"train": 1, "validation": 2, "test": 3}  # OCR-VQA's numbers of our splits
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:

@@ -20,7 +20,7 @@ from m3it.instance import Drop, Instance, text
 from m3it.reformat import Picture, option, with_options
 from m3it.sources import SourcePath, read_json
 
-PART = {"train": "train", "validation": "val", "test": "test"}
+PART = {"train": "train", "validation": "val", "test": "test"}  # ScienceQA's names for our splits
 FIELDS = ("task", "grade", "subject", "topic", "category", "skill", "lecture", "solution")  # kept in meta
 
 

@@ -1,10 +1,9 @@
 """Something-Something V2: what a hand does with some thing in a short clip, one of 174 classes.
 
 Source files   https://developer.qualcomm.com/software/ai-datasets/something-something
-               root/labels/{labels,train,validation}.json and test-answers.csv, or the older names without test
-               answers:
-               root/something-something-v2-{labels,train,validation}.json; clips: <id>.webm in any folder of root
-               (20bn-something-something-v2), or converted to .mp4 or .avi
+               root/labels/{labels,train,validation}.json and test-answers.csv, or by their older names
+               root/something-something-v2-{labels,train,validation}.json, without test answers
+               clips: <id>.webm in any folder of root (20bn-something-something-v2), or converted to .mp4 or .avi
 License        research only
 Paper          https://arxiv.org/abs/1706.04261
 One instance   inputs="Options:\\n(A) Opening something\\n(B) Moving something up\\n..."

@@ -19,7 +19,7 @@ from m3it.instance import Drop, Instance, text
 from m3it.reformat import Picture, majority, sample
 from m3it.sources import SourcePath, read_json
 
-PART = {"train": "train", "validation": "val", "test": "test"}
+PART = {"train": "train", "validation": "val", "test": "test"}  # TextVQA's names for our splits
 NO_ANSWER = {  # what annotators write where they have none, and our reason to drop the row
     "unanswerable": "unanswerable",
     "answering does not require reading text in the image": "needs no reading",

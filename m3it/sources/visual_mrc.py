@@ -7,8 +7,8 @@ License        unknown, annotations and images
 Paper          https://arxiv.org/abs/2101.11272
 One instance   inputs="How many cups are sold?"  outputs="Four cups are sold."
 
-One instance per question; the regions and words of the record are not shown. Which questions M3IT drew is not known; we
-draw as many by hash.
+Each question gets its row; the regions and words of the record are not shown. Which questions M3IT drew is not known;
+we draw as many by hash.
 """
 
 from collections.abc import Iterator

@@ -1,0 +1,122 @@
+"""How a mixture reaches a trainer: a DataLoader that knows of ranks, a `datasets.IterableDataset` that does not, and a
+callback that saves where the mixture stands."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from m3it.images import pixels
+from m3it.instance import M3ITError
+from m3it.lanes import LANES
+from m3it.parts import to_messages
+
+try:
+    from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+except ImportError as missing:
+    raise M3ITError("A mixture needs PyTorch: pip install 'm3it[train]'") from missing
+
+if TYPE_CHECKING:
+    from m3it.mixture import Mixture
+
+
+class Batches(IterableDataset):
+    """The batches of one process; in a worker of a DataLoader those that it has to read, in the order of its turns."""
+
+    def __init__(self, mixture: "Mixture", batch_size: int, rank: int, world_size: int, num_batches: int | None):
+        if not 0 <= rank < world_size or batch_size < 1:
+            raise ValueError(f"rank={rank}, world_size={world_size}, batch_size={batch_size}: expected 0 <= rank < size")
+        self.mixture, self.batch_size, self.rank, self.world_size = mixture, batch_size, rank, world_size
+        self.num_batches = num_batches
+
+    def __iter__(self) -> Iterator[Any]:
+        worker = get_worker_info()
+        for step in self.steps(worker.id, worker.num_workers) if worker else self.steps(0, 1):
+            if step is None:
+                yield None
+                continue
+            start = self.mixture.rows_consumed + (step * self.world_size + self.rank) * self.batch_size
+            yield self.mixture.batch(start, start + self.batch_size)
+
+    def steps(self, worker: int, num_workers: int) -> Iterator[int | None]:
+        """The steps whose batches a worker reads; None is a turn that it lets pass.
+
+        A DataLoader takes one item of each worker in turn. Where lanes hold rows in memory, a worker keeps to its own
+        lanes: of three workers and 64 lanes, two have 21 lanes and pass one turn in 22.
+        """
+        lanes, stop = LANES // self.world_size, self.num_batches
+        aligned = self.batch_size == self.mixture.batch_size and LANES % self.world_size == 0
+        if not (aligned and self.mixture.holds_rows and num_workers <= lanes) or lanes % num_workers == 0:
+            lanes = num_workers
+        for first in itertools.count(0, lanes):
+            for turn in range(worker, -(-lanes // num_workers) * num_workers, num_workers):
+                if stop is not None and first + turn >= stop:
+                    return
+                yield first + turn if turn < lanes else None
+
+
+class Collate:
+    """The trainer's collate function, spared the turns that a worker lets pass."""
+
+    def __init__(self, function: Callable[[list[Any]], Any] | None):
+        self.function = function
+
+    def __call__(self, rows: list[Any] | None) -> Any:
+        return rows if rows is None or self.function is None else self.function(rows)
+
+
+class Loader(DataLoader):
+    """A DataLoader of `Batches`, without the turns that workers let pass."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return (batch for batch in super().__iter__() if batch is not None)
+
+    def __len__(self) -> int:
+        if self.dataset.num_batches is None:
+            raise TypeError("A mixture has no end: give the trainer max_steps, or the loader num_batches.")
+        return self.dataset.num_batches
+
+
+class Conversations:
+    """Yields the rows of a mixture as TRL reads them, from where the mixture stands when it is called."""
+
+    def __init__(self, mixture: "Mixture"):
+        self.mixture = mixture
+
+    def __call__(self) -> Iterator[dict[str, Any]]:
+        from PIL import Image
+
+        for position in itertools.count(self.mixture.rows_consumed):
+            (row, *_) = self.mixture.batch(position, position + 1)
+            images = [Image.fromarray(pixels(image, row["id"])) for image in row["images"]]
+            yield {"images": images, "messages": to_messages(row)}
+
+
+def make_callback(mixture: "Mixture") -> Any:
+    """A TrainerCallback that counts rows by the trainer's steps; its state travels in trainer_state.json."""
+    try:
+        from transformers import TrainerCallback
+        from transformers.trainer_callback import ExportableState
+    except ImportError as missing:
+        raise M3ITError("A callback needs transformers: pip install 'm3it[train]'") from missing
+
+    class MixtureCallback(TrainerCallback, ExportableState):
+        rows_consumed = mixture.rows_consumed
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            saved = (state.stateful_callbacks or {}).get("MixtureCallback")
+            if state.global_step and not args.ignore_data_skip:
+                raise M3ITError("Pass ignore_data_skip=True: the mixture resumes by itself, skipped rows would be lost.")
+            if state.global_step and not saved:
+                raise M3ITError("The checkpoint does not say where the mixture stood: it was saved without the callback.")
+            if state.global_step:
+                mixture.load_state_dict(saved["attributes"]["mixture"])
+            self.rows_consumed = mixture.rows_consumed
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            self.rows_consumed += args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+
+        def state(self) -> dict[str, Any]:
+            where = {**mixture.state_dict(), "rows_consumed": self.rows_consumed}
+            return {"args": {}, "attributes": {"mixture": where}}
+
+    return MixtureCallback()

@@ -1,0 +1,129 @@
+"""Models made from parts: `tiny`, a small VLM from scratch for CPUs; `ying`, the recipe of Ying-VLM.
+
+tiny   a convolutional stem (one token per 16 x 16 pixels) in front of a small Llama, put together as LLaVA; its tokenizer
+       is trained on the data. Everything but the stem is a class of transformers.
+ying   a vision encoder, a Q-Former and any causal LM, put together as InstructBLIP. Stage 1 (captions): the Q-Former
+       and the projection learn. Stage 2 (instructions): the same parts go on, from stage 1; LoRA on the LM is an option.
+       Paper: https://arxiv.org/abs/2306.04387, section 4; Q-Former: https://arxiv.org/abs/2305.06500
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutput
+
+STRIDE = 16  # pixels that a token of the stem stands for, on either side
+CHAT_TEMPLATE = (
+    "{% for message in messages %}{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}<image>{% else %}{{ part['text'] }}{% endif %}{% endfor %}"
+    "{% if message['role'] == 'assistant' %}</s>{% else %}<s>{% endif %}{% endfor %}"
+)
+
+
+class StemConfig(PreTrainedConfig):
+    """Sizes of a convolutional stem."""
+
+    model_type = "m3it_stem"
+    base_config_key = "vision_config"
+
+    hidden_size: int = 128
+    image_size: int = 64
+    patch_size: int = STRIDE
+
+
+class Stem(PreTrainedModel):
+    """(batch, 3, side, side) float pixels -> (batch, (side / 16) ** 2, hidden_size): four convolutions, each halving."""
+
+    config: StemConfig
+    main_input_name = "pixel_values"
+    input_modalities = ("image",)
+
+    def __init__(self, config: StemConfig):
+        super().__init__(config)
+        widths = [3, 32, 64, config.hidden_size, config.hidden_size]
+        layers: list[nn.Module] = []
+        for before, after in zip(widths, widths[1:], strict=False):
+            layers += [nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False), nn.GroupNorm(8, after), nn.GELU()]
+        self.layers = nn.Sequential(*layers)
+        self.positions = nn.Parameter(torch.zeros(1, (config.image_size // STRIDE) ** 2, config.hidden_size))
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight)
+        elif isinstance(module, nn.GroupNorm):
+            nn.init.ones_(module.weight)
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, Stem):
+            nn.init.normal_(module.positions, std=0.5)
+
+    def forward(self, pixel_values: torch.Tensor, **options: Any) -> BaseModelOutput:
+        tokens = self.layers(pixel_values).flatten(2).transpose(1, 2) + self.positions
+        return BaseModelOutput(last_hidden_state=tokens, hidden_states=(tokens,))
+
+
+AutoConfig.register("m3it_stem", StemConfig, exist_ok=True)
+AutoModel.register(StemConfig, Stem, exist_ok=True)
+
+
+def train_tokenizer(texts: Iterable[str], vocab_size: int = 2048) -> Any:
+    """A byte-level BPE tokenizer of the texts; any Unicode text can be written in it."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    special, alphabet = ["<pad>", "<s>", "</s>", "<image>"], pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    names = dict(zip(("pad_token", "bos_token", "eos_token"), special, strict=False))
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, **names, extra_special_tokens={"image_token": "<image>"}, padding_side="right"
+    )
+
+
+def make_tiny(
+    texts: Iterable[str], image_size: int = 64, hidden_size: int = 128, num_layers: int = 3, seed: int = 0
+) -> tuple[PreTrainedModel, Any]:
+    """A fresh tiny model and its processor, whose tokenizer is trained on the texts."""
+    from transformers import CLIPImageProcessorPil, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
+    from transformers import LlavaProcessor, set_seed
+
+    tokenizer = train_tokenizer(texts)
+    side = {"height": image_size, "width": image_size}
+    images = CLIPImageProcessorPil(
+        size=side, crop_size=side, do_center_crop=False, image_mean=[0.5] * 3, image_std=[0.25] * 3
+    )
+    processor = LlavaProcessor(
+        images, tokenizer, patch_size=STRIDE, vision_feature_select_strategy="full", chat_template=CHAT_TEMPLATE
+    )
+    text = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=hidden_size,
+        intermediate_size=3 * hidden_size,
+        num_hidden_layers=num_layers,
+        num_attention_heads=4,
+        max_position_embeddings=4096,
+        tie_word_embeddings=True,
+        initializer_range=hidden_size**-0.5 / 2,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    config = LlavaConfig(
+        vision_config=StemConfig(hidden_size=hidden_size, image_size=image_size),
+        text_config=text,
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+        image_seq_length=(image_size // STRIDE) ** 2,
+        vision_feature_select_strategy="full",
+        vision_feature_layer=-1,
+        tie_word_embeddings=True,
+    )
+    set_seed(seed)
+    return LlavaForConditionalGeneration(config), processor

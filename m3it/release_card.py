@@ -1,0 +1,171 @@
+"""What stands beside the shards of a release: README.md with its YAML, dataset_infos.json, LICENSES.md.
+
+Rendered from what was measured in its files (`release.describe_configs`) and what CATALOGUE says; nothing is typed.
+"""
+
+import json
+from typing import Any
+
+import pyarrow as pa
+
+from M3IT import CATALOGUE
+from m3it.card import CATEGORIES, TEXT, catalogue_order, scalar, size_category
+
+SPLITS = ("train", "validation", "test")
+SNIPPET = """from {module} import load_dataset
+from io import BytesIO
+from base64 import b64decode
+from PIL import Image
+
+
+ds_name = "viquae"  # change the dataset name here
+dataset = load_dataset("MMInstruction/M3IT", "viquae")
+
+for train_instance in dataset['train']:
+    instruction = train_instance["instruction"]  # str
+    inputs = train_instance["inputs"]  # str
+    outputs = train_instance["outputs"]  # str
+    image_base64_str_list = train_instance["image_base64_str"]  # str (base64)
+    image_0 = Image.open(BytesIO(b64decode(image_base64_str_list[0])))
+"""
+BODY = """# M3IT: Multi-Modal Multilingual Instruction Tuning
+
+{rows:,} rows of {datasets} vision-language datasets, made by `m3it release`. [Paper](https://arxiv.org/abs/2306.04387)
+
+{notes}
+
+```python
+{snippet}```
+
+{pictures}## Configs
+
+{table}
+
+## Where it is from
+
+`run.json` names the repository and the commit that was read, the versions, every file with its sha256, and for every
+split the rows read, the rows written, what was left out and why, and a digest of the rows. Whoever has both can compare
+them: `m3it check SOURCE --against THIS`. Image files are byte for byte those of the source.
+
+## Licenses
+
+Each dataset has its own terms, and its pictures may have others: [LICENSES.md](LICENSES.md).
+"""
+PICTURES = """A config with image files has columns to filter by: `task`, `dataset`, `language`, `license` (of the
+annotations / of the pictures), `num_images`, `width` and `height` (of the first picture), `row_id`, `source_file`,
+`image_sha256`, and `meta`, what the source knew, as JSON. The config `text` holds all rows without pictures: search in
+it, then fetch the pictures by `row_id`.
+
+```python
+dataset = load_dataset("MMInstruction/M3IT", "{config}", split="{split}", streaming=True)
+```
+
+"""
+NOTES = {
+    "both": "Each dataset is here twice: `viquae` has the published four columns, with base64 strings; `viquae-images` "
+    "has the same rows, in the same order and under the same file names, with image files and their row ids.",
+    "native": "Pictures are stored as image files. The published columns, with base64 strings, are what "
+    "`m3it.load_dataset` makes of them (`pip install m3it`): one line of the old programs changes.",
+    "base64": "The published four columns, with base64 strings.",
+    "jsonl": "JSON Lines with the published four columns and `meta`, a JSON string with the row id.",
+}
+
+
+def release_card(
+    configs: dict[str, dict[str, Any]], about: dict[str, dict[str, str]], images: str, num_rows: int
+) -> dict[str, str]:
+    """README.md, dataset_infos.json and LICENSES.md of a release. `configs` is what `release.describe_configs` says,
+    `about` what is known of each dataset, `images` which of NOTES to print."""
+    first = next((name for name, config in configs.items() if "images" in config["schema"].names), None)
+    lines = ["| config | rows | " + " | ".join(SPLITS) + " | pictures |", "|---|---:|---:|---:|---:|---|"]
+    for name, config in configs.items():
+        sizes = [config["splits"].get(split, {}).get("rows", 0) for split in SPLITS]
+        how = next((kind for kind in ("images", "image_base64_str") if kind in config["schema"].names), "")
+        lines.append(f"| `{name}` | {sum(sizes):,} | " + " | ".join(f"{size:,}" for size in sizes) + f" | {how} |")
+    split = next(iter(configs[first]["splits"])) if first else ""
+    body = BODY.format(
+        rows=num_rows,
+        datasets=len({known["dataset"] for known in about.values()}),
+        notes=NOTES[images],
+        snippet=SNIPPET.format(module="m3it" if images == "native" else "datasets"),
+        pictures=PICTURES.format(config=first, split=split) if first else "",
+        table="\n".join(lines),
+    )
+    return {
+        "README.md": release_head(configs, about, first or next(iter(configs)), num_rows) + body,
+        "dataset_infos.json": json.dumps(release_infos(configs), indent=1, ensure_ascii=False) + "\n",
+        "LICENSES.md": licenses_text(about),
+    }
+
+
+def release_head(
+    configs: dict[str, dict[str, Any]], about: dict[str, dict[str, str]], first: str, num_rows: int
+) -> str:
+    """The YAML of a release: for every config its files by name, its columns, its rows and bytes; `first` is what the
+    viewer opens."""
+    languages = sorted({known["language"] for known in about.values()} - {"und"}) or ["en"]
+    lines = ["---", "pretty_name: M3IT", "license: other", "license_name: per-dataset", "language:"]
+    lines += [f"- {scalar(code)}" for code in languages]
+    lines += ["task_categories:", *(f"- {category}" for category in CATEGORIES)]
+    lines += [f"size_categories:\n- {size_category(num_rows)}", "configs:"]
+    for name, config in configs.items():
+        lines += [f"- config_name: {scalar(name)}", *(["  default: true"] if name == first else []), "  data_files:"]
+        for split, made in config["splits"].items():
+            lines += [f"  - split: {split}", "    path:", *(f"    - {scalar(path)}" for path in made["paths"])]
+    lines.append("dataset_info:")
+    for name, config in configs.items():
+        lines += [f"- config_name: {scalar(name)}", "  features:"]
+        for field in config["schema"]:
+            kind = spelling(field.type)
+            lines.append(f"  - {{name: {field.name}, {kind if ':' in kind else f'dtype: {kind}'}}}")
+        lines.append("  splits:")
+        for split, made in config["splits"].items():
+            lines.append(f"  - {{name: {split}, num_bytes: {made['memory_bytes']}, num_examples: {made['rows']}}}")
+        lines.append(f"  download_size: {sum(made['bytes'] for made in config['splits'].values())}")
+        lines.append(f"  dataset_size: {sum(made['memory_bytes'] for made in config['splits'].values())}")
+    return "\n".join([*lines, "---", ""])
+
+
+def spelling(type: pa.DataType) -> str:
+    """A column's type in a README's YAML, as every version of `datasets` reads it."""
+    if pa.types.is_list(type) or pa.types.is_large_list(type):
+        return f"list: {spelling(type.value_type)}"
+    if pa.types.is_struct(type) and {field.name for field in type} == {"bytes", "path"}:
+        return "image"
+    return str(type).removeprefix("large_")
+
+
+def release_infos(configs: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """dataset_infos.json of a release."""
+    values = {"list: string": {"feature": TEXT, "_type": "Sequence"}, "list: image": [{"_type": "Image"}]}
+    infos = {}
+    for name, config in configs.items():
+        kinds = {field.name: spelling(field.type) for field in config["schema"]}
+        features = {column: values.get(kind) or {"dtype": kind, "_type": "Value"} for column, kind in kinds.items()}
+        splits = {
+            split: {
+                "name": split,
+                "num_bytes": made["memory_bytes"],
+                "num_examples": made["rows"],
+                "dataset_name": "m3it",
+            }
+            for split, made in config["splits"].items()
+        }
+        stored, size = (sum(made[what] for made in config["splits"].values()) for what in ("bytes", "memory_bytes"))
+        sizes = {"download_size": stored, "dataset_size": size, "size_in_bytes": stored + size}
+        infos[name] = {"features": features, "splits": splits, **sizes}
+    return infos
+
+
+def licenses_text(about: dict[str, dict[str, str]]) -> str:
+    """LICENSES.md: a line for each dataset of a release."""
+    lines = ["# Licenses", "", "Of each dataset, and of its pictures. `unknown` means that the authors do not say.", ""]
+    lines += ["| dataset | annotations | pictures | source | paper |", "|---|---|---|---|---|"]
+    for name in sorted({known["dataset"] for known in about.values()}, key=catalogue_order):
+        known = CATALOGUE.get(name)
+        if known:
+            links = f"[site]({known.homepage}) | [paper]({known.paper})"
+            lines.append(f"| `{name}` | {known.license} | {known.image_license} | {links} |")
+        else:
+            lines.append(f"| `{name}` | unknown | unknown | | |")
+    return "\n".join([*lines, ""])

@@ -1,0 +1,481 @@
+"""Scores of predictions by dataset, task and group, with 95 % intervals; and of two models on the same rows.
+
+In: predictions.jsonl of `m3it predict`, one JSON object a line: `id, config, split, prompt, prediction, references,
+seconds`; where they apply `choices, group, language` (metrics.reference_fields) and `error`: the row failed, it is
+listed and never scored. Beside it run.json: `model`, and `num_rows`: how many rows there were to predict, by
+"config/split". Out: scores.json, and row_scores.jsonl with the scores of every row. Scores are in points, as papers
+print them: times 100, but for BLEU and chrF, which have that range of their own.
+"""
+
+import json
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from m3it.instance import M3ITError, hash_of
+from m3it.metrics import METRICS, finish_bleu, lookup, mean, reference_fields, short_answer
+from m3it.work import versions, write_json
+
+NUM_RESAMPLES = 1000
+# What everybody prints as CIDEr is CIDEr-D; the metric of that name in its paper stands beside it.
+OWN = {"cider": ("cider_d", "cider"), "f1": ("f1", "exact_match")}
+Row = dict[str, Any]
+Place = tuple[str, str]  # config, split
+
+
+class ScoreError(M3ITError):
+    """Predictions that cannot be scored, or not against each other."""
+
+
+class Run(NamedTuple):
+    """The predictions of one model: rows by config and split; `num_rows`, what run.json says of them."""
+
+    model: str
+    rows: dict[Place, list[Row]]
+    num_rows: dict[Place, int]
+
+
+class Scored(NamedTuple):
+    """The rows of one config and split: scores of each row by metric, and what a table needs of a metric: the sum of
+    its counts over all rows, and over the rows of each resample, (NUM_RESAMPLES, counts)."""
+
+    by_row: dict[str, np.ndarray]
+    sums: dict[str, np.ndarray]
+    resampled: dict[str, np.ndarray]
+    num_unreadable: int
+
+
+# ---- reading
+
+
+def read_runs(paths: Sequence[Path | str]) -> list[Run]:
+    """The runs in folders or files of predictions: those of one model are one, unless they hold the same configs."""
+    runs: dict[str, Run] = {}
+    for path in map(Path, paths):
+        run = read_run(path)
+        if run.model in runs and set(run.rows) & set(runs[run.model].rows):
+            run = run._replace(model=f"{run.model} ({path})")
+        if run.model in runs and set(run.rows) & set(runs[run.model].rows):
+            raise ScoreError(f"{path}: named twice. Name each folder of predictions once.")
+        known = runs.get(run.model, Run(run.model, {}, {}))
+        runs[run.model] = Run(run.model, known.rows | run.rows, known.num_rows | run.num_rows)
+    return list(runs.values())
+
+
+def read_run(path: Path | str) -> Run:
+    """The run in a folder, or of a file, of predictions; ScoreError where a line is not what `m3it predict` writes."""
+    path = Path(path)
+    file = path / "predictions.jsonl" if path.is_dir() else path
+    if not file.exists():
+        raise ScoreError(f"{file}: there is no such file. Name a folder that m3it predict wrote.")
+    rows: dict[Place, dict[str, Row]] = defaultdict(dict)
+    with open(file, encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            row = _parse(line, f"{file}: line {number}")
+            place = row["config"], row["split"]
+            if row["id"] in rows[place]:
+                raise ScoreError(
+                    f"{file}: line {number}: row {row['id']!r} of {'/'.join(place)} stands there already. "
+                    "Predict again into an empty folder."
+                )
+            rows[place][row["id"]] = row
+    if not rows:
+        raise ScoreError(f"{file}: is empty. Run m3it predict again; its last lines say why no row was predicted.")
+    told = file.parent / "run.json"
+    run = json.loads(told.read_text("utf-8")) if told.exists() else {}
+    num_rows = {(name.rpartition("/")[0], name.rpartition("/")[2]): n for name, n in run.get("num_rows", {}).items()}
+    for place in rows if num_rows else ():
+        if place not in num_rows:
+            raise ScoreError(
+                f"{file}: holds rows of {'/'.join(place)}, but run.json beside it is of a run on "
+                f"{', '.join(map('/'.join, num_rows))}. Keep the predictions of each run in a folder of their own."
+            )
+    model = run.get("model") or run.get("options", {}).get("model") or file.parent.name or str(file)
+    return Run(model, {place: list(by_id.values()) for place, by_id in rows.items()}, num_rows)
+
+
+def _parse(line: str, where: str) -> Row:
+    """One line of predictions.jsonl; a failed row needs no prediction."""
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise ScoreError(
+            f"{where}: expected a JSON object, {error}. Run m3it predict again: it goes on there."
+        ) from error
+    needed = {"id": str, "config": str, "split": str, "references": list}
+    needed |= {} if isinstance(row, dict) and row.get("error") else {"prediction": str}
+    for name, kind in needed.items():
+        if not isinstance(row, dict) or not isinstance(row.get(name), kind):
+            found = json.dumps(row.get(name) if isinstance(row, dict) else row, ensure_ascii=False)[:60]
+            raise ScoreError(f"{where}: expected {name} to be a {kind.__name__}, found {found}.")
+    return row
+
+
+def check_references(run: Run, repo: str) -> Run:
+    """The run with the number of rows that the repository holds; ScoreError where its rows are not those predicted."""
+    from m3it.load import load_builder
+
+    num_rows = dict(run.num_rows)
+    for (config, split), rows in run.rows.items():
+        builder = load_builder(repo, config, meta=True)
+        if split not in builder.shards(config):
+            raise ScoreError(f"{repo} holds no {config}/{split}. Pass as --repo what the predictions were made from.")
+        keyed = (row for piece in builder.pieces(split) for _, row in builder.read(piece))
+        now = {json.loads(row["meta"])["id"]: reference_fields(config, row)["references"] for row in keyed}
+        unknown = [row["id"] for row in rows if row["id"] not in now]
+        changed = [row["id"] for row in rows if row["id"] in now and row["references"] != now[row["id"]]]
+        for ids, what in ((unknown, "are not in it"), (changed, "have other references there")):
+            if ids:
+                raise ScoreError(
+                    f"{repo}, {config}/{split}: {len(ids)} of {len(rows)} predicted rows {what}, the first is "
+                    f"{ids[0]!r}. Predict again, or pass as --repo what the predictions were made from."
+                )
+        num_rows[config, split] = num_rows.get((config, split), len(now))
+    return run._replace(num_rows=num_rows)
+
+
+# ---- one config and split
+
+
+def own_metrics(config: str) -> tuple[str, ...]:
+    """The metrics that a config is reported with: its dataset's own first, ROUGE-L last, always."""
+    dataset, _ = lookup(config)
+    own = dataset.metric if dataset else "exact_match"
+    return tuple(dict.fromkeys((*OWN.get(own, (own,)), "rouge_l")))
+
+
+def usable(rows: Iterable[Row]) -> list[Row]:
+    """The rows that can be scored, captions of one image with all references of that image."""
+    rows = list(rows)
+    of_group: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        of_group[row.get("group", "")] += row["references"]
+    kept = [row for row in rows if not row.get("error") and any(reference.strip() for reference in row["references"])]
+    return [{**row, "references": of_group[row["group"]]} if row.get("group") else row for row in kept]
+
+
+def measure(rows: list[Row], metrics: Iterable[str], config: str, seed: int = 0) -> Scored:
+    """The scores of usable rows. A resample draws rows, and the rows of one image together, with replacement."""
+    by_row: dict[str, np.ndarray] = {}
+    at: dict[str, slice] = {}
+    columns: list[np.ndarray] = []
+    num_unreadable = width = 0
+    for name in metrics:
+        counts = _counts(rows, name, config)
+        if counts.ndim == 1:
+            num_unreadable = max(num_unreadable, int(np.isnan(counts).sum()))
+            counts = np.stack([np.ones(len(rows)), np.nan_to_num(counts)], axis=1)
+        at[name] = slice(width, width := width + counts.shape[1])
+        by_row[name] = finish_bleu(counts, rows=True) if name == "bleu" else score_of(name, counts)
+        columns.append(counts)
+    units = np.unique([row.get("group") or f"row {row['id']}" for row in rows], return_inverse=True)[1]
+    stacked = np.concatenate(columns, axis=1)
+    of_units = np.stack([np.bincount(units, column) for column in stacked.T], axis=1)
+    resampled = resample(of_units, hash_of(config, "resample", seed))
+    sums = stacked.sum(axis=0)
+    return Scored(
+        by_row, {n: sums[s] for n, s in at.items()}, {n: resampled[:, s] for n, s in at.items()}, num_unreadable
+    )
+
+
+def _counts(rows: list[Row], name: str, config: str) -> np.ndarray:
+    """What the metric says of each row; the rows of each language by themselves."""
+    metric, default = METRICS[name], lookup(config)[1]
+    languages = [row.get("language", default) for row in rows]
+    counts = None
+    for language in dict.fromkeys(languages):
+        here = [i for i, spoken in enumerate(languages) if spoken == language]
+        of_language = [rows[i] for i in here]
+        references = [row["references"] for row in of_language]
+        if name == "vqa_accuracy":  # the annotators' answers; the row's own text only where there are none
+            references = [texts[1:] or texts for texts in references]
+        predictions = [row["prediction"] for row in of_language]
+        if metric.short:
+            predictions = [short_answer(text) for text in predictions]
+            references = [[short_answer(text) for text in texts] for texts in references]
+        options = {"options": [row.get("choices", ()) for row in of_language]} if name == "accuracy" else {}
+        found = metric.measure(predictions, references, language, **options)
+        counts = np.zeros((len(rows), *found.shape[1:])) if counts is None else counts
+        counts[here] = found
+    assert counts is not None
+    return counts
+
+
+def score_of(name: str, sums: np.ndarray) -> np.ndarray:
+    """The score, in the metric's own range, of sums of counts: one, or one of each resample."""
+    return (METRICS[name].finish or mean)(sums)
+
+
+def resample(counts: np.ndarray, seed: int, num: int = NUM_RESAMPLES) -> np.ndarray:
+    """Sums of counts, (num, columns), over as many units as there are, drawn with replacement; the same draws for the
+    same seed and number of units, so that two models are compared on the same ones."""
+    rng, num_units = np.random.default_rng(seed), len(counts)
+    step = max(1, 2_000_000 // num_units)
+    sums = []
+    for start in range(0, num, step):
+        size = min(step, num - start)
+        drawn = rng.integers(num_units, size=(size, num_units)) + np.arange(size)[:, None] * num_units
+        sums.append(np.bincount(drawn.ravel(), minlength=size * num_units).reshape(size, num_units) @ counts)
+    return np.concatenate(sums)
+
+
+def interval(score: float, resampled: np.ndarray, points: int = 1) -> dict[str, float]:
+    """A score with its 95 % interval (percentiles of the resamples), times `points`."""
+    low, high = np.percentile(resampled, [2.5, 97.5])
+    return {name: round(float(value) * points, 4) for name, value in (("score", score), ("low", low), ("high", high))}
+
+
+# ---- tables
+
+
+def groups_of(config: str) -> list[str]:
+    """The groups that a config counts in. As in the paper, a Chinese or video dataset counts in its own group, not in
+    its task; a translation counts in its language."""
+    dataset, language = lookup(config)
+    if dataset is None:
+        return ["all", "other"]
+    if language != dataset.language:
+        kind = f"language {language}"
+    else:
+        kind = "Chinese" if language == "zh" else "video" if dataset.modality == "video" else dataset.task
+    return ["all", *(["held-out"] if dataset.held_out else []), kind]
+
+
+def score(
+    paths: Sequence[Path | str], out: Path | str, repo: str | None = None, metrics: Iterable[str] = (), seed: int = 0
+) -> dict[str, Any]:
+    """Score predictions and write scores.json and row_scores.jsonl into `out`; returns what scores.json holds.
+
+    `repo`: where the rows are, to see that no row is missing and no reference has changed since. `metrics`: more of
+    them, for every config. With several models, the first is compared with each other one.
+    """
+    if unknown := [name for name in metrics if name not in METRICS]:
+        raise ValueError(f"Unknown metric {unknown[0]!r}: expected one of {', '.join(METRICS)}")
+    runs = [check_references(run, repo) if repo else run for run in read_runs(paths)]
+    models, lines = [], []
+    for run in runs:
+        scored = {
+            place: measure(rows, dict.fromkeys((*own_metrics(place[0]), *metrics)), place[0], seed)
+            for place, all_rows in run.rows.items()
+            if (rows := usable(all_rows))
+        }
+        datasets = [_dataset(run, place, scored.get(place)) for place in run.rows]
+        models.append({"model": run.model, "datasets": datasets, "groups": _groups(scored)})
+        lines += [line for place, found in scored.items() for line in _row_scores(run, place, found)]
+    found = {
+        "command": "score",
+        "options": {"predictions": [str(path) for path in paths], "metrics": list(metrics), "seed": seed},
+        "versions": _versions(),
+        "num_resamples": NUM_RESAMPLES,
+        "models": models,
+        "comparisons": [compare(runs[0], run, metrics, seed) for run in runs[1:]],
+    }
+    _write(Path(out), found, lines)
+    return found
+
+
+def _versions() -> dict[str, str]:
+    found = versions()
+    for package in ("numpy", "sacrebleu"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _write(out: Path, found: dict[str, Any], lines: list[Row]) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    unfinished = out / ".row_scores.jsonl.tmp"
+    unfinished.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), "utf-8")
+    os.replace(unfinished, out / "row_scores.jsonl")
+    write_json(out / "scores.json", found)
+
+
+def _dataset(run: Run, place: Place, scored: Scored | None) -> Row:
+    """One line of the table by dataset: what it is, how many rows became what, its scores."""
+    rows, metrics = run.rows[place], own_metrics(place[0])
+    failed = [{"id": row["id"], "error": str(row["error"])} for row in rows if row.get("error")]
+    num_scored = len(next(iter(scored.by_row.values()))) if scored else 0
+    line = {
+        "config": place[0],
+        "split": place[1],
+        "groups": groups_of(place[0]),
+        "metric": metrics[0],
+        "num_rows": num_scored,
+        "num_missing": max(0, run.num_rows.get(place, len(rows)) - len(rows)),
+        "num_failed": len(failed),
+        "num_without_reference": len(rows) - len(failed) - num_scored,
+        "num_empty": sum(not row["prediction"].strip() for row in rows if not row.get("error")),
+        "num_unreadable": scored.num_unreadable if scored else 0,
+        "scores": {},
+        "failed": failed,
+    }
+    if scored:
+        line["scores"] = {name: _with_interval(name, [scored]) for name in scored.sums}
+        if scored.num_unreadable:
+            right = float(scored.sums["accuracy"][1])
+            line["accuracy_of_readable"] = round(100 * right / max(1, num_scored - scored.num_unreadable), 4)
+    return line
+
+
+def _with_interval(name: str, members: list[Scored], macro: bool = False) -> dict[str, float]:
+    """The score of several configs: of all their rows together, or the mean of their scores."""
+    if macro:
+        score = np.mean([score_of(name, m.sums[name]) for m in members])
+        resampled = np.mean([score_of(name, m.resampled[name]) for m in members], axis=0)
+    else:
+        score = score_of(name, np.sum([m.sums[name] for m in members], axis=0))
+        resampled = score_of(name, np.sum([m.resampled[name] for m in members], axis=0))
+    return interval(float(score), resampled, METRICS[name].points)
+
+
+def _groups(scored: dict[Place, Scored]) -> list[Row]:
+    """The table by group: each metric over the configs that it is a metric of, ROUGE-L over all of them."""
+    lines = []
+    names = dict.fromkeys(group for config, _ in scored for group in groups_of(config))
+    for group in names:
+        inside = {place: found for place, found in scored.items() if group in groups_of(place[0])}
+        for metric in dict.fromkeys(["rouge_l", *(name for found in inside.values() for name in found.sums)]):
+            members = [found for found in inside.values() if metric in found.sums]
+            lines.append(
+                {
+                    "group": group,
+                    "metric": metric,
+                    "num_configs": len(members),
+                    "num_rows": sum(len(found.by_row[metric]) for found in members),
+                    "micro": _with_interval(metric, members),
+                    "macro": _with_interval(metric, members, macro=True),
+                }
+            )
+    return lines
+
+
+def _row_scores(run: Run, place: Place, scored: Scored) -> Iterable[Row]:
+    """The scores of each row, in points."""
+    for i, row in enumerate(usable(run.rows[place])):
+        scores = {name: round(float(of[i]) * METRICS[name].points, 4) for name, of in scored.by_row.items()}
+        yield {"model": run.model, "config": place[0], "split": place[1], "id": row["id"], "scores": scores}
+
+
+# ---- two models
+
+
+def compare(run: Run, other: Run, metrics: Iterable[str] = (), seed: int = 0) -> dict[str, Any]:
+    """Two models on the rows that both predicted: scores, their difference with its interval, and a p-value.
+
+    Paired bootstrap, two-sided: how often the difference of a resample lies as far from the mean of all resamples as
+    the difference found lies from 0, (n + 1) / (resamples + 1), as sacrebleu has it (https://aclanthology.org/W04-3250).
+    """
+    shared = [place for place in run.rows if place in other.rows]
+    if not shared:
+        raise ScoreError(
+            f"{run.model} predicted {_names(run)}, {other.model} {_names(other)}: no rows to compare. "
+            "Predict the same config and split with both."
+        )
+    lines = [line for place in shared for line in _compare(run, other, place, tuple(metrics), seed)]
+    return {"models": [run.model, other.model], "datasets": lines}
+
+
+def _names(run: Run) -> str:
+    return ", ".join(map("/".join, run.rows))
+
+
+def _compare(run: Run, other: Run, place: Place, metrics: tuple[str, ...], seed: int) -> list[Row]:
+    """The lines of one config and split, one for each metric."""
+    ours, theirs = ({row["id"]: row for row in usable(r.rows[place])} for r in (run, other))
+    ids = [row_id for row_id in ours if row_id in theirs]
+    if not ids:
+        raise ScoreError(f"{'/'.join(place)}: {run.model} and {other.model} have no row in common that can be scored.")
+    changed = [row_id for row_id in ids if ours[row_id]["references"] != theirs[row_id]["references"]]
+    if changed:
+        raise ScoreError(
+            f"{'/'.join(place)}: the references of {len(changed)} of {len(ids)} rows differ between {run.model} and "
+            f"{other.model}, the first is {changed[0]!r}. Predict again from one state of the data."
+        )
+    names = list(dict.fromkeys((*own_metrics(place[0]), *metrics)))
+    a, b = (measure([rows[row_id] for row_id in ids], names, place[0], seed) for rows in (ours, theirs))
+    only = {"num_only_first": len(ours) - len(ids), "num_only_second": len(theirs) - len(ids)}
+    head = {"config": place[0], "split": place[1], "num_rows": len(ids), **only}
+    return [{**head, "metric": name, **_difference(name, a, b)} for name in names]
+
+
+def _difference(name: str, a: Scored, b: Scored) -> Row:
+    points = METRICS[name].points
+    first, second = (float(score_of(name, scored.sums[name])) for scored in (a, b))
+    resampled = score_of(name, a.resampled[name]) - score_of(name, b.resampled[name])
+    far = np.abs(resampled - resampled.mean()) >= abs(first - second)
+    apart = a.by_row[name] - b.by_row[name]
+    return {
+        "first": round(first * points, 4),
+        "second": round(second * points, 4),
+        "difference": interval(first - second, resampled, points),
+        "p": round((int(far.sum()) + 1) / (len(far) + 1), 6),
+        "rows": {"first": int((apart > 0).sum()), "equal": int((apart == 0).sum()), "second": int((apart < 0).sum())},
+    }
+
+
+# ---- text
+
+
+def render(scores: dict[str, Any]) -> str:
+    """scores.json as tables of text: by dataset, by group, and the comparison, if there is one."""
+    blocks = []
+    for model in scores["models"]:
+        blocks += [f"{model['model']}: scores in points with 95 % intervals", _dataset_table(model["datasets"])]
+        if len(model["datasets"]) > 1:
+            blocks.append(_group_table(model["groups"]))
+    blocks += [_comparison_table(found) for found in scores["comparisons"]]
+    return "\n\n".join(blocks)
+
+
+def _dataset_table(lines: list[Row]) -> str:
+    rows = [["config", "split", "rows", "metric", "score", "ROUGE-L", "missing", "failed", "unreadable", "empty"]]
+    for line in lines:
+        names = [name for name in line["scores"] if name != "rouge_l"] or list(line["scores"])
+        for i, name in enumerate(names or [line["metric"]]):
+            counts = [line[f"num_{what}"] for what in ("missing", "failed", "unreadable", "empty")]
+            found, rouge = line["scores"].get(name), line["scores"].get("rouge_l")
+            head = [line["config"], line["split"], f"{line['num_rows']:,}"] if not i else ["", "", ""]
+            rest = [_text(rouge), *(f"{n:,}" if n else "" for n in counts)] if not i else [""] * 5
+            rows.append([*head, METRICS[name].title, _text(found), *rest])
+    return _aligned(rows)
+
+
+def _group_table(lines: list[Row]) -> str:
+    rows = [["group", "configs", "rows", "metric", "micro", "macro"]]
+    for line in lines:
+        numbers = [str(line["num_configs"]), f"{line['num_rows']:,}"]
+        texts = [METRICS[line["metric"]].title, _text(line["micro"]), _text(line["macro"])]
+        rows.append([line["group"], *numbers, *texts])
+    return _aligned(rows)
+
+
+def _comparison_table(found: dict[str, Any]) -> str:
+    rows = [["config", "split", "rows", "metric", "first", "second", "difference", "p", "better/equal/worse"]]
+    for line in found["datasets"]:
+        scores = [f"{line['first']:.1f}", f"{line['second']:.1f}", _text(line["difference"]), f"{line['p']:.3f}"]
+        counts = "/".join(str(line["rows"][name]) for name in ("first", "equal", "second"))
+        rows.append(
+            [line["config"], line["split"], f"{line['num_rows']:,}", METRICS[line["metric"]].title, *scores, counts]
+        )
+    apart = sum(line["num_only_first"] + line["num_only_second"] for line in found["datasets"] if line["num_rows"])
+    note = "" if not apart else "\nRows that only one of them predicted are left out; scores.json counts them."
+    return f"first: {found['models'][0]}\nsecond: {found['models'][1]}\n{_aligned(rows)}{note}"
+
+
+def _text(found: dict[str, float] | None) -> str:
+    return f"{found['score']:.1f} [{found['low']:.1f}, {found['high']:.1f}]" if found else ""
+
+
+def _aligned(rows: list[list[str]]) -> str:
+    """Columns as wide as their longest cell; a column of numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    right = [all(not cell or cell[0] in "-0123456789" for cell in column[1:]) for column in zip(*rows, strict=True)]
+    cells = [[c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right, strict=True)] for row in rows]
+    return "\n".join("  ".join(row).rstrip() for row in cells)

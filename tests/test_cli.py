@@ -1,0 +1,276 @@
+"""m3it/cli.py: results to stdout, progress to stderr, one sentence for an error, exit codes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import make_row, picture, write_rows
+from typer.main import get_command
+
+from m3it import CATALOGUE
+from m3it.cli import app, main
+from m3it.images import pixels
+
+FIXTURES = Path(__file__).parent / "fixtures"
+COMMANDS = sorted(get_command(app).commands)
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+
+
+@pytest.fixture
+def m3it(monkeypatch, capsys):
+    """Run the command line in this process: (exit code, stdout, stderr)."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["m3it", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return ended.value.code or 0, out, err
+
+    return run
+
+
+# ---- all commands
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_says_what_a_command_does_and_shows_an_example(m3it, command):
+    code, out, err = m3it(command, "--help")
+    assert (code, err) == (0, "")
+    assert f"m3it {command}" in " ".join(out.split()) and "Example:" in out
+
+
+def test_help_lists_every_command(m3it):
+    code, out, _ = m3it("--help")
+    assert code == 0 and all(f" {command} " in out for command in COMMANDS)
+    assert {"list", "show", "check", "convert", "card"} <= set(COMMANDS)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonsense"],
+        ["list", "--nonsense"],
+        ["list", "--license", "free"],
+        ["list", "--task", "vqas"],
+        ["show"],
+        ["show", "viquae", "--limit", "many"],
+        ["show", "viquae", "--limit", "0"],
+        ["convert"],
+        ["convert", "okvqa", "--on-error", "ignore"],
+        ["convert", "okvqa", "--workers", "0"],
+        ["convert", "--name", "my-set"],
+        ["convert", "--converter", "my_set.py:convert"],
+        ["convert", "okvqa", "--converter", "my_set.py:convert", "--name", "my-set"],
+    ],
+)
+def test_wrong_usage_exits_2_and_prints_no_result(m3it, arguments):
+    code, out, err = m3it(*arguments)
+    assert (code, out) == (2, "") and err and "Traceback" not in err
+
+
+def test_a_known_error_is_one_sentence_and_exit_1(m3it, repository):
+    for arguments in (
+        ["show", "vique", "--repo", repository],
+        ["show", "viquae", "--repo", "no_such_folder"],
+        ["convert", "okvqaa"],
+    ):
+        code, out, err = m3it(*arguments)
+        assert (code, out) == (1, "")
+        assert err.count("\n") == 1 and "Traceback" not in err and len(err) < 400
+    assert "Did you mean 'okvqa'?" in err
+
+
+def test_the_traceback_is_shown_where_it_is_asked_for(monkeypatch, repository):
+    monkeypatch.setenv("M3IT_DEBUG", "1")
+    monkeypatch.setattr(sys, "argv", ["m3it", "show", "vique", "--repo", str(repository)])
+    with pytest.raises(ValueError, match="Unknown config 'vique'"):
+        main()
+
+
+def start(*arguments, **options):
+    return subprocess.Popen(
+        [sys.executable, "-m", "m3it.cli", *map(str, arguments)], env=ENVIRONMENT, text=True, **options
+    )
+
+
+def test_ctrl_c_exits_130(tmp_path):
+    """A named pipe in place of a source file, which nobody writes to, keeps the command waiting."""
+    (tmp_path / "root").mkdir()
+    os.mkfifo(tmp_path / "root/pipe")
+    converter = "def convert(root, split):\n    print('begun', flush=True)\n    open(root.files.folder / 'pipe').read()\n    yield\n"
+    (tmp_path / "my_set.py").write_text(converter, "utf-8")
+    arguments = (
+        "--converter",
+        f"{tmp_path}/my_set.py",
+        "--name",
+        "my-set",
+        "--root",
+        tmp_path / "root",
+        "--out",
+        tmp_path / "out",
+    )
+    with start("convert", *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.readline() == "begun\n"
+        time.sleep(0.1)  # from the line to the wait
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate()
+    assert process.returncode == 130 and "Traceback" not in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_reader_that_has_enough_is_no_error(tmp_path):
+    write_rows(
+        tmp_path / "data/t/d/train.jsonl", [make_row(i, 0, inputs="x" * 900) for i in range(300)]
+    )  # more than a pipe holds
+    arguments = ("show", "d", "--repo", tmp_path, "--limit", 300)
+    with start(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 0
+
+
+# ---- list
+
+
+def test_list_shows_all_datasets(m3it):
+    code, out, err = m3it("list")
+    assert (code, err) == (0, "") and len(out.splitlines()) == 41
+    assert [line.split()[0] for line in out.splitlines()[1:]] == list(CATALOGUE)
+
+
+def test_list_as_json_is_one_value(m3it):
+    rows = json.loads(m3it("list", "--task", "kvqa", "--json")[1])
+    assert [row["name"] for row in rows] == ["okvqa", "a-okvqa", "science-qa", "viquae"]
+    assert rows[0]["train"] == 9009 and rows[0]["license"] == "CC-BY-4.0"
+
+
+def test_list_by_language_and_license(m3it):
+    chinese = {row["name"] for row in json.loads(m3it("list", "--language", "zh", "--json")[1])}
+    assert chinese == {d.name for d in CATALOGUE.values() if d.language == "zh" or d.translated} and len(chinese) == 12
+    assert json.loads(m3it("list", "--language", "xx", "--json")[1]) == []
+    free = json.loads(m3it("list", "--license", "commercial", "--json")[1])
+    assert [row["name"] for row in free] == ["shapes", "clevr"]
+
+
+# ---- show
+
+
+def test_show_prints_rows(m3it, repository):
+    code, out, err = m3it("show", "viquae", "--repo", repository, "--limit", 2)
+    assert (code, err) == (0, "")
+    assert out.count("instruction ") == 2 and "What is 0?" in out and "What is 1?" in out and "What is 2?" not in out
+    assert "What is 20?" in m3it("show", "viquae", "--repo", repository, "--split", "test")[1]
+    assert "\u4ec0\u4e48 0" in m3it("show", "okvqa-zh", "--repo", repository)[1]
+
+
+def test_show_finds_the_repository_of_this_folder(m3it, repository, monkeypatch):
+    monkeypatch.chdir(repository)
+    assert "What is 0?" in m3it("show", "viquae")[1]
+
+
+def test_show_as_json_and_as_a_picture(m3it, repository, tmp_path):
+    code, out, err = m3it("show", "viquae", "--repo", repository, "--json", "--images", tmp_path / "rows.png")
+    rows = json.loads(out)
+    assert code == 0 and [row["inputs"] for row in rows] == ["What is 0?", "What is 1?", "What is 2?"]
+    assert json.loads(rows[0]["meta"])["id"] == "row-0" and err == f"3 rows drawn into {tmp_path / 'rows.png'}\n"
+    sheet = pixels((tmp_path / "rows.png").read_bytes())
+    for number in range(3):
+        assert (sheet == pixels(picture(number))[0, 0]).all(axis=2).sum() > 1000
+
+
+def test_show_says_which_splits_there_are(m3it, repository):
+    code, _, err = m3it("show", "viquae", "--repo", repository, "--split", "validation")
+    assert code == 1 and err == "viquae has no split 'validation'; it has train, test.\n"
+
+
+# ---- check
+
+
+def test_check_of_a_good_repository_exits_0(m3it, repository):
+    code, out, err = m3it("check", repository)
+    assert (code, out, err) == (0, "17 rows of 2 configs read, 0 findings\n", "")
+    assert m3it("check", repository, "--config", "okvqa-zh")[1].startswith("4 rows of 1 configs read")
+
+
+def test_check_of_broken_rows_exits_1_with_file_line_and_rule(m3it, repository):
+    write_rows(repository / "data/t/d/train.jsonl", [make_row(0), make_row(1, outputs=3)])
+    code, out, err = m3it("check", repository)
+    (line,) = out.splitlines()
+    assert (
+        code == 1
+        and line.startswith("data/t/d/train.jsonl:2: expected a string in outputs")
+        and line.endswith("[types]")
+    )
+    assert err == "19 rows of 3 configs read, 1 findings\n"
+
+
+def test_check_as_json_is_one_value(m3it, repository):
+    write_rows(repository / "data/t/d/train.jsonl", [make_row(0), make_row(1, outputs=3)])
+    code, out, err = m3it("check", repository, "--json")
+    result = json.loads(out)
+    assert (code, err) == (1, "")
+    (finding,) = result["findings"]
+    assert (finding["rule"], finding["where"]) == ("types", "data/t/d/train.jsonl:2")
+    assert sorted(result["rows"]) == [
+        ["d", "train", 2],
+        ["okvqa-zh", "validation", 4],
+        ["viquae", "test", 3],
+        ["viquae", "train", 10],
+    ]
+
+
+def test_check_of_a_path_that_holds_nothing_is_an_error_also_as_the_second(m3it, repository, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for paths in ([tmp_path / "empty"], [repository, tmp_path / "empty"], [repository, "--config", "coco"]):
+        code, _, err = m3it("check", *paths)
+        assert code == 1 and "no shards found" in err, paths
+
+
+# ---- card
+
+
+def test_card_writes_and_card_check_says_what_is_old(m3it, repository):
+    (repository / "README.md").write_text("# Mine\n", "utf-8")
+    code, out, _ = m3it("card", repository, "--check")
+    assert code == 1 and "+- config_name: viquae" in out and not (repository / "dataset_infos.json").exists()
+    assert m3it("card", repository) == (0, "2 of 2 files written\n", "")
+    assert m3it("card", repository, "--check") == (0, "0 of 2 files are out of date\n", "")
+    assert m3it("card", repository) == (0, "0 of 2 files written\n", "")
+
+
+def test_card_of_no_repository_is_an_error(m3it, tmp_path):
+    assert m3it("card", tmp_path)[0] == 1
+    assert m3it("card", tmp_path / "none")[0] == 1
+
+
+# ---- convert
+
+
+def test_convert_show_and_check_a_fixture(m3it, tmp_path):
+    code, out, err = m3it("convert", "okvqa", "--root", FIXTURES / "okvqa", "--out", tmp_path, "--on-error", "drop")
+    lines = out.splitlines()
+    assert code == 0 and [line.split(":")[0] for line in lines] == ["train.jsonl", "validation.jsonl"]
+    assert lines[0].startswith("train.jsonl: 8 rows") and lines[0].endswith(
+        "1 dropped: missing image, 1 dropped: unreadable image, 1 dropped: no answers"
+    )
+    assert m3it("check", tmp_path)[0] == 0
+    assert "outputs      paris" in m3it("show", "okvqa", "--repo", tmp_path)[1]
+
+
+def test_convert_stops_at_an_unreadable_row_with_one_sentence(m3it, tmp_path):
+    code, out, err = m3it("convert", "okvqa", "--root", FIXTURES / "okvqa", "--out", tmp_path)
+    assert (code, out) == (1, "") and "okvqa/train: row '3000015': missing image" in err and "Traceback" not in err
+
+
+def test_convert_limits_the_rows_of_each_split(m3it, tmp_path):
+    code, out, _ = m3it(
+        "convert", "okvqa", "--root", FIXTURES / "okvqa", "--out", tmp_path, "--limit", 2, "--split", "train"
+    )
+    assert code == 0 and out.startswith("train.jsonl: 2 rows") and out.count("\n") == 1

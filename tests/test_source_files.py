@@ -1,0 +1,70 @@
+"""The authors' files as converters read them: on disk or in archives, large ones piece by piece."""
+
+import csv
+import json
+
+import pytest
+from scenes import write_tar, write_zip
+
+from m3it import sources
+from m3it.instance import SourceError
+from m3it.sources import SourcePath, read_csv, read_values
+
+
+@pytest.mark.parametrize(("write", "name"), [(write_zip, "a.zip"), (write_tar, "a.tar"), (write_tar, "a.tar.gz")])
+def test_either_takes_the_first_name_that_is_there_in_a_folder_or_an_archive(write, name, tmp_path):
+    write(tmp_path / "photos" / name, {"two/x.jpg": b"2"})
+    (tmp_path / "three").mkdir()
+    (tmp_path / "three" / "x.jpg").write_bytes(b"3")
+    root = SourcePath(tmp_path)
+    assert root.either("one/x.jpg", "photos/two/x.jpg", "three/x.jpg").read_bytes() == b"2"
+    assert root.either("one/x.jpg", "three/x.jpg").read_bytes() == b"3"
+
+
+def test_either_gives_the_first_name_where_none_is_there(tmp_path):
+    path = SourcePath(tmp_path).either("one/x.jpg", "two/x.jpg")
+    assert (path.path, path.exists()) == ("one/x.jpg", False)
+
+
+VALUES = [{"id": 1, "q": "é]}, \n"}, [], "text", 1234567, -1.5e3, True, None, {"deep": [{"x": [[1]]}]}]
+
+
+@pytest.mark.parametrize("num_characters", [1, 2, 3, 7, 1 << 20])
+@pytest.mark.parametrize("indent", [None, 2])
+def test_values_are_the_same_wherever_the_pieces_of_the_file_end(num_characters, indent, tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "NUM_CHARACTERS", num_characters)
+    record = {"info": {"values": 0}, "values": VALUES, "more": [1]}
+    (tmp_path / "list.json").write_text("\ufeff" + json.dumps(record, ensure_ascii=False, indent=indent), "utf-8")
+    (tmp_path / "object.json").write_text(json.dumps({str(i): v for i, v in enumerate(VALUES)}, indent=indent))
+    root = SourcePath(tmp_path)
+    assert list(read_values(root / "list.json", r'"values"\s*:\s*\[')) == VALUES
+    pairs = list(read_values(root / "object.json", r"\{"))
+    assert (pairs[::2], pairs[1::2]) == ([str(i) for i in range(len(VALUES))], VALUES)
+
+
+@pytest.mark.parametrize("num_characters", [5, 1 << 20])
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [('{"other": []}', "there is none"), ('{"values": [1, 2', "breaks off"), ('{"values": [1, nonsense]}', "no JSON")],
+)
+def test_a_file_that_breaks_off_is_an_error_after_the_values_before(num_characters, text, found, tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "NUM_CHARACTERS", num_characters)
+    (tmp_path / "a.json").write_text(text)
+    values = read_values(SourcePath(tmp_path) / "a.json", r'"values"\s*:\s*\[')
+    with pytest.raises(SourceError, match=found):
+        assert [next(values) for _ in range(9)] == []
+
+
+def test_a_missing_large_file_is_named(tmp_path):
+    with pytest.raises(SourceError, match="a.json is not there"):
+        list(read_values(SourcePath(tmp_path) / "a.json", "{"))
+
+
+def test_a_table_has_fields_as_long_as_articles_and_leaves_the_limit_of_the_process_as_it_was(tmp_path):
+    limit = csv.field_size_limit()
+    (tmp_path / "a.csv").write_text("id,article\n" + "".join(f"{i},{'x' * (limit + 1)}\n" for i in range(3)))
+    lengths = []
+    for row in read_csv(SourcePath(tmp_path) / "a.csv"):
+        assert csv.field_size_limit() == limit
+        lengths.append((row["id"], len(row["article"])))
+    assert lengths == [("0", limit + 1), ("1", limit + 1), ("2", limit + 1)]
