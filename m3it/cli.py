@@ -220,6 +220,32 @@ def convert(
 
 
 @app.command(rich_help_panel=MAKE)
+def rephrase(
+    shards: Annotated[list[Path], Argument(help="Shards, e.g. data/kvqa/okvqa/train.jsonl.")],
+    model: Annotated[str, Option(help="The server's name for the model.")],
+    base_url: Annotated[str | None, Option(help="OpenAI-compatible server. Default: OpenAI's.")] = None,
+    out: Annotated[Path, Option(help="Repository for the new shards.")] = Path("rephrased"),
+    limit: Annotated[int | None, Option(help="Stop after this many rows of a shard.")] = None,
+    parallel: Annotated[int, Option(help="Requests at a time.")] = 8,
+    prices: Annotated[tuple[float, float] | None, Option(help="Of a million tokens in and out.")] = None,
+    max_cost: Annotated[float | None, Option(help="Stop before the request that may exceed it.")] = None,
+) -> None:
+    """Rewrite short answers into sentences.   Example: m3it rephrase data/kvqa/okvqa/train.jsonl --model qwen"""
+    from m3it.chat import Chat
+    from m3it.rephrase import rephrase_shard
+
+    chat = Chat(model, base_url, parallel=parallel, prices=prices, max_cost=max_cost)
+    for shard in shards:
+        counts = rephrase_shard(shard, out, chat, limit, lambda rows, name=shard.name: progress(rows, name))
+        told = ", ".join(f"{number:,} {what}" for what, number in counts.most_common())
+        typer.echo(f"{shard}: {counts.total():,} rows; {told}")
+    used = chat.usage()
+    cost = "" if used["cost"] is None else f", cost {used['cost']:.4f}"
+    tokens = f"{used['prompt_tokens']:,} tokens in, {used['completion_tokens']:,} out"
+    typer.echo(f"{used['num_asked']:,} requests, {used['num_kept']:,} replies from disk, {tokens}{cost}", err=True)
+
+
+@app.command(rich_help_panel=MAKE)
 def card(
     folder: Annotated[Path, Argument(help="A repository's folder, with data/ and README.md.")] = Path("."),
     check: Annotated[
