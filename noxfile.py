@@ -14,7 +14,7 @@ VERSIONS = {
         "pyarrow==14.0.2",
         "numpy<2",
         "pillow==10.1.0",
-        "typer==0.12.5",
+        "typer==0.19.2",
     ],
     "2.16.1-now": ["datasets==2.16.1", "pyarrow<21", "numpy<2"],
     "3.6.0": ["datasets==3.6.0"],
