@@ -9,7 +9,6 @@ Paper: https://arxiv.org/abs/2306.04387
 """
 
 import base64
-import binascii
 import difflib
 import hashlib
 import io
@@ -423,11 +422,15 @@ def read_rows(repository, piece):
     """Yield (offset, line or row) of the rows that begin in a piece: bytes of JSON, or dicts from Parquet (offset:
     row number)."""
     path, start, stop = piece
-    if path.endswith(".parquet"):
-        return _read_parquet(repository, path, start, stop)
-    if path.endswith((".gz", ".zst")):
-        return _read_compressed(repository, path)
-    return _read_lines(repository, path, start, stop)
+    if path.endswith(".jsonl"):
+        yield from _read_lines(repository, path, start, stop)
+        return
+    parquet = path.endswith(".parquet")
+    rows = _read_parquet(repository, path, start, stop) if parquet else _read_compressed(repository, path)
+    try:
+        yield from rows
+    except (OSError, pyarrow.ArrowException) as error:
+        raise ShardError(f"{repository.path}/{path}: cannot be read to its end ({error}). Get the file again.") from error
 
 
 def _read_lines(repository, path, start, stop):
@@ -491,7 +494,10 @@ def parse(line):
                 return row
         except ValueError:
             pass  # parsed as a whole it gives the better message
-    return json.loads(line)
+    try:
+        return json.loads(line)
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
 
 
 def _plain_strings(line, start, stop):
@@ -528,6 +534,10 @@ def check_row(row):
         value = default if row.get(name) is None else row[name]
         if not isinstance(value, str):
             raise ShardError(f"expected a string in {name}, found {json.dumps(value)[:60]}", f"{name} is no string")
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise ShardError(f"expected text in {name}, found half a character (a lone surrogate)", "broken text") from error
         row[name] = value
     images = row[pictures]
     images = [images] if isinstance(images, str) else images or []
@@ -550,7 +560,7 @@ def image_bytes(row):
         return [image["bytes"] for image in row["images"]]
     try:
         return [base64.b64decode(image, validate=True) for image in row["image_base64_str"]]
-    except binascii.Error as error:
+    except ValueError as error:  # binascii.Error, or that it is not ASCII
         raise ShardError(f"expected base64 in image_base64_str: {error}", "image is not base64") from error
 
 

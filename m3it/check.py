@@ -1,23 +1,20 @@
-"""Does a repository keep the contracts? Every row of every shard: fields, types, base64, pictures, ids; and the counts
-that the card states."""
+"""Does a repository keep the contracts? Every row of every shard: fields, types, base64, pictures, ids; the counts that
+the card states; what the Hub asks (m3it/hubrules.py). And do two repositories hold the same rows?"""
 
 import json
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from itertools import zip_longest
+from typing import Any
 
 from M3IT import Repository, check_row, complete, find_shards, image_bytes, parse, read_rows
+from m3it.card import catalogue_order
+from m3it.hubrules import Finding, check_hub
 from m3it.images import ImageError, pixels, read_base64
 from m3it.instance import FIELDS, ShardError
 from m3it.layouts import Reading, layout, survey
 from m3it.legacy import Legacy
-
-
-class Finding(NamedTuple):
-    """One thing that is wrong: the rule that is broken, where, and what was expected and found."""
-
-    rule: str
-    where: str
-    message: str
+from m3it.parquet import instances
+from m3it.release import open_sources
 
 
 def check(
@@ -53,6 +50,9 @@ def check(
             counts.setdefault((name, split), 0)
             yield name, split, counts[name, split]
     yield from check_counts(repository, counts, config)
+    yield from check_twins(repository, config)
+    if config is None and repository.fs.exists(f"{repository.root}/README.md"):
+        yield from check_hub(repository)
 
 
 def check_shard(repository: Repository, path: str) -> Iterator[tuple[str, str | None, Finding | None]]:
@@ -64,10 +64,10 @@ def check_shard(repository: Repository, path: str) -> Iterator[tuple[str, str | 
             end = offset + len(line)
         where = f"{path}:{line_number}" if path.endswith(".jsonl") else repository.where(path, offset)
         try:
-            row = parse(line) if isinstance(line, bytes) else line
+            row = parse(line) if isinstance(line, bytes) else {**line, "meta": line.get("meta", "{}")}
             rule, message = row_problem(row)
             row_id = json.loads(row["meta"]).get("id") if not rule else None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             rule, message, row_id = "json", f"expected one JSON object, {error}", None
         yield where, row_id, Finding(rule, where, message) if rule else None
 
@@ -113,7 +113,12 @@ def check_counts(
     """Yield where dataset_infos.json, if there is one, states other numbers of rows than were found."""
     try:
         infos = json.loads(repository.fs.cat_file(f"{repository.root}/dataset_infos.json"))
-        stated = {(n, s): splits["num_examples"] for n, info in infos.items() for s, splits in info["splits"].items()}
+        stated = {
+            (n, s): splits["num_examples"]
+            for n, info in infos.items()
+            if n != "text"
+            for s, splits in info["splits"].items()
+        }
     except FileNotFoundError:
         return
     except (ValueError, LookupError, TypeError, AttributeError) as error:
@@ -126,3 +131,65 @@ def check_counts(
             yield Finding(
                 "counts", f"{name}/{split}", f"dataset_infos.json states {says} rows, found {found}. Run: m3it card"
             )
+
+
+def check_twins(repository: Repository, config: str | None = None) -> Iterator[Finding]:
+    """Yield where a release's base64 rows are not those of its image files: the ids of both stand with the latter."""
+    found = find_shards(repository)
+    for name in (name for name in found if config in (None, name) and f"{name}-images" in found):
+        pictures = {
+            path.replace("-images/", "/"): path for listed in found[f"{name}-images"].values() for path, _ in listed
+        }
+        for path in (path for listed in found[name].values() for path, _ in listed):
+            if path not in pictures:
+                yield Finding("twin", path, f"expected the same file in {name}-images, found none")
+                continue
+            both = ((repository, (each, 0, repository.size(each))) for each in (path, pictures[path]))
+            for (number, row), (_, twin) in zip_longest(*(read_rows(*each) for each in both), fillvalue=(0, {})):
+                same = all(row.get(key) == twin.get(key) for key in ("instruction", "inputs", "outputs"))
+                if not row or not same or image_bytes(row) != image_bytes(twin):
+                    where = f"{path}, row {number}"
+                    yield Finding(
+                        "twin", where, f"expected row {twin.get('row_id')} of {pictures[path]}, found another"
+                    )
+                    break
+
+
+def compare(
+    ours: str, theirs: str, config: str | None = None, fields: dict[str, str] | None = None
+) -> Iterator[Finding | tuple[str, str, int]]:
+    """Yield (config, split, rows) of each split that two repositories of any layout hold alike, and what differs: ids,
+    texts, bytes of image files. Rows that cannot be read are left out on both sides, and said."""
+    names = [config] if config else None
+    both = [{s.config: s.builder for s in open_sources(path, names, fields, "drop")} for path in (ours, theirs)]
+    for name in sorted({*both[0], *both[1]}, key=catalogue_order):
+        splits = [builders[name].shards(name) if name in builders else {} for builders in both]
+        for split in dict.fromkeys([*splits[0], *splits[1]]):
+            where = f"{name}/{split}"
+            rows: list[list[tuple[str, bytes]]] = []
+            for path, builders, listed in zip((ours, theirs), both, splits, strict=True):
+                if split not in listed:
+                    yield Finding("against", where, f"expected in both, found none in {path}")
+                    break
+                rows.append([])
+                drops: list[Any] = []
+                for row in instances(builders[name], name, split, builders[name].pieces(split), drops):
+                    rows[-1].append((row["row_id"], row["digest"]))
+                for drop in drops[:1]:
+                    message = f"{len(drops)} rows of {path} cannot be read, e.g. {drop.id}: {drop.reason}"
+                    yield Finding("against", where, message, level="warning")
+            else:
+                if sorted(rows[0]) == sorted(rows[1]):
+                    yield name, split, len(rows[0])
+                else:
+                    yield Finding("against", where, f"expected the same rows, found {differences(*rows)}")
+
+
+def differences(ours: list[tuple[str, bytes]], theirs: list[tuple[str, bytes]]) -> str:
+    """How two lists of (row id, digest) differ, with the first ids of each kind."""
+    a, b = dict(ours), dict(theirs)
+    kinds = {"only in the first": [row_id for row_id in a if row_id not in b]}
+    kinds |= {"only in the second": [row_id for row_id in b if row_id not in a]}
+    kinds |= {"of other content": [row_id for row_id in a if b.get(row_id, a[row_id]) != a[row_id]]}
+    said = [f"{len(ids)} {kind} ({', '.join(ids[:3])}{', ...' * (len(ids) > 3)})" for kind, ids in kinds.items() if ids]
+    return "; ".join(said) or f"ids that occur twice: {len(ours)} and {len(theirs)} rows"

@@ -10,6 +10,7 @@ import difflib
 import importlib
 import importlib.util
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -20,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from M3IT import CATALOGUE, Dataset
-from m3it.instance import Drop, Instance, M3ITError, ShardError, SourceError, choose, to_row
+from m3it.instance import Drop, Instance, M3ITError, ShardError, SourceError, choose
 from m3it.reformat import NUM_FRAMES, Clip, Unreadable
-from m3it.shards import SHARD_BYTES, refuse_others, shard_names, to_line
+from m3it.shards import SHARD_BYTES, instance_line, refuse_others, shard_names
 from m3it.sources import Files, SourcePath
 from m3it.work import Made, Piece, map_shards, open_executor, write_run, write_text
 
@@ -80,6 +81,8 @@ def convert(
     With `on_error="raise"` a missing or unreadable picture or clip ends the run with its row id; with "drop" the row
     is left out, counted by reason and listed. What a converter leaves out on purpose is counted and listed in both.
     """
+    if converter and not re.fullmatch(r"\w[\w.-]*", dataset):
+        raise M3ITError(f"--name {dataset}: expected the name of a folder: letters, digits, hyphens.")
     row = None if converter else catalogue_row(dataset)
     published = [split for split in SPLITS if row is None or getattr(row, split)]
     if unknown := [split for split in splits or () if split not in published]:
@@ -192,7 +195,7 @@ def write_rows(job: dict[str, Any], path: Path, *, split: str, start: int, stop:
         for instance in islice(rows, stop - start):
             if isinstance(instance, Instance):
                 try:
-                    file.write(to_line(to_row(finish(instance, job["dataset"], job["num_frames"]))))
+                    file.write(instance_line(finish(instance, job["dataset"], job["num_frames"])))
                     num_rows += 1
                     continue
                 except (Unreadable, ShardError) as error:

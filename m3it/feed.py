@@ -1,6 +1,7 @@
 """How a mixture reaches a trainer: a DataLoader that knows of ranks, a `datasets.IterableDataset` that does not, and a
 callback that saves where the mixture stands."""
 
+import copy
 import itertools
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,9 @@ class Batches(IterableDataset):
 
     def __init__(self, mixture: "Mixture", batch_size: int, rank: int, world_size: int, num_batches: int | None):
         if not 0 <= rank < world_size or batch_size < 1:
-            raise ValueError(f"rank={rank}, world_size={world_size}, batch_size={batch_size}: expected 0 <= rank < size")
+            raise ValueError(
+                f"rank={rank}, world_size={world_size}, batch_size={batch_size}: expected 0 <= rank < size"
+            )
         self.mixture, self.batch_size, self.rank, self.world_size = mixture, batch_size, rank, world_size
         self.num_batches = num_batches
 
@@ -67,13 +70,16 @@ class Collate:
 class Loader(DataLoader):
     """A DataLoader of `Batches`, without the turns that workers let pass."""
 
-    def __iter__(self) -> Iterator[Any]:
+    _is_accelerate_prepared = True  # accelerate 1.15 would give each process half of its own rows; so it lets it be
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         return (batch for batch in super().__iter__() if batch is not None)
 
     def __len__(self) -> int:
-        if self.dataset.num_batches is None:
+        num_batches = self.dataset.num_batches  # type: ignore[attr-defined]
+        if num_batches is None:
             raise TypeError("A mixture has no end: give the trainer max_steps, or the loader num_batches.")
-        return self.dataset.num_batches
+        return num_batches
 
 
 class Conversations:
@@ -83,12 +89,18 @@ class Conversations:
         self.mixture = mixture
 
     def __call__(self) -> Iterator[dict[str, Any]]:
+        own = copy.copy(self.mixture)
+        own.transform = self.transform
+        for position in itertools.count(self.mixture.rows_consumed):
+            yield own.batch(position, position + 1)[0]
+
+    def transform(self, row: dict[str, Any]) -> dict[str, Any]:
+        """The row as `images` and `messages`, after the mixture's own transform."""
         from PIL import Image
 
-        for position in itertools.count(self.mixture.rows_consumed):
-            (row, *_) = self.mixture.batch(position, position + 1)
-            images = [Image.fromarray(pixels(image, row["id"])) for image in row["images"]]
-            yield {"images": images, "messages": to_messages(row)}
+        row = row if self.mixture.transform is None else self.mixture.transform(row)
+        images = [Image.fromarray(pixels(image, row["id"])) for image in row["images"]]
+        return {"images": images, "messages": to_messages(row)}
 
 
 def make_callback(mixture: "Mixture") -> Any:
@@ -105,10 +117,14 @@ def make_callback(mixture: "Mixture") -> Any:
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             saved = (state.stateful_callbacks or {}).get("MixtureCallback")
             if state.global_step and not args.ignore_data_skip:
-                raise M3ITError("Pass ignore_data_skip=True: the mixture resumes by itself, skipped rows would be lost.")
+                raise M3ITError(
+                    "Pass ignore_data_skip=True: the mixture resumes by itself, skipped rows would be lost."
+                )
             if state.global_step and not saved:
-                raise M3ITError("The checkpoint does not say where the mixture stood: it was saved without the callback.")
-            if state.global_step:
+                raise M3ITError(
+                    "The checkpoint does not say where the mixture stood: it was saved without the callback."
+                )
+            if state.global_step and saved:
                 mixture.load_state_dict(saved["attributes"]["mixture"])
             self.rows_consumed = mixture.rows_consumed
 

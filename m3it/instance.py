@@ -74,7 +74,7 @@ def to_row(instance: Instance) -> dict[str, Any]:
         "inputs": instance.inputs,
         "image_base64_str": [base64.b64encode(image).decode("ascii") for image in instance.images],
         "outputs": instance.outputs,
-        "meta": json.dumps({"id": instance.id, **instance.meta}, ensure_ascii=False),
+        "meta": json.dumps({"id": "", **instance.meta} | {"id": instance.id}, ensure_ascii=False),
     }
 
 

@@ -1,14 +1,18 @@
-"""The order of a mixture: which row stands at position p of one endless sequence. Arithmetic alone; nothing is read here.
+"""The order of a mixture: which row stands at position p of one endless sequence. Arithmetic alone; no file is read.
 
-1. A dataset's rows come in passes: pass after pass, every row once before any comes again, each pass in another order. `Series` finds the number-th row.
-2. An epoch is as many positions as the mixture has rows. Each dataset has a quota of them: with weights by size, its own number of rows.
-3. Positions are dealt to 64 lanes in turns of `batch_size`: position p belongs to lane (p // batch_size) mod 64. Who reads batch k needs one lane only.
-4. The quotas of an epoch are dealt to the lanes, exactly: a lane takes one stretch of each dataset's numbers (`Order.table`).
-5. A lane's stretches are cut into chunks: single rows where rows can be read in any order, else the part that lies in one unit (row group, piece).
-6. Each chunk gets a time: the dataset's chunks lie evenly over the lane's epoch, each at a random place of its own span. Chunks are sorted by time.
-7. Consecutive chunks make a window (about 1,024 rows or 8 MiB to be held in memory); the rows of a window are shuffled.
-Every step depends on the seed, the sizes and the quotas only: not on ranks, workers, or what was read before. So a position is found at once, by
-whoever needs it, and a row that cannot be read leaves its place empty without moving any other.
+1. A dataset's rows come in passes, each in another order: every row once before any comes again (`Series`).
+2. An epoch is as many positions as the mixture has rows. Each dataset has a quota of them: with weights by size, its
+   own number of rows.
+3. Positions are dealt to 64 lanes in turns of `batch_size`: position p belongs to lane (p // batch_size) mod 64. Who
+   reads batch k needs one lane only.
+4. The quotas of an epoch are dealt to the lanes, exactly: a lane takes one stretch of each dataset's numbers.
+5. A stretch is cut into chunks: single rows where rows can be read in any order, else the part of it that lies in one
+   unit (row group, piece).
+6. Each chunk gets a time in the lane's epoch: a dataset's chunks lie evenly over it, each at a random place of its own
+   span. The lane's chunks are sorted by time.
+7. Consecutive chunks make a window (about 1,024 rows or 32 MiB that are held in memory), whose rows are shuffled.
+Every step depends on seed, sizes and quotas only: not on ranks, workers, or what was read before. So a position is
+found at once, by whoever needs it, and a row that cannot be read leaves its place empty without moving any other.
 """
 
 from collections.abc import Sequence
@@ -18,7 +22,7 @@ import numpy as np
 
 LANES = 64
 WINDOW_ROWS = 1024
-WINDOW_BYTES = 8 << 20  # a lane's window; a process without workers holds 64 of them
+WINDOW_BYTES = 32 << 20  # of a lane; a process that reads all of them holds 64 windows, half spent on average
 MASK = (1 << 64) - 1
 
 
@@ -34,7 +38,7 @@ def mix(*numbers: int) -> int:
 
 
 def noise(key: int, count: int) -> np.ndarray:
-    """(count,) float64 in [0, 1), the i-th depending on key and i: the same splitmix64, so no version of NumPy changes it."""
+    """(count,) float64 in [0, 1), the i-th from key and i by the same splitmix64: no version of NumPy changes it."""
     with np.errstate(over="ignore"):
         bits = np.arange(count, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(key & MASK)
         bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -43,29 +47,31 @@ def noise(key: int, count: int) -> np.ndarray:
 
 
 def permuted(number: int, count: int, key: int) -> int:
-    """Where `number` goes in a permutation of range(count): a Feistel network over the next square of two, walked until it lands inside."""
+    """Where `number` goes in a permutation of range(count): a Feistel network over the next power of four, walked until
+    it lands inside. Fewer than six rounds favour some orders of few rows."""
     half = max(3, ((count - 1).bit_length() + 1) // 2)
     low = (1 << half) - 1
     while True:
         left, right = number >> half, number & low
-        for turn in range(4):
-            left, right = right, left ^ (mix(key + (right << 2 | turn)) & low)
+        for turn in range(6):
+            left, right = right, left ^ (mix(key + (right << 3 | turn)) & low)
         number = left << half | right
         if number < count:
             return number
 
 
 def allot(total: int, shares: np.ndarray) -> np.ndarray:
-    """Integers in proportion to integer shares that add up to `total`: rounded down, the largest remainders one more."""
+    """Integers in proportion to integer shares, adding up to `total`: rounded down, the largest remainders one more."""
     parts, remainders = np.divmod(shares.astype(np.int64) * total, int(shares.sum()))
     parts[np.argsort(-remainders, kind="stable")[: total - int(parts.sum())]] += 1
     return parts
 
 
 class Series:
-    """The rows of one dataset in an endless order. `sizes` are the rows of its units, None if each row can be read alone.
+    """The rows of one dataset in an endless order. `sizes`: the rows of its units; None if each row can be read alone.
 
-    Sizes may be estimates: a unit gets as many turns in a pass as its size says, and goes on through its true rows from pass to pass.
+    Sizes may be estimates: a unit gets as many turns in a pass as its size says, and goes on through its true rows
+    from pass to pass.
     """
 
     def __init__(self, key: int, num_rows: int, sizes: np.ndarray | None = None, row_bytes: int = 0):
@@ -95,12 +101,16 @@ class Series:
         """The numbers from start to stop at which chunks begin, and stop."""
         if self.sizes is None:
             return np.arange(start, stop + 1)
-        ends = [self._units(n)[1] + n * self.num_rows for n in range(start // self.num_rows, (stop - 1) // self.num_rows + 1)]
+        ends = [
+            self._units(n)[1] + n * self.num_rows
+            for n in range(start // self.num_rows, (stop - 1) // self.num_rows + 1)
+        ]
         inner = np.concatenate(ends)
         return np.concatenate([[start], inner[(inner > start) & (inner < stop)], [stop]])
 
     def _units(self, in_pass: int) -> tuple[np.ndarray, np.ndarray]:
         """The units in the order of a pass, and the row count at the end of each."""
+        assert self.sizes is not None
         if self._pass[0] != in_pass:
             units = np.argsort(noise(mix(self.key, in_pass), len(self.sizes)), kind="stable")
             self._pass = (in_pass, units, np.cumsum(self.sizes[units]))
@@ -108,7 +118,8 @@ class Series:
 
 
 class Place(NamedTuple):
-    """What stands at a position: the number-th row of a series; the chunk of numbers around it, and the window that they are held for."""
+    """What stands at a position: the number-th row of a series; the chunk of numbers around it, and the window for
+    which a lane holds them."""
 
     series: int
     number: int
@@ -157,8 +168,13 @@ class Plan:
 class Order:
     """The endless sequence: series with their quotas per epoch, dealt to lanes in turns of `batch_size`."""
 
-    def __init__(self, series: Sequence[Series], quotas: Sequence[int], batch_size: int, seed: int = 0):
-        self.series, self.quotas, self.batch_size, self.seed = list(series), np.array(quotas, np.int64), batch_size, seed
+    def __init__(self, series: Sequence[Series], quotas: Sequence[int] | np.ndarray, batch_size: int, seed: int = 0):
+        self.series, self.quotas, self.batch_size, self.seed = (
+            list(series),
+            np.array(quotas, np.int64),
+            batch_size,
+            seed,
+        )
         self.num_rows = int(self.quotas.sum())  # of an epoch
         self._plans: dict[int, Plan] = {}
         self._tables: dict[int, np.ndarray] = {}
@@ -172,9 +188,9 @@ class Order:
         return rounds * self.batch_size + min(max(rest - lane * self.batch_size, 0), self.batch_size)
 
     def table(self, epoch: int) -> np.ndarray:
-        """(series, LANES) how many rows each lane takes of each series; rows add up to the quotas, columns to the lanes' positions.
+        """(series, LANES) how many rows each lane takes of each series, adding up to the quotas and to the lanes.
 
-        A series of few units goes to as many lanes, those with the most room, so that a unit is not read by all of them.
+        A series of few units goes to as many lanes, those with most room, so that a unit is not read by all of them.
         """
         if epoch in self._tables:
             return self._tables[epoch]
@@ -202,13 +218,24 @@ class Order:
             plan = self._plans[lane] = Plan(self, epoch, lane)
         return plan.place(self.before(position, lane) - self.before(epoch * self.num_rows, lane))
 
+    def reads_per_epoch(self, series: int) -> float:
+        """How often a unit is read in the first epoch: more than once where its rows go to several lanes."""
+        one, reads = self.series[series], 0
+        if one.sizes is None:
+            return 0.0
+        for lane, count in enumerate(self.table(0)[series].tolist()):
+            first = int(self.firsts(0, lane)[series])
+            reads += len(one.edges(first, first + count)) - 1 if count else 0
+        return reads / one.num_units
+
     def __getstate__(self) -> dict[str, object]:
         return {**vars(self), "_plans": {}, "_tables": {}}  # plans are quickly made anew; workers need few of them
 
 
 def shuffle_quality(order: Sequence[int]) -> tuple[float, float]:
-    """How far an order of range(n) is from file order: (mean distance of a row from its place in the file, over n; share of consecutive rows
-    that lie within n/100 of each other in the file). File order: (0, 1). A full shuffle: (1/3, 0.02)."""
+    """How far an order of range(n) is from file order: mean distance of a row from its place in the file, over n, and
+    the share of neighbours that lie within n/100 of each other in the file. File order: (0, 1). A full shuffle:
+    (1/3, 0.02)."""
     rows = np.asarray(order)
     distance = np.abs(rows - np.arange(len(rows))).mean() / len(rows)
     return float(distance), float((np.abs(np.diff(rows)) <= max(1, len(rows) // 100)).mean())

@@ -72,13 +72,13 @@ def choices(inputs: str) -> list[str]:
     return [inputs[mark.end() : end].strip() for mark, end in zip(run, ends, strict=True)]
 
 
-ANSWER_IS = re.compile(r"(?:\banswer(?: is|:)|答案[是为：:])\s*([^\n]+)", re.IGNORECASE)
+ANSWER_IS = re.compile(r".*(?:\banswer(?: is|:)|答案[是为：:])\s*([^\n]+)", re.IGNORECASE | re.DOTALL)
 
 
 def short_answer(text: str) -> str:
     """What stands behind the last "the answer is", as rewritten answers end, without its period; else the text."""
-    said = ANSWER_IS.findall(text)
-    return said[-1].strip().rstrip(".。") if said else text
+    said = ANSWER_IS.match(text)
+    return said[1].strip().rstrip(".。") if said else text
 
 
 # ---- tokens
@@ -119,15 +119,15 @@ SUFFIX = re.compile(r"(?<=\w)(n't|'(?:s|m|d|re|ve|ll))\b|(?<=\bcan)(not)\b|(?<=\
 BRACKETS = {a: f" -{b}- " for a, b in zip("()[]{}", ("lrb", "rrb", "lsb", "rsb", "lcb", "rcb"), strict=True)}
 CURLY = str.maketrans({"’": "'", "‘": "'", **BRACKETS})
 CAPTION = re.compile(
-    r"-[lr][rsc]b-|(?:\b[^\W\d_]\.){2,}|\b(?:mr|mrs|ms|dr|st|no|vs|etc|inc|jr|sr|prof|ave|mt|ft|co|corp)\."
+    r"-[lr][rsc]b-|(?:\b[^\W\d_]\.)+|\b(?:mr|mrs|ms|dr|st|no|vs|etc|inc|jr|sr|prof|ave|mt|ft|co|corp)\."
     r"|\b(?:jan|feb|aug|sept|oct|nov|dec)\."
     r"|\d+(?:[.,:/]\d+)+|n't|'(?:s|m|d|re|ve|ll)\b|@?\w+(?:['.@/+*_-]+\w+)*|[?!]{2,}|[^\w\s.,;:?!'\"`“”…—–-]"
 )
 
 
 def caption_words(text: str, language: str = "en") -> list[str]:
-    """The tokens of captions: coco-caption's, nearly (docs/metrics.md); letters where blanks part no words."""
-    if not spaced(language):
+    """The tokens of captions: in English coco-caption's, nearly (docs/metrics.md); else `words`."""
+    if language != "en":
         return words(text, language)
     return CAPTION.findall(SUFFIX.sub(r" \g<0>", text.lower().translate(CURLY)))
 
@@ -158,16 +158,22 @@ def plain(text: str) -> str:
 def chosen(text: str, options: Texts) -> int | None:
     """Which option a text names, in its first line: by letter, B, (B), B. or "(B) dog", or by the option's own text;
     None if by neither, or if letter and text contradict."""
-    lines = [line.strip() for line in text.strip().split("\n")]
-    said = re.sub(r"^(?:option|choice|选项)\s*", "", lines[0], flags=re.IGNORECASE)
-    texts = [plain(option) for option in options]
+    said = re.sub(r"^(?:option|choice|选项)\s*", "", text.strip().partition("\n")[0].strip(), flags=re.IGNORECASE)
     letter = re.fullmatch(r"\(?([A-Za-z])\)?[.:)。]*|\(([A-Z])\)(.*)|([A-Z])[.:)](?=\s)(.*)", said)
-    rest = plain(letter[3] or letter[5] or "") if letter else ""
-    found = {texts.index(part) for part in (plain(said), rest) if part in texts}
-    if letter:
-        found.add(ord((letter[1] or letter[2] or letter[4]).upper()) - ord("A"))
-        found |= {ord(other) - ord("A") for other in re.findall(r"\(([A-Z])\)", said)}
-    return found.pop() if len(found) == 1 and max(found) < len(options) else None
+    by_text = _named(said, options)
+    if not letter:
+        return by_text.pop() if len(by_text) == 1 else None
+    letters = {(letter[1] or letter[2] or letter[4]).upper(), *re.findall(r"\(([A-Z])\)", said)}
+    answer = ord(letters.pop()) - ord("A")
+    named = (by_text, _named(letter[3] or letter[5] or "", options))
+    agree = all(answer in numbers for numbers in named if numbers)
+    return answer if not letters and answer < len(options) and agree else None
+
+
+def _named(text: str, options: Texts) -> set[int]:
+    """The options that have this text; those that differ in case or punctuation only where none is the same."""
+    like = {i for i, option in enumerate(options) if plain(option) == plain(text)}
+    return {i for i in like if options[i].strip() == text.strip()} or like
 
 
 def accuracy(
@@ -194,8 +200,8 @@ def vqa_accuracy(predictions: Texts, references: References, language: str = "en
     """How far ten annotators agree with the answer: the mean over those who leave one out of min(1, matches / 3).
 
     Range 0 to 1, higher is better; an empty prediction gets 0. https://visualqa.org/evaluation.html. Both sides are
-    normalised always; the official script leaves the annotators' answers as they are where all ten agree. With fewer
-    than four references, which cannot reach 1 by that rule, any match counts 1.
+    normalised in full; the official script takes only punctuation out of the annotators' answers, which VQA v2 has in
+    normal form. With fewer than four references, which cannot reach 1 by that rule, any match counts 1.
     """
 
     def one(prediction: str, gold: Texts) -> float:
@@ -320,6 +326,7 @@ def rouge_l(predictions: Texts, references: References, language: str = "en") ->
 # ---- n-grams of all predictions at once
 
 LARGEST = 1 << 62  # of the integers that n-grams are numbered with
+BLOCK_ROWS = 2000  # that are counted at once, so that memory hardly grows with the number of rows
 
 
 class Documents(NamedTuple):
@@ -366,25 +373,25 @@ def _documents(predictions: Texts, references: References, tokens: Callable[[str
 
 def _numbered(documents: Documents, order: int) -> Iterator[tuple[int, np.ndarray, int]]:
     """Yield n, the number of the n-gram that begins at each token, and a bound of the numbers, for n = 1 to `order`.
-    A number is that of the n-gram before times the vocabulary plus a token: where row, n-gram and part might not fit
-    into one integer, the n-grams are numbered anew."""
+    A number is that of the n-gram before times the vocabulary plus a token; before the numbers of a block's rows,
+    n-grams and parts outgrow an integer, the n-grams are numbered anew."""
     ids, vocabulary = documents.ids, int(documents.ids.max(initial=0)) + 1
-    limit = LARGEST // (int(documents.rows[-1]) + 1) // (int(documents.parts.max()) + 1)
+    limit = LARGEST // BLOCK_ROWS // (int(documents.parts.max()) + 1)
     gram, size = ids.astype(np.int64), vocabulary
     for n in range(1, order + 1):
         if n > 1:
-            if size * vocabulary >= LARGEST:
-                gram, size = _renumbered(gram)
+            size = size if size * vocabulary < limit else _renumber(gram)
             gram, size = gram[:-1] * vocabulary, size * vocabulary
             gram += ids[n - 1 :]
-        if size >= limit:
-            gram, size = _renumbered(gram)
         yield n, gram, size
 
 
-def _renumbered(gram: np.ndarray) -> tuple[np.ndarray, int]:
-    distinct, gram = np.unique(gram, return_inverse=True)
-    return gram, len(distinct) + 1
+def _renumber(gram: np.ndarray) -> int:
+    """Put 0, 1, ... in the place of the numbers; returns how many there are."""
+    distinct = np.unique(gram)
+    for start in range(0, len(gram), 1 << 20):  # in steps, since they are many
+        gram[start : start + (1 << 20)] = np.searchsorted(distinct, gram[start : start + (1 << 20)])
+    return max(1, len(distinct))
 
 
 def _keys(documents: Documents, n: int, gram: np.ndarray, size: int, block: slice, width: int) -> np.ndarray:
@@ -411,16 +418,14 @@ def _grams(documents: Documents, n: int, gram: np.ndarray, size: int, block: sli
 
 
 def _blocks(documents: Documents) -> list[slice]:
-    """The documents of every 2,000 rows, so that memory hardly grows with the number of rows."""
-    bounds = [*np.flatnonzero(documents.parts == 0)[::2000], len(documents.parts)]
+    bounds = [*np.flatnonzero(documents.parts == 0)[::BLOCK_ROWS], len(documents.parts)]
     return [slice(start, stop) for start, stop in pairwise(bounds)]
 
 
 def _in_blocks(
     counts: Callable[[Texts, References], np.ndarray], predictions: Texts, references: References
 ) -> np.ndarray:
-    """The counts of all rows, computed in blocks of rows, so that memory does not grow with their number."""
-    blocks = [slice(start, start + 2000) for start in range(0, len(predictions), 2000)]
+    blocks = [slice(start, start + BLOCK_ROWS) for start in range(0, len(predictions), BLOCK_ROWS)]
     return np.concatenate([counts(predictions[block], references[block]) for block in blocks])
 
 
@@ -541,12 +546,18 @@ def _cider(predictions: Texts, references: References, language: str, clipped: b
 
 
 def _frequency(documents: Documents, n: int, gram: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """The n-grams of the references, sorted, and the number of rows that have them there; a last one that is none."""
-    found, width = [np.full(1, size)], int(documents.parts.max()) + 1
+    """The n-grams that several rows have in their references, sorted, and the number of these rows; one that is none
+    ends them. All others count as in one row, whose logarithm is 0."""
+    width = int(documents.parts.max()) + 1
+    found = []
     for block in _blocks(documents):
         row_and_gram, part = np.divmod(_keys(documents, n, gram, size, block, width), width)
         found.append(np.unique(row_and_gram[part > 0]) % size)
-    return np.unique(np.concatenate(found), return_counts=True)
+    together = np.concatenate(found)
+    del found
+    together.sort()
+    distinct, further = np.unique(together[1:][together[1:] == together[:-1]], return_counts=True)
+    return np.append(distinct, size), np.append(further + 1, 1)
 
 
 def _cosines(

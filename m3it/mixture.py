@@ -1,4 +1,4 @@
-"""Datasets trained together: one endless sequence of rows, the same for any number of GPUs and workers, resumed exactly.
+"""Datasets trained together: one endless sequence of rows, the same on any number of GPUs and workers, resumed exactly.
 
 In: configs of a repository and other `Part`s, with weights. Out: rows as dicts
     {"dataset", "id", "instruction", "inputs", "outputs", "images": list of bytes, "meta": dict}
@@ -10,38 +10,43 @@ A row that cannot be read raises; with on_error="drop" it is left out and listed
 other row moves. A batch that would be empty gets the next row that can be read: each process sees as many batches.
 """
 
-import difflib
+import functools
 import hashlib
 import json
 import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import datasets
 import numpy as np
 
+from M3IT import CATALOGUE
+from m3it.copies import Copies
 from m3it.feed import Batches, Collate, Conversations, IterableDataset, Loader, get_worker_info, make_callback
-from m3it.images import read_base64
+from m3it.images import ImageError, read_base64
 from m3it.instance import M3ITError, ShardError, choose, hash_of, shuffled
 from m3it.lanes import LANES, Order, Place, Series, allot, mix
-from m3it.layouts import layout
 from m3it.legacy import Converted, Legacy
 from m3it.load import count_drops
-from m3it.parts import Copies, Grouped, Indexed, Part, known, open_builder, open_repository, open_rows
-from M3IT import CATALOGUE, Repository, find_shards
+from m3it.parts import Part, known
+from m3it.recipe import Filter, find_weights, read_drop_list, select
+from m3it.rows import Grouped, Indexed, open_builder, open_repository, open_rows
 
+SPENT = object()
 SHARES = 1 << 30  # weights become integers of about this sum before rows are allotted
 
 
 class Source(NamedTuple):
-    """One dataset of a mixture: what it is called, where it comes from, how its rows are read."""
+    """One dataset of a mixture: where it comes from, and how its rows are read."""
 
-    name: str
     part: Part
     rows: Indexed | Grouped
+
+    @property
+    def name(self) -> str:
+        return self.part.label
 
     @property
     def dataset(self) -> str:
@@ -65,7 +70,7 @@ class Mixture(IterableDataset):
     def __init__(
         self,
         path: str | os.PathLike | None = "MMInstruction/M3IT",
-        configs: Iterable[str] | None = None,
+        configs: str | Iterable[str] | None = None,
         *,
         split: str = "train",
         parts: Iterable[Part] = (),
@@ -89,38 +94,24 @@ class Mixture(IterableDataset):
     ):
         if batch_size < 1 or (instructions_per_dataset is not None and instructions_per_dataset < 1):
             raise ValueError("expected batch_size and instructions_per_dataset of 1 or more")
-        cache = Path(cache_dir or datasets.config.HF_DATASETS_CACHE).expanduser()
-        wanted = Filter(tasks, languages, exclude_held_out, license)
-        repositories: dict[tuple[str, str | None], Repository] = {}
-
-        def repository_of(part: Part) -> Repository:
-            key = (part.path, part.revision)
-            if key not in repositories:
-                repositories[key] = open_repository(*key, token, storage_options, cache_dir)
-            return repositories[key]
-
-        chosen = [part for part in parts if wanted.takes(part)]
-        if path is not None:
-            ours = Part(os.fspath(path), "", split, revision=revision)
-            chosen = [*select(repository_of(ours), ours, configs, wanted), *chosen]
-        self.sources = []
-        for part in chosen:
-            builder = open_builder(part, repository_of(part), on_error, cache_dir, token)
-            self.sources.append(Source(part.label, part, open_rows(builder, part.split, cache)))
-        check_sources(self.sources)
-        self.weights = find_weights({s.name: s.rows.num_rows for s in self.sources}, weights)
-        self.sources = [source for source in self.sources if self.weights[source.name]]
         self.seed, self.batch_size, self.max_drops, self.transform = seed, batch_size, max_drops, transform
         self.resample_instructions, self.instructions_per_dataset = resample_instructions, instructions_per_dataset
         self.drop_list = read_drop_list(drop_list)
-        sizes = np.array([source.rows.num_rows for source in self.sources])
-        shares = np.array([round(self.weights[source.name] * SHARES) for source in self.sources])
-        quotas = sizes if weights == "size" else np.maximum(allot(int(sizes.sum()), shares), 1)
-        series = [
-            Series(hash_of(source.name, "", seed, "order"), size, source.rows.sizes, source.rows.row_bytes)
-            for source, size in zip(self.sources, sizes.tolist(), strict=True)
-        ]
-        self.order = Order(series, quotas, batch_size, seed)
+        # One listing per repository, whatever the number of its configs.
+        open_once = functools.cache(lambda a, b: open_repository(a, b, token, storage_options, cache_dir))
+        wanted = Filter(tasks, languages, exclude_held_out, license)
+        chosen = [part for part in parts if wanted.takes(part)]
+        if path is not None:
+            ours = Part(os.fspath(path), "", split, revision=revision)
+            chosen += select(open_once(ours.path, revision), ours, configs, wanted)
+        sources = []
+        for part in sorted(chosen, key=lambda part: part.label):  # the order in which they are named changes nothing
+            builder = open_builder(part, open_once(part.path, part.revision), on_error, cache_dir, token)
+            sources.append(Source(part, open_rows(builder, part.split, cache_dir)))
+        check_sources(sources)
+        self.weights = find_weights({source.name: source.rows.num_rows for source in sources}, weights)
+        self.sources = [source for source in sources if self.weights[source.name]]
+        self.order = self._order(exact=weights == "size")
         self.num_rows = self.order.num_rows  # of an epoch
         self.holds_rows = any(isinstance(source.rows, Grouped) for source in self.sources)
         self.rows_consumed = 0
@@ -129,10 +120,21 @@ class Mixture(IterableDataset):
         if os.environ.get("RANK", "0") == "0":
             print(self.describe(), file=sys.stderr)
 
+    def _order(self, exact: bool) -> Order:
+        """The order of all rows; `exact`: in an epoch each dataset has its own number of rows."""
+        sizes = np.array([source.rows.num_rows for source in self.sources])
+        shares = np.array([round(self.weights[source.name] * SHARES) for source in self.sources])
+        quotas = sizes if exact else np.maximum(allot(int(sizes.sum()), shares), 1)
+        series = [
+            Series(hash_of(source.name, "", self.seed, "order"), size, source.rows.sizes, source.rows.row_bytes)
+            for source, size in zip(self.sources, sizes.tolist(), strict=True)
+        ]
+        return Order(series, quotas, self.batch_size, self.seed)
+
     # ---- rows
 
     def __iter__(self) -> Iterator[Any]:
-        """The rows from `rows_consumed` on, without end; in a worker of a DataLoader, every num_workers-th batch of them."""
+        """The rows from `rows_consumed` on, without end; in a worker of a DataLoader, its share of their batches."""
         worker = get_worker_info()
         number, count = (worker.id, worker.num_workers) if worker else (0, 1)
         for batch in range(number, sys.maxsize, count):
@@ -142,9 +144,11 @@ class Mixture(IterableDataset):
     def batch(self, start: int, stop: int) -> list[Any]:
         """The rows at positions start to stop that can be read; at least one: else the next that can."""
         rows = [row for position in range(start, stop) if (row := self.row(position)) is not None]
-        while not rows:
-            rows, stop = [row for row in [self.row(stop)] if row is not None], stop + 1
-        return rows
+        for position in range(stop, stop + self.num_rows):
+            if rows:
+                return rows
+            rows = [row for row in [self.row(position)] if row is not None]
+        raise ShardError("The mixture has no row that can be read: all of them are dropped.")
 
     def row(self, position: int) -> Any:
         """The row at a position of the sequence, transformed; None if it was left out."""
@@ -168,10 +172,11 @@ class Mixture(IterableDataset):
         window, chunks = self._held.get(place.lane, (None, {}))
         if window != place.window:
             window, chunks = self._held[place.lane] = (place.window, {})
-        key = (place.series, place.chunk.start)
-        if key not in chunks:
+        key, at = (place.series, place.chunk.start), place.number - place.chunk.start
+        if key not in chunks or chunks[key][at] is SPENT:
             chunks[key] = self._read_chunk(place)
-        return chunks[key][place.number - place.chunk.start]
+        keyed, chunks[key][at] = chunks[key][at], SPENT  # a row that was given away is not held any longer
+        return keyed
 
     def _read_chunk(self, place: Place) -> list[Any]:
         """The rows of a chunk: those of its unit whose turn it is."""
@@ -196,9 +201,9 @@ class Mixture(IterableDataset):
         options = instructions_of(source)
         if row["instruction"] not in options:
             return row["instruction"]
-        options = shuffled(options, source.dataset, "instructions", self.seed)[: self.instructions_per_dataset]
+        drawn = shuffled(options, source.dataset, "instructions", self.seed)[: self.instructions_per_dataset]
         seed = mix(self.seed, in_pass) if self.resample_instructions else self.seed
-        return choose(options, source.dataset, row["id"], seed)
+        return choose(drawn, source.dataset, row["id"], seed)
 
     def _refuse(self, source: Source, row_id: str, error: M3ITError) -> None:
         """Raise, or list the row in the manifest of its dataset."""
@@ -238,7 +243,7 @@ class Mixture(IterableDataset):
     ) -> "Loader":
         """A DataLoader of this process's batches, from `rows_consumed` on; without end, or `num_batches` of them.
 
-        It knows of ranks: hand it to the trainer as it is, and do not let accelerate prepare it. `options`: DataLoader's.
+        It knows of ranks: hand it to the trainer as it is; accelerate leaves it alone. `options`: DataLoader's own.
         """
         batches = Batches(self, batch_size or self.batch_size, rank, world_size, num_batches)
         options |= {"batch_size": None, "num_workers": num_workers, "collate_fn": Collate(collate_fn)}
@@ -263,27 +268,29 @@ class Mixture(IterableDataset):
         """What a resume needs: rows consumed, and what the order depends on."""
         files = {source.name: fingerprint(source) for source in self.sources}
         quotas = dict(zip(files, self.order.quotas.tolist(), strict=True))
-        order = {"seed": self.seed, "batch_size": self.batch_size, "rows per epoch": quotas, "files": files}
+        order = {"seed": self.seed, "batch_size": self.batch_size, "files": files, "rows per epoch": quotas}
         return {"rows_consumed": self.rows_consumed, **order}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a state of this mixture; M3ITError that says what differs if it is another one's."""
         own = self.state_dict()
-        for name in own.keys() - {"rows_consumed"}:
-            if state.get(name) != own[name]:
-                raise M3ITError(f"The checkpoint belongs to another mixture: {difference(name, state.get(name), own[name])}.")
+        for name in own:
+            if name != "rows_consumed" and state.get(name) != own[name]:
+                raise M3ITError(
+                    f"The checkpoint belongs to another mixture: {difference(name, state.get(name), own[name])}."
+                )
         self.rows_consumed = int(state["rows_consumed"])
 
     # ---- for people
 
     def describe(self) -> str:
-        """A table of the datasets: rows, share, rows and passes expected per epoch, the order in force, row groups read."""
+        """A table of the datasets: rows, share, rows and passes expected per epoch, the order in force."""
         lines = [f"{'dataset':<28}{'rows':>12}{'share':>8}{'per epoch':>12}{'passes':>8}  order"]
-        for source, quota in zip(self.sources, self.order.quotas.tolist(), strict=True):
+        for i, (source, quota) in enumerate(zip(self.sources, self.order.quotas.tolist(), strict=True)):
             size, share = source.rows.num_rows, quota / self.num_rows
-            about = "~" if isinstance(source.rows, Grouped) and source.rows.firsts is None else ""
-            line = f"{source.name:<28}{about + f'{size:,}':>12}{share:>8.2%}{quota:>12,}{quota / size:>8.2f}"
-            lines.append(f"{line}  {source.rows.order}")
+            line = f"{source.name:<28}{size:>12,}{share:>8.2%}{quota:>12,}{quota / size:>8.2f}  {source.rows.order}"
+            reads = self.order.reads_per_epoch(i)
+            lines.append(f"{line}, each read {reads:.1f} times an epoch" if reads > 1.5 * quota / size else line)
         totals = f"{'in all':<28}{sum(source.rows.num_rows for source in self.sources):>12,}{'':>8}{self.num_rows:>12,}"
         left_out = f"; {len(self.drop_list)} row ids on the drop list" if self.drop_list else ""
         return "\n".join([*lines, f"{totals}  seed {self.seed}, {LANES} lanes, batches of {self.batch_size}{left_out}"])
@@ -295,92 +302,16 @@ class Mixture(IterableDataset):
         return self  # a trainer that copies its dataset keeps the one whose position the callback sets
 
 
-class Filter(NamedTuple):
-    """Which parts are wanted, by what the catalogue says of them; a set that it does not know passes no question about it."""
-
-    tasks: Iterable[str] | None
-    languages: Iterable[str] | None
-    exclude_held_out: bool
-    license: str | None
-
-    def takes(self, part: Part) -> bool:
-        from m3it.stats import COMMERCIAL, allows_commercial_use
-
-        if self.license not in (None, "commercial"):
-            raise ValueError(f"license={self.license!r}: expected None or 'commercial'")
-        dataset, language = known(part.name) or (None, None)
-        about = CATALOGUE.get(dataset)
-        commercial = allows_commercial_use(about) if about else part.license in COMMERCIAL
-        return (
-            (self.tasks is None or about is not None and about.task in set(self.tasks))
-            and (self.languages is None or language in set(self.languages))
-            and not (self.exclude_held_out and about is not None and about.held_out)
-            and (self.license is None or commercial)
-        )
-
-
-def select(repository: Repository, ours: Part, configs: Iterable[str] | None, wanted: Filter) -> list[Part]:
-    """The configs of a repository: those named, else the datasets of the catalogue that have the split, in their own
-    language, or in those asked for."""
-    if isinstance(configs, str):
-        configs = [configs]
-    parts = [Part(ours.path, name, ours.split, revision=ours.revision) for name in configs or held(repository, ours.split)]
-    if configs is None and wanted.languages is None:
-        parts = [part for part in parts if part.name in CATALOGUE]
-    return [part for part in parts if wanted.takes(part)]
-
-
-def held(repository: Repository, split: str) -> list[str]:
-    """The configs of the catalogue that a repository holds with this split, in the catalogue's order of datasets."""
-    kind = layout(repository)
-    if issubclass(kind, Legacy):
-        found = {name: kind.about(repository, name)[2] for name in kind.configs(repository)}
-    else:
-        found = {name: set(splits) for name, splits in find_shards(repository).items()}
-    order = list(CATALOGUE)
-    names = [name for name, splits in found.items() if known(name) and split in splits]
-    return sorted(names, key=lambda name: (order.index(known(name)[0]), name))  # type: ignore[index]
-
-
 def check_sources(sources: list[Source]) -> None:
     """ValueError for a mixture of nothing, of one name twice, or of a split without rows."""
     if not sources:
         raise ValueError("The mixture is empty: no config has the split and passes the filters. Name configs or parts.")
     twice = [name for name, count in Counter(source.name for source in sources).items() if count > 1]
     if twice:
-        raise ValueError(f"{twice[0]!r} stands in the mixture twice. Give each part a name of its own.")
+        raise ValueError(f"{twice[0]!r} stands in the mixture twice. Give each part a label of its own.")
     empty = [source for source in sources if not source.rows.num_rows]
     if empty:
         raise ValueError(f"{empty[0].name}: the split {empty[0].part.split!r} has no rows. Leave it out.")
-
-
-def find_weights(sizes: Mapping[str, int], weights: str | float | Mapping[str, float]) -> dict[str, float]:
-    """Dataset -> its share of an epoch; the shares add up to 1."""
-    if isinstance(weights, Mapping):
-        unknown = [name for name in weights if name not in sizes]
-        lacking = [name for name in sizes if name not in weights]
-        if unknown:
-            near = difflib.get_close_matches(unknown[0], list(sizes), 1, 0)
-            raise ValueError(f"weights name {unknown[0]!r}, which is not in the mixture. Did you mean {near[0]!r}?")
-        if lacking:
-            raise ValueError(f"weights lack {', '.join(lacking[:5])}. Give each dataset a weight, 0 to leave it out.")
-        raw = {name: float(weights[name]) for name in sizes}
-    elif weights in ("size", "sqrt") or isinstance(weights, (int, float)) and weights > 0:
-        temperature = {"size": 1, "sqrt": 2}.get(weights, weights)  # type: ignore[call-overload, arg-type]
-        raw = {name: float(size) ** (1 / temperature) for name, size in sizes.items()}
-    else:
-        raise ValueError(f"weights={weights!r}: expected 'size', 'sqrt', a temperature above 0, or name -> share")
-    total = sum(raw.values())
-    if min(raw.values()) < 0 or not 0 < total < float("inf"):
-        raise ValueError("weights: expected numbers of 0 or more, not all of them 0")
-    return {name: weight / total for name, weight in raw.items()}
-
-
-def read_drop_list(given: Iterable[str] | str | os.PathLike) -> frozenset[str]:
-    """The row ids to leave out: as given, or the lines of a file."""
-    if isinstance(given, (str, os.PathLike)):
-        return frozenset(line.strip() for line in Path(given).read_text("utf-8").splitlines() if line.strip())
-    return frozenset(given)
 
 
 def as_instance(source: Source, key: str, row: dict[str, Any]) -> dict[str, Any]:
@@ -393,13 +324,16 @@ def as_instance(source: Source, key: str, row: dict[str, Any]) -> dict[str, Any]
     if "images" in row:
         images = [image["bytes"] for image in row["images"]]
     else:
-        images = [read_base64(image) for image in row["image_base64_str"]]
+        try:
+            images = [read_base64(image) for image in row["image_base64_str"]]
+        except ImageError as error:
+            raise ShardError(str(error), "image is not base64") from error
     texts = {name: row[name] for name in ("instruction", "inputs", "outputs")}
     return {"dataset": source.name, "id": row_id, **texts, "images": images, "meta": meta}
 
 
 def instructions_of(source: Source) -> tuple[str, ...]:
-    """The instructions that a config's rows were drawn from; none where they are not known (translations, other sets)."""
+    """The instructions that a config's rows were drawn from; none where they are not known: translations, other sets."""
     from m3it.convert import instructions
 
     builder = source.rows.builder
@@ -423,5 +357,7 @@ def difference(name: str, theirs: Any, ours: Any) -> str:
     lacking = [f"{key} is not in it" for key in ours if key not in theirs]
     lacking += [f"{key} is in it and not here" for key in theirs if key not in ours]
     changed = [f"{name} of {key}: {theirs[key]} there, {ours[key]} here" for key in ours if key in theirs]
-    changed = [words for words, key in zip(changed, [k for k in ours if k in theirs], strict=True) if theirs[key] != ours[key]]
+    changed = [
+        words for words, key in zip(changed, [k for k in ours if k in theirs], strict=True) if theirs[key] != ours[key]
+    ]
     return "; ".join([*lacking, *changed][:3])

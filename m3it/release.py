@@ -13,6 +13,7 @@ id. What the Hub asks of such files stands in m3it/hubrules.py, with its sources
 
 import hashlib
 import json
+import posixpath
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -114,6 +115,10 @@ def open_sources(
     shared: dict[str, Repository] = {}  # listed once, whatever the number of configs
     sources = []
     for name in names:
+        if wrong := REFUSED & set(name):
+            raise M3ITError(f"{name}: the Hub takes no {' '.join(sorted(wrong))} in a config name. Rename its folder.")
+        if name == "text":
+            raise M3ITError("text: a release has a config of this name, with the texts of all. Rename its folder.")
         builder = load_builder(repo, name, meta=True, fields=fields, on_error=on_error)
         builder.repository = shared.setdefault(builder.repository.root, builder.repository)
         sources.append(describe(builder))
@@ -140,10 +145,6 @@ def describe(builder: M3IT) -> Source:
     parts = next(iter(builder.shards(config).values()))[0].split("/")
     task = known.task if known else parts[1] if parts[0] == "data" and len(parts) > 3 else "other"
     license = f"{known.license} / {known.image_license}" if known else "unknown"
-    if wrong := REFUSED & set(config):
-        raise M3ITError(f"{config}: the Hub takes no {' '.join(sorted(wrong))} in a config name. Rename its folder.")
-    if config == "text":
-        raise M3ITError("text: a release has a config of that name, which holds the texts of all. Rename its folder.")
     folder = f"{dataset}/{language}" if config in names and config != dataset else config
     about = {"task": task, "dataset": dataset, "language": language, "license": license}
     return Source(builder, config, f"data/{task}/{folder}", about)
@@ -246,9 +247,14 @@ def prove(out: str, records: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 def origin(sources: list[Source], splits: dict[str, Any]) -> dict[str, Any]:
     """What run.json says of where the rows are from, and the proof that they are the same."""
-    read = {source.builder.repository.path: source.builder.repository.commit for source in sources}
+    read = {public_name(source.builder.repository): source.builder.repository.commit for source in sources}
     whole = hashlib.sha256("".join(sorted(proof["digest"] for proof in splits.values())).encode()).hexdigest()
     return {"source": read, "digest": whole, "splits": splits}
+
+
+def public_name(repository: Repository) -> str:
+    """The Hub id or URL of a repository; of a folder its name alone, since a release is made to be published."""
+    return repository.repo_id or (repository.path if "://" in repository.path else posixpath.basename(repository.root))
 
 
 def describe_configs(out: str, records: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

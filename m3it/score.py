@@ -369,16 +369,24 @@ def _row_scores(run: Run, place: Place, scored: Scored) -> Iterable[Row]:
 def compare(run: Run, other: Run, metrics: Iterable[str] = (), seed: int = 0) -> dict[str, Any]:
     """Two models on the rows that both predicted: scores, their difference with its interval, and a p-value.
 
-    Paired bootstrap, two-sided: how often the difference of a resample lies as far from the mean of all resamples as
-    the difference found lies from 0, (n + 1) / (resamples + 1), as sacrebleu has it (https://aclanthology.org/W04-3250).
+    Paired bootstrap, two-sided: twice the share of resamples in which the difference has not the sign it has on all
+    rows, (n + 1) / (resamples + 1), at most 1 (https://aclanthology.org/W04-3250). It agrees with the interval.
     """
-    shared = [place for place in run.rows if place in other.rows]
-    if not shared:
+    shared = {place: _in_both(run, other, place) for place in run.rows if place in other.rows}
+    if not any(shared.values()):
         raise ScoreError(
-            f"{run.model} predicted {_names(run)}, {other.model} {_names(other)}: no rows to compare. "
-            "Predict the same config and split with both."
+            f"{run.model} predicted rows of {_names(run)}, {other.model} of {_names(other)}, and no row that can be "
+            "scored is in both. Predict the same config and split with both."
         )
-    lines = [line for place in shared for line in _compare(run, other, place, tuple(metrics), seed)]
+    lines = []
+    for place, ids in shared.items():
+        names = list(dict.fromkeys((*own_metrics(place[0]), *metrics)))
+        rows = [usable(row for row in r.rows[place] if row["id"] in ids) for r in (run, other)] if ids else []
+        in_order = [sorted(found, key=lambda row: ids[row["id"]]) for found in rows]
+        scored = [measure(found, names, place[0], seed) for found in in_order]
+        only = {f"num_only_{n}": len(usable(r.rows[place])) - len(ids) for n, r in (("first", run), ("second", other))}
+        head = {"config": place[0], "split": place[1], "num_rows": len(ids), **only}
+        lines += [{**head, "metric": name, **_difference(name, *scored)} for name in names if scored]
     return {"models": [run.model, other.model], "datasets": lines}
 
 
@@ -386,36 +394,30 @@ def _names(run: Run) -> str:
     return ", ".join(map("/".join, run.rows))
 
 
-def _compare(run: Run, other: Run, place: Place, metrics: tuple[str, ...], seed: int) -> list[Row]:
-    """The lines of one config and split, one for each metric."""
-    ours, theirs = ({row["id"]: row for row in usable(r.rows[place])} for r in (run, other))
-    ids = [row_id for row_id in ours if row_id in theirs]
-    if not ids:
-        raise ScoreError(f"{'/'.join(place)}: {run.model} and {other.model} have no row in common that can be scored.")
-    changed = [row_id for row_id in ids if ours[row_id]["references"] != theirs[row_id]["references"]]
-    if changed:
+def _in_both(run: Run, other: Run, place: Place) -> dict[str, int]:
+    """The ids of the rows that can be scored of both models, numbered; ScoreError where their references differ."""
+    usable_ids = [{row["id"] for row in usable(r.rows[place])} for r in (run, other)]
+    ids = [row["id"] for row in run.rows[place] if row["id"] in usable_ids[0] & usable_ids[1]]
+    ours, theirs = ({row["id"]: row["references"] for row in r.rows[place]} for r in (run, other))
+    if changed := [row_id for row_id in ids if ours[row_id] != theirs[row_id]]:
         raise ScoreError(
             f"{'/'.join(place)}: the references of {len(changed)} of {len(ids)} rows differ between {run.model} and "
             f"{other.model}, the first is {changed[0]!r}. Predict again from one state of the data."
         )
-    names = list(dict.fromkeys((*own_metrics(place[0]), *metrics)))
-    a, b = (measure([rows[row_id] for row_id in ids], names, place[0], seed) for rows in (ours, theirs))
-    only = {"num_only_first": len(ours) - len(ids), "num_only_second": len(theirs) - len(ids)}
-    head = {"config": place[0], "split": place[1], "num_rows": len(ids), **only}
-    return [{**head, "metric": name, **_difference(name, a, b)} for name in names]
+    return {row_id: number for number, row_id in enumerate(ids)}
 
 
 def _difference(name: str, a: Scored, b: Scored) -> Row:
     points = METRICS[name].points
     first, second = (float(score_of(name, scored.sums[name])) for scored in (a, b))
     resampled = score_of(name, a.resampled[name]) - score_of(name, b.resampled[name])
-    far = np.abs(resampled - resampled.mean()) >= abs(first - second)
+    turned = min((resampled <= 0).sum(), (resampled >= 0).sum())
     apart = a.by_row[name] - b.by_row[name]
     return {
         "first": round(first * points, 4),
         "second": round(second * points, 4),
         "difference": interval(first - second, resampled, points),
-        "p": round((int(far.sum()) + 1) / (len(far) + 1), 6),
+        "p": min(1.0, round(2 * (int(turned) + 1) / (len(resampled) + 1), 6)),
         "rows": {"first": int((apart > 0).sum()), "equal": int((apart == 0).sum()), "second": int((apart < 0).sum())},
     }
 
@@ -435,14 +437,15 @@ def render(scores: dict[str, Any]) -> str:
 
 
 def _dataset_table(lines: list[Row]) -> str:
-    rows = [["config", "split", "rows", "metric", "score", "ROUGE-L", "missing", "failed", "unreadable", "empty"]]
+    counted = ("missing", "failed", "without_reference", "unreadable", "empty")
+    rows = [["config", "split", "rows", "metric", "score", "ROUGE-L", *(name.replace("_", " ") for name in counted)]]
     for line in lines:
         names = [name for name in line["scores"] if name != "rouge_l"] or list(line["scores"])
         for i, name in enumerate(names or [line["metric"]]):
-            counts = [line[f"num_{what}"] for what in ("missing", "failed", "unreadable", "empty")]
+            counts = [line[f"num_{what}"] for what in counted]
             found, rouge = line["scores"].get(name), line["scores"].get("rouge_l")
             head = [line["config"], line["split"], f"{line['num_rows']:,}"] if not i else ["", "", ""]
-            rest = [_text(rouge), *(f"{n:,}" if n else "" for n in counts)] if not i else [""] * 5
+            rest = [_text(rouge), *(f"{n:,}" if n else "" for n in counts)] if not i else [""] * 6
             rows.append([*head, METRICS[name].title, _text(found), *rest])
     return _aligned(rows)
 

@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -34,16 +35,29 @@ def to_line(row: dict[str, Any]) -> bytes:
         isinstance(image, str) and image.isascii() and not image.encode().translate(None, BASE64) for image in images
     ):
         raise ShardError("expected base64 in image_base64_str, with no head and no line breaks")
-    rest = json.dumps({**row, "image_base64_str": []}, ensure_ascii=False)
-    head, tail = rest.split('"image_base64_str": []', 1)
-    listed = ", ".join(f'"{image}"' for image in images)
+    return _join(row, [image.encode() for image in images])
+
+
+def instance_line(instance: Instance) -> bytes:
+    """The line of an instance whose images are bytes: `to_line(to_row(instance))`, without encoding base64 twice."""
+    from m3it.images import pybase64
+
+    row = to_row(replace(instance, images=()))
+    return _join(row, [pybase64.b64encode(image) for image in instance.images])
+
+
+def _join(row: dict[str, Any], images: list[bytes]) -> bytes:
+    """The line of a row with the given base64 as its images."""
     try:
-        return f'{head}"image_base64_str": [{listed}]{tail}\n'.encode()
+        rest = json.dumps({**row, "image_base64_str": []}, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         found = error.object[error.start - 20 : error.start + 20]
         raise ShardError(
             f"expected text, found half a character (a lone surrogate) in {found!r}", "broken text"
         ) from error
+    head, tail = rest.split(b'"image_base64_str": []', 1)
+    listed = b", ".join(b'"%b"' % image for image in images)
+    return b"".join((head, b'"image_base64_str": [', listed, b"]", tail, b"\n"))
 
 
 def write_shard(path: Path, rows: Iterable[dict[str, Any]]) -> int:
@@ -128,7 +142,7 @@ def _write_part(instances: Iterator[Instance], stem: Path, shard_bytes: int) -> 
     with _removed_on_error(unfinished), open(unfinished, "wb") as file:
         for instance in instances:
             try:
-                line = to_line(to_row(instance))
+                line = instance_line(instance)
             except ShardError as error:
                 raise ShardError(f"row {instance.id!r}: {error}", error.reason) from error
             file.write(line)
@@ -144,14 +158,23 @@ def _write_part(instances: Iterator[Instance], stem: Path, shard_bytes: int) -> 
 
 
 def read_shard(path: Path | str) -> Iterator[dict[str, Any]]:
-    """Yield the rows of one local file, in order, as the builder would: JSON Lines, compressed or not, or Parquet."""
+    """Yield the rows of one local file, in order, as the builder would: JSON Lines, compressed or not, or Parquet.
+
+    A row whose meta has no id gets the one that the builder gives it, so that it keeps it wherever it is written next.
+    """
     from M3IT import Repository, check_row, parse, read_rows
 
     path = Path(path).absolute()
     repository = Repository(path.parent)
     repository.files = {path.name: {"size": path.stat().st_size}}
+    parts = path.parts[-5:]
+    name = "/".join(parts[parts.index("data") :]) if "data" in parts[:-1] else path.name
     for offset, line in read_rows(repository, (path.name, 0, path.stat().st_size)):
         try:
-            yield check_row(parse(line) if isinstance(line, bytes) else line)
+            row = check_row(parse(line) if isinstance(line, bytes) else line)
+            meta = json.loads(row["meta"])
+            if isinstance(meta, dict) and "id" not in meta:
+                row["meta"] = json.dumps({"id": f"{name}:{offset}", **meta}, ensure_ascii=False)
+            yield row
         except (ValueError, ShardError) as error:
             raise ShardError(f"{path.parent}/{repository.where(path.name, offset)}: {error}") from error

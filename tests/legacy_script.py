@@ -1,8 +1,8 @@
-"""A loading script of the old kind: one table of files and one branch per config, an instruction drawn at random for every row.
+"""A loading script of the old kind: one table of files, one branch per config, an instruction drawn for every row.
 
-Written from what public pages tell of M3IT.py and M3IT-80.py on the Hub, before m3it/legacy.py and without a look at it: tests/test_legacy.py runs
-it under `datasets` 3.6 over the miniature repositories and asks both for the same rows. Where the pages are silent the branch takes the field that
-the miniature has. `LANGUAGES` names two of the 80.
+Written from what public pages tell of M3IT.py and M3IT-80.py on the Hub, before m3it/legacy.py, without a look at it;
+tests/test_legacy.py runs it under `datasets` < 4 over the miniature repositories and asks both for the same rows. Where
+the pages are silent a branch takes the field that the miniature has. `LANGUAGES` names two of the 80.
 """
 
 import json
@@ -23,7 +23,11 @@ _FEATURES = datasets.Features(
 def _files(folder, train=None, val=None, test=None, instruction="instructions.json", **extra):
     paths = {"train": train, "val": val, "test": test}
     urls = {key: f"./data/{folder}/{stem}.jsonl" for key, stem in paths.items() if stem}
-    return {**urls, "instruction": f"./data/{folder}/{instruction}", **{key: f"./data/{folder}/{name}" for key, name in extra.items()}}
+    return {
+        **urls,
+        "instruction": f"./data/{folder}/{instruction}",
+        **{key: f"./data/{folder}/{name}" for key, name in extra.items()},
+    }
 
 
 _URLS = {
@@ -126,7 +130,11 @@ class OldM3IT(datasets.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager):
         files = dl_manager.download_and_extract(_URLS[self.config.name])
-        return [datasets.SplitGenerator(name=_SPLITS[key], gen_kwargs={"key": key, "files": files}) for key in _SPLITS if key in files]
+        return [
+            datasets.SplitGenerator(name=_SPLITS[key], gen_kwargs={"key": key, "files": files})
+            for key in _SPLITS
+            if key in files
+        ]
 
     def _generate_examples(self, key, files):
         name = self.config.name
@@ -139,10 +147,17 @@ class OldM3IT(datasets.GeneratorBasedBuilder):
             for number, line in enumerate(file):
                 row = json.loads(line)
                 for k, (inputs, images, outputs) in enumerate(self._rows(name, row, files)):
-                    instruction = row["meta"]["instruction"] if name.endswith("-rephrased") else random.choice(instructions)
+                    instruction = (
+                        row["meta"]["instruction"] if name.endswith("-rephrased") else random.choice(instructions)
+                    )
                     if name == "snli-ve":
                         instruction = instruction.replace("[HYPO]", row["hypothesis"])
-                    served = {"instruction": instruction, "inputs": inputs, "image_base64_str": images, "outputs": outputs}
+                    served = {
+                        "instruction": instruction,
+                        "inputs": inputs,
+                        "image_base64_str": images,
+                        "outputs": outputs,
+                    }
                     yield f"{number}-{k}", served
 
     def _generate_translated(self, task, key, files):
@@ -150,15 +165,18 @@ class OldM3IT(datasets.GeneratorBasedBuilder):
             lines = [json.loads(line) for line in file]
         instructions = [line["instruction"] for line in lines if line["task"] == task]
         with open(files[key], encoding="utf-8") as texts, open(files[f"raw_{key}"], encoding="utf-8") as pictures:
-            for number, (line, raw) in enumerate(zip(texts, pictures)):
+            for number, (line, raw) in enumerate(zip(texts, pictures, strict=True)):
                 row, raw = json.loads(line), json.loads(raw)
                 images = raw.get("img_str") or raw.get("image_str") or raw.get("images") or raw.get("video_str")
-                yield number, {
-                    "instruction": random.choice(instructions),
-                    "inputs": row["input"].strip(),
-                    "image_base64_str": [images] if isinstance(images, str) else images,
-                    "outputs": row["output"].strip(),
-                }
+                yield (
+                    number,
+                    {
+                        "instruction": random.choice(instructions),
+                        "inputs": row["input"].strip(),
+                        "image_base64_str": [images] if isinstance(images, str) else images,
+                        "outputs": row["output"].strip(),
+                    },
+                )
 
     def _rows(self, name, row, files):
         letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -180,7 +198,13 @@ class OldM3IT(datasets.GeneratorBasedBuilder):
                 options.append(row["outputs"])
             random.shuffle(options)
             listed = "\n".join(f"({letters[i]}) {option}" for i, option in enumerate(options))
-            return [(f"Options:\n{listed}", [row["image_str"]], f"({letters[options.index(row['outputs'])]}) {row['outputs']}.")]
+            return [
+                (
+                    f"Options:\n{listed}",
+                    [row["image_str"]],
+                    f"({letters[options.index(row['outputs'])]}) {row['outputs']}.",
+                )
+            ]
         if name == "coco-text":
             answer = {"legible": "(A) legible", "illegible": "(B) illegible"}[row["answer"].strip(".").split()[-1]]
             return [("Options:\n(A) legible\n(B) illegible", row["image_str"], answer)]

@@ -11,7 +11,8 @@ from m3it.card import card, size_category
 from m3it.instance import FIELDS, M3ITError
 from m3it.load import load_dataset
 
-README = "# Mine\n\n<!-- m3it: tasks -->\n<!-- /m3it -->\n\nwords of mine\n\n<!-- m3it: languages -->\nold\n<!-- /m3it -->\nend\n"
+BLOCKS = ("<!-- m3it: tasks -->\n<!-- /m3it -->", "<!-- m3it: languages -->\nold\n<!-- /m3it -->")
+README = "# Mine\n\n{}\n\nwords of mine\n\n{}\nend\n".format(*BLOCKS)
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import make_row, picture, write_rows
 
+from M3IT import Repository
 from m3it.card import card
 from m3it.check import Finding, check
 from m3it.instance import FIELDS
-from M3IT import Repository
 
 PATH = "data/kvqa/viquae/train.jsonl"
 
@@ -85,11 +85,14 @@ def test_a_broken_row_is_found_with_file_line_and_rule(tmp_path, row, rule, word
 def test_lines_that_are_no_json_and_half_characters_are_found(tmp_path):
     path = write_rows(tmp_path / PATH, [make_row(0)])
     surrogate = json.dumps(make_row(2, inputs="half \ud83d"))
-    path.write_bytes(path.read_bytes() + b'{"instruction": "a\n' + surrogate.encode() + b"\n" + b"\xff\xfe\n")
+    path.write_bytes(
+        path.read_bytes() + b'{"instruction": "a\n' + surrogate.encode() + b"\n" + b"\xff\xfe\n" + b"[" * 200_000
+    )
     assert [(f.rule, f.where) for f in findings_of(tmp_path)] == [
         ("json", f"{PATH}:2"),
         ("types", f"{PATH}:3"),
         ("json", f"{PATH}:4"),
+        ("json", f"{PATH}:5"),  # nested deeper than a parser goes
     ]
 
 
@@ -161,7 +164,8 @@ def test_counts_that_differ_from_dataset_infos_are_found(repository):
     write_rows(repository / "data/kvqa/viquae/test.jsonl", [make_row(i) for i in range(5)])
     (repository / "data/kvqa/okvqa/zh/validation.jsonl").unlink()
     write_rows(repository / "data/t/new/train.jsonl", [make_row(0)])
-    assert [(f.rule, f.where, f.message) for f in findings_of(repository)] == [
+    counts = [finding for finding in findings_of(repository) if finding.rule == "counts"]  # the card has its own rules
+    assert [finding[:3] for finding in counts] == [
         ("counts", "viquae/test", "dataset_infos.json states 3 rows, found 5. Run: m3it card"),
         ("counts", "new/train", "dataset_infos.json states no rows, found 1. Run: m3it card"),
         ("counts", "okvqa-zh/validation", "dataset_infos.json states 4 rows, found none. Run: m3it card"),

@@ -103,8 +103,8 @@ def test_ctrl_c_exits_130(tmp_path):
     """A named pipe in place of a source file, which nobody writes to, keeps the command waiting."""
     (tmp_path / "root").mkdir()
     os.mkfifo(tmp_path / "root/pipe")
-    converter = "def convert(root, split):\n    print('begun', flush=True)\n    open(root.files.folder / 'pipe').read()\n    yield\n"
-    (tmp_path / "my_set.py").write_text(converter, "utf-8")
+    body = "print('begun', flush=True)\n    open(root.files.folder / 'pipe').read()\n    yield\n"
+    (tmp_path / "my_set.py").write_text(f"def convert(root, split):\n    {body}", "utf-8")
     arguments = (
         "--converter",
         f"{tmp_path}/my_set.py",

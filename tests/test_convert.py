@@ -77,7 +77,8 @@ def drops_of(folder):
 
 def run_apart(out, mine, workers=1, **more):
     """Convert in a process of its own, which may be killed; the finished process."""
-    program = f"from m3it.convert import convert; convert(out={str(out)!r}, workers={workers}, **{ {k: str(v) if isinstance(v, Path) else v for k, v in mine.items()}!r})"
+    arguments = {key: str(value) if isinstance(value, Path) else value for key, value in mine.items()}
+    program = f"from m3it.convert import convert; convert(out={str(out)!r}, workers={workers}, **{arguments!r})"
     env = {**os.environ, "PYTHONPATH": str(HERE.parent), **more.pop("env", {})}
     return subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, **more)
 
@@ -145,6 +146,12 @@ def test_a_row_of_ones_own_without_instruction_is_one_sentence(tmp_path, mine):
     (tmp_path / "my_set.py").write_text(source, "utf-8")
     with pytest.raises(M3ITError, match="my-set: there are no instructions to draw from; its converter gives"):
         convert(out=tmp_path / "out", **mine)
+
+
+@pytest.mark.parametrize("name", ["../mine", "a/b", "", ".hidden", "a b"])
+def test_a_name_that_is_no_folders_is_refused(tmp_path, mine, name):
+    with pytest.raises(M3ITError, match="expected the name of a folder"):
+        convert(out=tmp_path / "out", **{**mine, "dataset": name})
 
 
 def test_an_unknown_dataset_is_answered_with_the_nearest():

@@ -14,13 +14,13 @@ import datasets
 import pytest
 
 import m3it
+from M3IT import Repository
 from m3it.card import card
 from m3it.check import Finding, check
 from m3it.cli import main
 from m3it.instance import Instance
 from m3it.load import load_builder
 from m3it.shards import write_shards
-from M3IT import Repository
 
 FOUND = importlib.util.find_spec("easy_vqa")
 pytestmark = pytest.mark.skipif(FOUND is None, reason="easy-vqa is not installed: pip install easy-vqa --no-deps")
@@ -35,8 +35,8 @@ from m3it.sources import read_json
 
 def convert(root, split):
     for number, (question, answer, picture) in enumerate(read_json(root / split / "questions.json")):
-        yield Instance(f"{{split}}-{{number}}", question, [Picture(root / split / "images" / f"{{picture}}.png")], answer,
-                       {INSTRUCTION!r}, {{"picture": picture}})
+        images = [Picture(root / split / "images" / f"{{picture}}.png")]
+        yield Instance(f"{{split}}-{{number}}", question, images, answer, {INSTRUCTION!r}, {{"picture": picture}})
 """
 
 

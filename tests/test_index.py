@@ -9,8 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import m3it.index as index
-from m3it.index import load_index, row_starts
 from M3IT import Repository, read_rows
+from m3it.index import load_index, row_starts
 
 BOM = b"\xef\xbb\xbf"
 LINES = st.lists(

@@ -29,6 +29,11 @@ def test_a_row_without_an_id_of_its_own_gets_the_given_one():
     assert from_row(row, "train.jsonl:0").id == "7"
 
 
+def test_an_id_in_the_sources_own_record_is_not_taken_for_the_rows():
+    row = to_row(Instance("7", "a", [], "b", meta={"id": 9, "n": 1}))
+    assert json.loads(row["meta"]) == {"id": "7", "n": 1} and from_row(row).id == "7"
+
+
 @given(TEXTS)
 def test_text_is_nfc_without_blanks_around_it(value):
     assert text(value) == unicodedata.normalize("NFC", text(value)) == text(value).strip()

@@ -194,6 +194,29 @@ def test_rows_that_cannot_be_read_say_file_line_and_reason(tmp_path, change, wor
     assert inputs_of(rows_of(tmp_path, on_error="drop")) == ["What is 0?", "What is 2?"]
 
 
+def test_half_a_character_and_endless_nesting_say_file_line_and_reason(tmp_path):
+    path = write_rows(tmp_path / "data/kvqa/viquae/train.jsonl", [make_row(0)])
+    for line, words in (
+        (json.dumps(make_row(1, inputs="\ud83d")), "in inputs, found half a character"),
+        ("[" * 200_000, "nested too deep"),
+    ):
+        path.write_bytes(json.dumps(make_row(0)).encode() + b"\n" + line.encode())
+        with pytest.raises(ShardError, match=f"train.jsonl:2: .*{words}"):
+            rows_of(tmp_path)
+        assert inputs_of(rows_of(tmp_path, on_error="drop")) == ["What is 0?"]
+
+
+@pytest.mark.parametrize("ending", ["jsonl.gz", "jsonl.zst", "parquet"])
+def test_a_file_that_was_cut_off_is_named(tmp_path, ending):
+    text = "".join(json.dumps(make_row(i)) + "\n" for i in range(500)).encode()
+    path = tmp_path / f"data/kvqa/viquae/train.{ending}"
+    path.parent.mkdir(parents=True)
+    whole = gzip.compress(text) if ending.endswith("gz") else pa.compress(text, "zstd", asbytes=True)
+    path.write_bytes(b"PAR1 is not all" if ending == "parquet" else whole[: len(whole) // 2])
+    with pytest.raises(ShardError, match=f"train.{ending}: cannot be read to its end"):
+        rows_of(tmp_path)
+
+
 def test_drops_are_counted_by_reason_and_listed_once(tmp_path):
     path = write_rows(tmp_path / "data/kvqa/viquae/train.jsonl", [make_row(0), make_row(1, outputs=None), make_row(2)])
     path.write_bytes(path.read_bytes() + b"{broken\n" + b'{"a": 1}\n' + json.dumps(make_row(9)).encode())

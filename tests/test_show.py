@@ -75,8 +75,9 @@ def test_wrapped_lines_fit_and_lose_no_letter(text):
 
 
 def test_words_stay_whole_where_they_fit():
-    words = "The quick brown fox jumps over the lazy dog and reads the newspaper".split()
-    assert " ".join(_wrap(" ".join(words), _font(), 200)).split() == words
+    text = "The quick brown fox jumps over the lazy dog and reads the newspaper"
+    lines = _wrap(text, _font(), 200)
+    assert len(lines) > 2 and " ".join(lines) == text
 
 
 def test_rows_as_text_have_all_fields_and_the_sizes_of_the_pictures():

@@ -13,6 +13,7 @@ import json
 import re
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -167,8 +168,11 @@ class SourcePath:
 
     def read_bytes(self) -> bytes:
         """The bytes; SourceError where it lacks."""
-        with self.open() as file:
-            return file.read()
+        try:
+            with self.open() as file:
+                return file.read()
+        except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError) as error:
+            raise SourceError(f"{self}: cannot be unpacked ({error}). Download its archive again.") from error
 
     def read_text(self) -> str:
         """The text as UTF-8, a byte order mark left out, `.gz` unpacked."""

@@ -1,0 +1,103 @@
+"""Copies of files and of what was counted in them, made once and kept in the cache."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow
+from filelock import FileLock
+
+from M3IT import RangeFile, Repository, ShardError
+
+BLOCK_BYTES = 16 << 20
+
+
+def is_remote(repository: Repository) -> bool:
+    """Whether its files are not on this machine."""
+    protocol = repository.fs.protocol
+    return repository.commit is not None or "file" not in ([protocol] if isinstance(protocol, str) else protocol)
+
+
+class Copies(Repository):
+    """A repository with local copies of some files; one that was unpacked goes by its name without the ending."""
+
+    def __init__(self, repository: Repository, copies: dict[str, Path]):
+        vars(self).update(vars(repository))
+        self.copies = {self.plain(path): str(copy) for path, copy in copies.items()}
+        self.names = {self.plain(path): path for path in copies}
+        self._open: dict[str, int] = {}
+
+    @staticmethod
+    def plain(path: str) -> str:
+        return path.removesuffix(".gz").removesuffix(".zst")
+
+    def original(self, key: str) -> str:
+        """A row's key by the name of the file that was unpacked."""
+        path, colon, place = key.rpartition(":")
+        return f"{self.names.get(path, path)}{colon}{place}"
+
+    def size(self, path: str) -> int:
+        return os.path.getsize(self.copies[path]) if path in self.copies else super().size(path)
+
+    def read(self, path: str, start: int, stop: int) -> bytes:
+        if path not in self.copies:
+            return super().read(path, start, stop)
+        if path not in self._open:
+            self._open[path] = os.open(self.copies[path], os.O_RDONLY)
+        data = os.pread(self._open[path], stop - start, start)
+        if len(data) != stop - start:
+            raise ShardError(
+                f"{self.copies[path]}: asked for {stop - start} bytes from {start} on, got {len(data)}. Has it changed?"
+            )
+        return data
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_open": {}}
+
+
+def copy(repository: Repository, path: str, cache: Path) -> Path:
+    """A local copy of a file, unpacked if it is compressed, made once."""
+    name = f"{digest(f'{repository.identity([path])} {path}')}{Path(Copies.plain(path)).suffix}"
+    target = cache / "m3it-files" / name
+    with lock(cache, name):
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            unfinished = target.with_name(f".{name}")
+            with open(unfinished, "wb") as file:
+                shutil.copyfileobj(_unpacked(repository, path), file, BLOCK_BYTES)
+            os.replace(unfinished, target)
+    return target
+
+
+def _unpacked(repository: Repository, path: str) -> Any:
+    """The bytes of a file as a stream, decompressed by its ending."""
+    source = RangeFile(repository, path)
+    kind = {".gz": "gzip", ".zst": "zstd"}.get(Path(path).suffix)
+    return pyarrow.CompressedInputStream(pyarrow.PythonFile(source, mode="r"), kind) if kind else source
+
+
+def kept(cache: Path, what: str, make: Callable[[], np.ndarray]) -> np.ndarray:
+    """What `make` returns, from the cache if it was made before; memory-mapped, so that workers share it."""
+    file = cache / "m3it-index" / f"{digest(what)}.npy"
+    with lock(cache, file.stem):
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            unfinished = file.with_name(f".{file.name}")
+            np.save(unfinished, make())
+            os.replace(unfinished, file)
+    return np.load(file, mmap_mode="r")
+
+
+def lock(cache: Path, what: str) -> FileLock:
+    """By which processes of one machine that start together wait for each other."""
+    (cache / "m3it-locks").mkdir(parents=True, exist_ok=True)
+    return FileLock(cache / "m3it-locks" / digest(what))
+
+
+def digest(text: str) -> str:
+    """A name for a file of the cache."""
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

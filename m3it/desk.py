@@ -1,0 +1,139 @@
+"""Texts on their way through a translator: masked, asked for once, put together again, checked, asked for otherwise.
+
+In: texts.  Out: a Translation of each.  What a translator has said is kept on disk by model, direction, decoding and
+text, in one SQLite file: a second run asks nothing, and a killed one goes on.
+"""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from M3IT import Language
+from m3it.protect import MASK, Masked, Part, mask, reason_against, restore, split
+from m3it.translators import DECODINGS, Job, open_translator
+
+KEPT_TEXTS = 50_000  # done texts that are looked up without asking the disk
+
+
+class Translation(NamedTuple):
+    """A text in the other language; `reason` says why it cannot stand, `notes` what happened on the way."""
+
+    text: str
+    reason: str = ""
+    notes: tuple[str, ...] = ()
+
+
+class Desk:
+    """Translates texts from one language to another and checks them; counts what it did."""
+
+    def __init__(self, job: Job, source: Language, target: Language, known: dict[str, str] | None = None):
+        self.translator, self.source, self.target = open_translator(job), source, target
+        self.memory = Memory(Path(job.cache_dir or default_cache()) / "translations.sqlite")
+        self.known = {text: Translation(said, "", ("by hand",)) for text, said in (known or {}).items()}
+        self.done: dict[str, Translation] = {}
+        self.counts: Counter[str] = Counter()
+
+    def translate(self, texts: Iterable[str], decoding: int = 0) -> dict[str, Translation]:
+        """text -> Translation of each distinct text; what fails a check is decoded otherwise, as often as can be."""
+        found = {text: self.known.get(text) or (not decoding and self.done.get(text)) for text in dict.fromkeys(texts)}
+        todo = [text for text, done in found.items() if not done]
+        notes: dict[str, tuple[str, ...]] = dict.fromkeys(found, ())
+        self.counts["texts"] += len(todo)
+        for number in range(decoding, len(DECODINGS)):
+            failed = []
+            for text, (said, way) in self._say(todo, number).items():
+                reason = "no translation" if said is None else reason_against(text, said, self.target)
+                notes[text] = (*notes[text], way, f"{reason} (decoding {number})" if reason else "")
+                found[text] = Translation(said or "", reason, tuple(dict.fromkeys(filter(None, notes[text]))))
+                self.counts[reason or "passed"] += 1
+                failed += [text] if reason else []
+            todo = failed
+        if len(self.done) > KEPT_TEXTS:
+            self.done.clear()
+        self.done |= {text: translation for text, translation in found.items() if translation}
+        return {text: translation for text, translation in found.items() if translation}
+
+    def _say(self, texts: Sequence[str], decoding: int) -> dict[str, tuple[str | None, str]]:
+        """text -> (translation, "by pieces" if a protected span got lost first), unchecked."""
+        fits = lambda part: self.translator.num_tokens(part) <= self.translator.max_tokens  # noqa: E731
+        parts_by_text = {text: split(text, fits) for text in texts}
+        masked = {p.text: mask(p.text) for parts in parts_by_text.values() for p in parts if not p.keep}
+        said = self._recall((m.text for m in masked.values()), decoding)
+        whole = {text: _restored(said[m.text], m) for text, m in masked.items()}
+        lost = {text: _pieces(m) for text, m in masked.items() if whole[text] is None and m.spans}
+        self.counts["by pieces"] += len(lost)
+        piecewise = self._recall((p.text for pieces in lost.values() for p in pieces if not p.keep), decoding)
+        for text, pieces in lost.items():
+            whole[text] = _join(pieces, piecewise)
+        way = {text: "by pieces" if any(p.text in lost for p in parts) else "" for text, parts in parts_by_text.items()}
+        return {text: (_join(parts, whole), way[text]) for text, parts in parts_by_text.items()}
+
+    def _recall(self, texts: Iterable[str], decoding: int) -> dict[str, str | None]:
+        return self.memory.recall(self.translator, list(texts), self.source, self.target, decoding)
+
+
+def _restored(said: str | None, masked: Masked) -> str | None:
+    return None if said is None else restore(said, masked.spans)
+
+
+def _pieces(masked: Masked) -> list[Part]:
+    """What stands between the spans of a masked text, to translate, and the spans, to keep."""
+    parts: list[Part] = []
+    at = 0
+    for found in MASK.finditer(masked.text):
+        parts += [*split(masked.text[at : found.start()]), Part(masked.spans[int(found[1]) - 1], True)]
+        at = found.end()
+    return [*parts, *split(masked.text[at:])]
+
+
+def _join(parts: list[Part], said: dict[str, str | None]) -> str | None:
+    """The parts put together, those that are not kept as they were said; None if one was not said."""
+    texts = [part.text if part.keep else said[part.text] for part in parts]
+    return None if None in texts else "".join(text for text in texts if text is not None)
+
+
+def default_cache() -> str:
+    """Where translations are kept if nothing else is said: beside what `datasets` keeps."""
+    import datasets
+
+    return str(Path(str(datasets.config.HF_DATASETS_CACHE)).expanduser() / "m3it-translations")
+
+
+class Memory:
+    """Translations on disk, one SQLite file for all models; several processes of one machine may use it at once."""
+
+    def __init__(self, path: Path | str):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        self.database = sqlite3.connect(path, timeout=120, isolation_level=None)
+        self.database.execute("PRAGMA journal_mode=WAL")
+        self.database.execute("PRAGMA synchronous=NORMAL")
+        self.database.execute(
+            "CREATE TABLE IF NOT EXISTS translations (model TEXT, direction TEXT, decoding INTEGER, text TEXT, "
+            "translation TEXT, PRIMARY KEY (model, direction, decoding, text)) WITHOUT ROWID"
+        )
+        self.num_asked = self.num_kept = 0
+
+    def recall(
+        self, translator: Any, texts: Sequence[str], source: Language, target: Language, decoding: int
+    ) -> dict[str, str | None]:
+        """text -> translation of the distinct texts: from disk, or from the translator, and then kept."""
+        distinct = list(dict.fromkeys(texts))
+        key = (translator.identity, f"{source.nllb} {target.nllb}", decoding)
+        query = "SELECT translation FROM translations WHERE model=? AND direction=? AND decoding=? AND text=?"
+        found: dict[str, str | None] = {}
+        for text in distinct:
+            if row := self.database.execute(query, (*key, text)).fetchone():
+                found[text] = row[0]
+        missing = [text for text in distinct if text not in found]
+        self.num_kept += len(found)
+        self.num_asked += len(missing)
+        if missing:
+            said = dict(zip(missing, translator.translate(missing, source, target, decoding), strict=True))
+            rows = [(*key, text, translation) for text, translation in said.items() if translation is not None]
+            self.database.execute("BEGIN IMMEDIATE")
+            self.database.executemany("INSERT OR REPLACE INTO translations VALUES (?, ?, ?, ?, ?)", rows)
+            self.database.execute("COMMIT")
+            found |= said
+        return found

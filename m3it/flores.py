@@ -1,0 +1,99 @@
+"""Which languages a model translates English into well enough: the paper's rule, BLEU above 20 on FLORES.
+
+In: FLORES' devtest files as they are published (flores200_dataset/devtest/zho_Hans.devtest, a sentence a line).  Out:
+spBLEU and BLEU of each language. The paper says FLORES-101 and not which BLEU: https://arxiv.org/abs/2306.04387.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from M3IT import LANGUAGES, Language
+from m3it.desk import Memory, default_cache
+from m3it.instance import M3ITError
+from m3it.translate import Progress
+from m3it.translators import ENGLISH, Job, find_language, open_translator
+
+
+class LanguageScore(NamedTuple):
+    """How well a model translates English into a language; None where FLORES has no file or the model no token."""
+
+    code: str
+    spbleu: float | None
+    bleu: float | None
+    note: str = ""
+
+
+FLORES_101 = {"arb_Arab": "ara", "fuv_Latn": "ful", "lvs_Latn": "lav", "zho_Hans": "zho_simpl"}  # else three letters
+WHERE = (
+    "FLORES-200 comes from https://github.com/facebookresearch/flores (flores200_dataset/devtest/*.devtest), "
+    "FLORES-101 has flores101_dataset/devtest/*.devtest; both are CC-BY-SA-4.0 and not shipped here."
+)
+
+
+def select_languages(
+    flores: Path | str, job: Job, languages: Iterable[str] = LANGUAGES, limit: int | None = None,
+    progress: Progress = lambda items, total: items,
+) -> tuple[list[LanguageScore], dict[str, str]]:  # fmt: skip
+    """English-to-each scores on FLORES devtest, best first, and the signatures of the metrics. `limit`: so many
+    sentences. spBLEU tokens are sacrebleu's flores200 ones, whose model sacrebleu fetches on first use."""
+    from sacrebleu.metrics import BLEU
+
+    folder = flores_devtest(Path(flores))
+    english = _sentences(folder, ENGLISH, limit) or []
+    metrics = {"spbleu": spbleu(), "bleu": BLEU()}
+    scores: list[LanguageScore] = []
+    signatures: dict[str, str] = {}
+    targets = [find_language(code) for code in languages]
+    for target in progress(targets, len(targets)):
+        references = _sentences(folder, target, limit)
+        if references is None:
+            scores.append(LanguageScore(target.code, None, None, "not in this FLORES"))
+            continue
+        try:
+            open_translator(job).require(target)
+        except M3ITError:
+            scores.append(LanguageScore(target.code, None, None, "unknown to the model"))
+            continue
+        memory = Memory(Path(job.cache_dir or default_cache()) / "translations.sqlite")
+        said = memory.recall(open_translator(job), english, ENGLISH, target, 0)
+        tokens = {"zho_Hans": "zh", "kor_Hang": "13a"}.get(target.nllb, "13a" if target.spaces else "char")
+        metrics["bleu"] = BLEU(tokenize=tokens)
+        hypotheses = [said[sentence] or "" for sentence in english]
+        values = {name: metric.corpus_score(hypotheses, [references]).score for name, metric in metrics.items()}
+        signatures |= {f"{name} {tokens if name == 'bleu' else ''}".strip(): str(metric.get_signature())
+                       for name, metric in metrics.items()}  # fmt: skip
+        scores.append(LanguageScore(target.code, round(values["spbleu"], 2), round(values["bleu"], 2)))
+    scores.sort(key=lambda score: (score.spbleu is None, -(score.spbleu or 0), score.code))
+    return scores, signatures
+
+
+def spbleu() -> Any:
+    """BLEU over the pieces of FLORES-200's sentencepiece model."""
+    from sacrebleu.metrics import BLEU
+
+    try:
+        return BLEU(tokenize="flores200")
+    except (
+        Exception
+    ) as error:  # sacrebleu's own, of urllib, or SystemExit's kin: each means that the model is not there
+        raise M3ITError(
+            f"spBLEU needs FLORES-200's sentencepiece model, which sacrebleu could not fetch ({error}). Put it at "
+            "$SACREBLEU/models/flores200sacrebleuspm (https://tinyurl.com/flores200sacrebleuspm)."
+        ) from error
+
+
+def flores_devtest(folder: Path) -> Path:
+    """The folder of devtest files in a FLORES folder, wherever in it one points; M3ITError if there is none."""
+    for below in ("", "devtest", "flores200_dataset/devtest", "flores101_dataset/devtest"):
+        if (folder / below / "eng_Latn.devtest").is_file() or (folder / below / "eng.devtest").is_file():
+            return folder / below
+    raise M3ITError(f"{folder}: expected devtest/eng_Latn.devtest or devtest/eng.devtest. {WHERE}")
+
+
+def _sentences(folder: Path, language: Language, limit: int | None) -> list[str] | None:
+    """The sentences of a language, one a line; None where FLORES lacks it."""
+    for name in (language.nllb, FLORES_101.get(language.nllb, language.nllb[:3])):
+        if (folder / f"{name}.devtest").is_file():
+            return (folder / f"{name}.devtest").read_text("utf-8").splitlines()[:limit]
+    return None

@@ -1,0 +1,426 @@
+"""Which of two models answers better, by FairEval with any model of an OpenAI-compatible server as the judge.
+
+In: two folders of predictions.  Out: verdicts.jsonl, an object a row, and judge.json: wins, ties, losses of the first
+model, how much the judge heeds the sides, and settings; `replies/` keeps every request and reply, so that the same
+command gives the same files again without a server.
+Method (https://arxiv.org/abs/2305.17926): each verdict rests on k evidences, each written before its two scores from 1
+to 10, and on k more with the answers' places swapped; the higher mean of all wins, equal ones tie. The words of the
+prompt are ours. Unlike theirs it shows the references: a judge that does not see the picture has nothing else to go by.
+"""
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime, timezone
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from M3IT import image_bytes
+from m3it.chat import Answer, Chat, ChatError, Reply, Request, message
+from m3it.instance import M3ITError, hash_of
+from m3it.load import load_builder
+from m3it.metrics import lookup
+from m3it.score import Row, Run, read_run
+from m3it.work import versions, write_json, write_text
+
+CONFIGS = ("okvqa", "a-okvqa", "viquae")  # as in the paper (arXiv 2306.04387): validation, validation, test
+NUM_ROWS = 100  # of each
+NUM_EVIDENCES = 3  # FairEval's k
+REVIEW_SHARE = Fraction(1, 5)  # of the rows, those of highest entropy: what FairEval hands to people
+MAX_REFUSALS = 3  # by a server that has taken nothing yet
+OPTIONS = {"temperature": 1, "max_tokens": 512}
+VERDICTS = ("win", "tie", "lose", "unreadable")
+PROMPT = """[Question{about}]
+{question}
+{references}
+[Answer 1 begins]
+{first}
+[Answer 1 ends]
+
+[Answer 2 begins]
+{second}
+[Answer 2 ends]
+
+[Your task]
+Two assistants have answered the question. Judge how helpful, relevant and accurate each answer is, and whether it is \
+as detailed as the question needs. Where an answer stands, first or second, must not count, nor its length as such.
+Write your evidence first, then a score from 1 to 10 for each answer, higher is better, in exactly this form:
+
+Evidence: what speaks for and against each answer
+Score of answer 1: a number
+Score of answer 2: a number"""
+SCORE = re.compile(
+    r"^[*#\s]*(?:the )?score of answer ([12])[*\s]*:[*\s]*(\d+(?:\.\d+)?)(?:\s*/\s*10)?[*.\s]*$", re.IGNORECASE | re.M
+)
+
+
+class JudgeError(M3ITError):
+    """Predictions that cannot be judged against each other, or a server that cannot judge."""
+
+
+class Pair(NamedTuple):
+    """Two answers to one question, that of the first model first."""
+
+    row: Row  # its line of predictions.jsonl
+    answers: tuple[str, str]
+    images: tuple[bytes, ...] = ()
+
+
+class Match(NamedTuple):
+    """What is to be judged. `missing`: chosen rows that lack a prediction; `num_there`: rows to choose from."""
+
+    models: tuple[str, str]
+    pairs: list[Pair]
+    missing: list[dict[str, str]]
+    num_there: dict[str, int]
+
+
+class Draw(NamedTuple):
+    """One evidence: about which pair, with sides swapped or not, the how manieth; `scores` as Answer 1, Answer 2."""
+
+    pair: int
+    swapped: bool
+    sample: int
+    scores: tuple[Fraction, Fraction] | None
+    reply: Reply | None
+
+
+# ---- which rows
+
+
+def choose_pairs(
+    first: Path | str,
+    second: Path | str,
+    configs: Sequence[str] = CONFIGS,
+    num_rows: int = NUM_ROWS,
+    with_images: bool = False,
+    repo: str | None = None,
+) -> Match:
+    """The rows to judge: of each config those of the lowest hashes, from all that either run has; JudgeError where the
+    runs do not fit. `repo` is where their pictures are, by default where the first run had them from."""
+    runs, pairs, missing, num_there = (read_run(first), read_run(second)), [], [], {}
+    for config in configs:
+        split = _shared_split(runs, config)
+        rows = [{row["id"]: row for row in run.rows[config, split]} for run in runs]
+        dataset, _ = lookup(config)
+        name = dataset.name if dataset else config
+        ids = sorted({*rows[0], *rows[1]}, key=lambda row_id: (hash_of(name, row_id, 0, "judge"), row_id))
+        num_there[f"{config}/{split}"] = len(ids)
+        for row_id in ids[:num_rows]:
+            lines = [by_id.get(row_id, {"error": "no such row"}) for by_id in rows]
+            if wrong := [(r.model, line["error"]) for r, line in zip(runs, lines, strict=True) if line.get("error")]:
+                missing.append({"config": config, "id": row_id, "reason": "; ".join(map(": ".join, wrong))})
+                continue
+            if lines[0]["references"] != lines[1]["references"] or lines[0]["prompt"] != lines[1]["prompt"]:
+                raise JudgeError(
+                    f"{config}/{split}: row {row_id!r} has another question or reference in {second} than in {first}. "
+                    "Predict again from one state of the data."
+                )
+            pairs.append(Pair(lines[0], (lines[0]["prediction"], lines[1]["prediction"])))
+    same = runs[0].model == runs[1].model
+    models = (f"{runs[0].model} ({first})", f"{runs[1].model} ({second})") if same else (runs[0].model, runs[1].model)
+    pairs = _with_images(pairs, repo or _repo_of(Path(first))) if with_images else pairs
+    return Match(models, pairs, missing, num_there)
+
+
+def _shared_split(runs: tuple[Run, Run], config: str) -> str:
+    """The split of a config that both runs predicted."""
+    splits = [[split for name, split in run.rows if name == config] for run in runs]
+    shared = [split for split in splits[0] if split in splits[1]]
+    if len(shared) == 1:
+        return shared[0]
+    if shared:
+        raise JudgeError(f"{config}: both runs hold {' and '.join(shared)}. Keep one split in a folder of its own.")
+    run = runs[0] if not splits[0] else runs[1]
+    held = ", ".join(dict.fromkeys(name for name, _ in run.rows))
+    raise JudgeError(
+        f"{run.model} has no predictions of {config} {' '.join(splits[0] or splits[1])}; it has {held}. Predict "
+        f"{config} with both models, or name with --config what both have."
+    )
+
+
+def _repo_of(folder: Path) -> str:
+    """The repository whose rows were predicted."""
+    told = (folder if folder.is_dir() else folder.parent) / "run.json"
+    repo = json.loads(told.read_text("utf-8"))["options"].get("repo") if told.exists() else None
+    if not repo:
+        raise JudgeError(f"{folder}: nothing says where its pictures are. Pass the repository as --repo.")
+    return repo
+
+
+def _with_images(pairs: list[Pair], repo: str) -> list[Pair]:
+    """The pairs with the pictures of their rows."""
+    images: dict[tuple[str, str], tuple[bytes, ...]] = {}
+    for config, split in dict.fromkeys((pair.row["config"], pair.row["split"]) for pair in pairs):
+        ids = {pair.row["id"] for pair in pairs if pair.row["config"] == config}
+        for row_id, row in find_rows(repo, config, split, ids):
+            images[config, row_id] = tuple(image_bytes(row))
+    places = [(pair.row["config"], pair.row["id"]) for pair in pairs]
+    if lacking := [place for place in places if place not in images]:
+        raise JudgeError(f"{repo} has no row {lacking[0][1]!r} of {lacking[0][0]}. Pass as --repo what was predicted.")
+    return [pair._replace(images=images[place]) for pair, place in zip(pairs, places, strict=True)]
+
+
+def find_rows(repo: str, config: str, split: str, ids: set[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(id, row) of the rows of a split that are asked for; reading ends with the last of them."""
+    builder, left = load_builder(repo, config, meta=True), set(ids)
+    for piece in builder.pieces(split) if split in builder.shards(config) else ():
+        for _, row in builder.read(piece) if left else ():
+            row_id = json.loads(row["meta"])["id"]
+            if row_id in left:
+                left.remove(row_id)
+                yield row_id, row
+
+
+# ---- asking
+
+
+def request(pair: Pair, swapped: bool, sample: int) -> Request:
+    """What the judge is asked."""
+    first, second = reversed(pair.answers) if swapped else pair.answers
+    given = list(dict.fromkeys(filter(None, map(str.strip, pair.row["references"]))))
+    references = f"\n[Reference answer]\n{chr(10).join(given)}\n" if given else ""
+    about = ", about the picture above" if pair.images else ""
+    asked = {"about": about, "question": pair.row["prompt"], "references": references}
+    text = PROMPT.format(**asked, first=first.strip(), second=second.strip())
+    return Request([message(text, pair.images, row_id=pair.row["id"])], sample, OPTIONS)
+
+
+def requests(match: Match, num_evidences: int = NUM_EVIDENCES) -> Iterator[Request]:
+    """All that will be asked at first, e.g. for `Chat.estimate`; equal answers are a tie without asking."""
+    return (request(match.pairs[n], swapped, i) for n, swapped, i in _plan(match, num_evidences))
+
+
+def _plan(match: Match, num_evidences: int) -> list[tuple[int, bool, int]]:
+    differ = [n for n, pair in enumerate(match.pairs) if not _equal(pair)]
+    return [(n, swapped, i) for n in differ for swapped in (False, True) for i in range(num_evidences)]
+
+
+def _equal(pair: Pair) -> bool:
+    return pair.answers[0].strip() == pair.answers[1].strip()
+
+
+def read_scores(text: str) -> tuple[Fraction, Fraction] | None:
+    """The two scores of a reply; None unless each stands once, in order, from 1 to 10, and evidence before them."""
+    found = list(SCORE.finditer(text))
+    if [match[1] for match in found] != ["1", "2"]:
+        return None
+    evidence = re.sub(r"^\W*evidence\W*", "", text[: found[0].start()], flags=re.IGNORECASE)
+    first, second = (Fraction(match[2]) for match in found)
+    return (first, second) if evidence.strip(" *#:\n") and 1 <= min(first, second) <= max(first, second) <= 10 else None
+
+
+def ask(
+    match: Match, chat: Chat, num_evidences: int, progress: Callable[[Iterable[Any], int], Iterable[Any]]
+) -> tuple[list[Draw], list[Draw]]:
+    """(the draws, those that were asked again): a reply that cannot be read is asked for once more, as another draw."""
+    plan = _plan(match, num_evidences)
+    draws = list(progress(_ask(match, chat, plan), len(plan)))
+    again = [n for n, draw in enumerate(draws) if draw.scores is None and draw.reply]
+    replan = [(draws[n].pair, draws[n].swapped, draws[n].sample + num_evidences) for n in again]
+    unread = [draws[n] for n in again]
+    for n, draw in zip(again, _ask(match, chat, replan), strict=True):
+        draws[n] = draw
+    return draws, unread
+
+
+def _ask(match: Match, chat: Chat, plan: list[tuple[int, bool, int]]) -> Iterator[Draw]:
+    """The draws of a plan, in its order; one that the server refuses has no reply."""
+    num_refused = 0
+    answers: Iterator[Answer] = chat.ask_all((request(match.pairs[n], s, i) for n, s, i in plan), on_error="drop")
+    for place, answer in zip(plan, answers, strict=True):
+        if isinstance(answer, ChatError):
+            num_refused += 1
+            if num_refused >= MAX_REFUSALS and not chat.num_asked + chat.num_kept:
+                raise answer
+        reply = answer if isinstance(answer, Reply) else None
+        yield Draw(*place, read_scores(reply.text) if reply else None, reply)
+
+
+# ---- verdicts
+
+
+def verdict_line(pair: Pair, draws: list[Draw], num_evidences: int) -> dict[str, Any]:
+    """The line of verdicts.jsonl. `scores`: of the first and second model, with the first one's answer first, then
+    swapped. `entropy`, in bits: of win, tie, lose over all draws. `favours`: the side that won both times."""
+    orders: list[list[tuple[Fraction, Fraction]]] = [[], []]
+    for draw in draws:
+        if draw.scores:
+            orders[draw.swapped].append(draw.scores[::-1] if draw.swapped else draw.scores)
+    means = [[_mean([scores[model] for scores in order]) for model in (0, 1)] for order in orders if order]
+    apart = [_sign(a - b) for a, b in means]
+    if _equal(pair):
+        verdict = "tie"
+    elif len(means) < 2:
+        verdict = "unreadable"
+    else:  # each order weighs half, also where one lost a draw that could not be read
+        verdict = VERDICTS[1 - _sign(sum(a - b for a, b in means))]
+    turned = len(apart) == 2 and apart[0] != apart[1]
+    row = pair.row
+    return {
+        **{name: row[name] for name in ("id", "config", "split", "prompt", "references")},
+        "answers": list(pair.answers),
+        "verdict": verdict,
+        "means": [round(float(_mean([m[model] for m in means])), 4) for model in (0, 1)] if len(means) == 2 else [],
+        "scores": [[[float(a), float(b)] for a, b in order] for order in orders],
+        "num_unreadable": 0 if _equal(pair) else 2 * num_evidences - sum(map(len, orders)),
+        "equal_answers": _equal(pair),
+        "turned": turned,
+        "favours": ("first" if apart[0] > 0 else "second") if turned and 0 not in apart else "",
+        "entropy": round(entropy(Counter(_sign(a - b) for order in orders for a, b in order).values()), 4),
+    }
+
+
+def _mean(values: Sequence[Fraction]) -> Fraction:
+    return sum(values, Fraction(0)) / len(values)
+
+
+def _sign(value: Fraction | int) -> int:
+    return (value > 0) - (value < 0)
+
+
+def entropy(counts: Iterable[int]) -> float:
+    """The entropy of a distribution given by counts, in bits; 0 for nothing."""
+    some = [count for count in counts if count]
+    return sum(-count / sum(some) * math.log2(count / sum(some)) for count in some) if len(some) > 1 else 0.0
+
+
+def sign_test(wins: int, losses: int) -> float:
+    """How likely so uneven a result is if each row were a toss of a coin, ties left out: exact, two-sided."""
+    total = wins + losses
+    tail = sum(math.comb(total, k) for k in range(min(wins, losses) + 1))
+    return min(1.0, float(Fraction(2 * tail, 2**total)))
+
+
+def judge(
+    match: Match,
+    chat: Chat,
+    out: Path | str,
+    num_evidences: int = NUM_EVIDENCES,
+    progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda draws, _: draws,
+) -> dict[str, Any]:
+    """Judge the pairs and write verdicts.jsonl and judge.json into `out`; returns what judge.json holds. A killed run
+    goes on from the replies on disk, if `chat` keeps them in the same place."""
+    if not match.pairs:
+        raise JudgeError(f"No row to judge: all {len(match.missing)} chosen ones lack a prediction.")
+    draws, unread = ask(match, chat, num_evidences, progress)
+    by_pair: dict[int, list[Draw]] = {n: [] for n in range(len(match.pairs))}
+    for draw in draws:
+        by_pair[draw.pair].append(draw)
+    lines = [verdict_line(pair, by_pair[n], num_evidences) for n, pair in enumerate(match.pairs)]
+    images = any(pair.images for pair in match.pairs)
+    found = {
+        "command": "judge",
+        "options": {"evidences": num_evidences, "prompt": PROMPT, "with_images": images, **OPTIONS},
+        "versions": versions(),
+        "models": list(match.models),
+        "num_rows": match.num_there,
+        "results": {"all": _counts(lines), **_counts_by_config(lines)},
+        "bias": position_bias(lines, draws),
+        "replies": _replies(draws, unread, chat),
+        "missing": match.missing,
+    }
+    write_text(Path(out) / "verdicts.jsonl", "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+    write_json(Path(out) / "judge.json", found)
+    return found
+
+
+def _counts_by_config(lines: list[dict[str, Any]]) -> dict[str, Any]:
+    configs = dict.fromkeys(line["config"] for line in lines)
+    return {config: _counts([line for line in lines if line["config"] == config]) for config in configs}
+
+
+def _counts(lines: list[dict[str, Any]]) -> dict[str, Any]:
+    """Rows by verdict on the first model, and how likely so uneven a result is by chance."""
+    counts = Counter(line["verdict"] for line in lines)
+    return {**{v: counts[v] for v in VERDICTS}, "p": round(sign_test(counts["win"], counts["lose"]), 6)}
+
+
+def position_bias(lines: list[dict[str, Any]], draws: list[Draw]) -> dict[str, Any]:
+    """How much the judge heeds the sides, over rows that were asked about in both orders.
+
+    num_turned    rows whose verdict is another one when the sides are swapped; of these `favours`: rows where the same
+                  side won both times
+    draws         evidences that gave the first, the second answer the higher score, or neither
+    side_entropy  of first and second over the draws, in bits: 1 is even, 0 is always the same side
+    mean_entropy  of win, tie, lose over the draws of a row, mean of rows, in bits: 0 is always the same verdict
+    review        rows that a person should look at: turned, unreadable, or of highest entropy
+    """
+    asked = [line for line in lines if not line["equal_answers"]]
+    both = [line for line in asked if line["verdict"] != "unreadable"]
+    sides = Counter(_sign(draw.scores[0] - draw.scores[1]) for draw in draws if draw.scores)
+    unsure = sorted((line for line in both if line["entropy"]), key=lambda line: -line["entropy"])
+    highest = {id(line) for line in unsure[: math.ceil(len(both) * REVIEW_SHARE)]}
+    review = [line for line in asked if line["turned"] or line["verdict"] == "unreadable" or id(line) in highest]
+    review.sort(key=lambda line: -line["entropy"])
+    return {
+        "num_rows": len(both),
+        "num_turned": sum(line["turned"] for line in both),
+        "favours": {side: sum(line["favours"] == side for line in both) for side in ("first", "second")},
+        "draws": {"first": sides[1], "second": sides[-1], "neither": sides[0]},
+        "side_entropy": round(entropy((sides[1], sides[-1])), 4),
+        "mean_entropy": round(sum(line["entropy"] for line in both) / max(1, len(both)), 4),
+        "review": [{"config": line["config"], "id": line["id"], "entropy": line["entropy"]} for line in review],
+    }
+
+
+def _replies(draws: list[Draw], unread: list[Draw], chat: Chat) -> dict[str, Any]:
+    """Who judged and when, by the server's own words; how many replies could be read; tokens and cost of all."""
+    replies = [draw.reply for draw in (*draws, *unread) if draw.reply]
+    days = sorted(datetime.fromtimestamp(r.created, timezone.utc).date().isoformat() for r in replies if r.created)
+    tokens = {name: sum(getattr(r, name) for r in replies) for name in ("prompt_tokens", "completion_tokens")}
+    texts: dict[tuple[int, bool], list[str]] = {}
+    for draw in draws:
+        texts.setdefault((draw.pair, draw.swapped), []).append(draw.reply.text if draw.reply else "")
+    return {
+        "model": chat.model,
+        "answered_as": dict(sorted(Counter(r.model for r in replies).items())),
+        "days": [days[0], days[-1]] if days else [],
+        "num_evidences": len(draws),
+        "num_asked_again": len(unread),
+        "num_unreadable": sum(draw.scores is None and draw.reply is not None for draw in draws),
+        "num_refused": sum(draw.reply is None for draw in draws),
+        "num_sets": len(texts),
+        "num_sets_alike": sum(len(same) > 1 and len(set(same)) == 1 for same in texts.values()),
+        **tokens,
+        "cost": round(chat.price(tokens["prompt_tokens"], tokens["completion_tokens"]), 6) if chat.prices else None,
+    }
+
+
+# ---- text
+
+
+def render(found: dict[str, Any]) -> str:
+    """judge.json as text: the result, what the judge is worth, and what to look at."""
+    bias, replies = found["bias"], found["replies"]
+    names = ", ".join(replies["answered_as"]) or "none: all answers are equal"
+    lines = [
+        f"{found['models'][0]} against {found['models'][1]}, judge {names} {' to '.join(replies['days'])}".rstrip()
+    ]
+    lines.append(f"{'':<14}{'win':>6}{'tie':>6}{'lose':>6}{'unreadable':>12}{'p':>8}")
+    for name, counts in found["results"].items():
+        numbers = "".join(f"{counts[v]:>{w}}" for v, w in zip(VERDICTS, (6, 6, 6, 12), strict=True))
+        lines.append(f"{name:<14}{numbers}{counts['p']:>8.3f}")
+    share = f" ({100 * bias['num_turned'] / bias['num_rows']:.0f} %)" if bias["num_rows"] else ""
+    favours, draws = bias["favours"], bias["draws"]
+    lines += [
+        "",
+        f"sides    {bias['num_turned']} of {bias['num_rows']} verdicts{share} turned with the sides: "
+        f"{favours['first']} for the first, {favours['second']} for the second both times",
+        f"draws    first {draws['first']}, second {draws['second']}, neither {draws['neither']}; entropy of the sides "
+        f"{bias['side_entropy']:.2f} of 1 bit, of a row's draws {bias['mean_entropy']:.2f} bits",
+        f"replies  {replies['num_evidences']} evidences, {replies['num_asked_again']} asked again, "
+        f"{replies['num_unreadable']} unreadable, {replies['num_refused']} refused",
+    ]
+    if replies["num_sets_alike"]:
+        lines.append(
+            f"         {replies['num_sets_alike']} of {replies['num_sets']} times all evidences are the same word for "
+            "word: the server draws no samples there, and k of them say no more than one"
+        )
+    if found["missing"]:
+        lines.append(f"missing  {len(found['missing'])} chosen rows lack a prediction; judge.json lists them")
+    lines.append(f"review   {len(bias['review'])} rows that a person should look at; judge.json lists them")
+    return "\n".join(lines)

@@ -1,0 +1,237 @@
+"""The row for the model: messages with a place for each image, and tensors with loss on the answers only.
+
+In: rows of a mixture, and the processor of any image-text-to-text model of transformers that has a chat template; those
+of InstructBLIP and Ying, which have none, take any number of images here. Out: batches with the keys that the processor
+gives, and `labels`: -100 but on the answers and on the token that ends each.
+What may stand between two images of one conversation is not learned from; answers before all or behind all of them are.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from PIL import Image
+
+from m3it.images import pixels
+from m3it.instance import M3ITError, ShardError
+from m3it.parts import to_messages
+
+PLACES = ("image_token", "boi_token", "start_image_token")  # where processors keep what marks an image in a text
+PLAIN = "{% for message in messages %}{{ message['content'] }}\n{% endfor %}"  # for a tokenizer without a template
+
+
+class Prepared(NamedTuple):
+    """A row whose images are decoded and counted."""
+
+    id: str
+    messages: list[dict[str, Any]]
+    images: list[Image.Image]
+
+
+class Text(NamedTuple):
+    """The text of one row for a processor. `answers`: (start, stop) characters that are learned."""
+
+    text: str
+    answers: list[tuple[int, int]]
+
+
+class Collator:
+    """Makes batches of rows. As `Mixture(transform=collator.prepare)` it decodes where rows are read, so that a broken
+    image counts as a row that cannot be read.
+
+    max_length        tokens of a row; the longest text gives way first, from its end; image tokens are never cut
+    max_side_pixels   larger images are reduced while they are decoded
+    keep_ids          also give "row_ids", a list of strings, which the model must not see
+    """
+
+    def __init__(
+        self,
+        processor: Any,
+        max_length: int | None = None,
+        max_side_pixels: int | None = None,
+        keep_ids: bool = False,
+    ):
+        self.processor, self.max_length, self.max_side_pixels = processor, max_length, max_side_pixels
+        self.keep_ids, self.tokenizer = keep_ids, processor.tokenizer
+        self.has_qformer = hasattr(processor, "qformer_tokenizer")
+        self.places = [str(token) for name in PLACES if (token := getattr(processor, name, None))]
+        if not self.tokenizer.is_fast:
+            raise M3ITError(
+                f"{type(self.tokenizer).__name__} says no offsets of its tokens: expected a fast tokenizer."
+            )
+        self.template = self.tokenizer.chat_template or PLAIN if self.has_qformer else processor.chat_template
+        if not self.template:
+            raise M3ITError(
+                f"{type(processor).__name__} has no chat template. Set processor.chat_template, save the processor, "
+                "and pass that folder."
+            )
+
+    def prepare(self, row: dict[str, Any]) -> Prepared:
+        """The row with its images decoded; M3ITError names the row where one is broken, or lacks its place."""
+        messages = to_messages(row)
+        images = [Image.fromarray(pixels(image, row["id"], self.max_side_pixels)) for image in row["images"]]
+        prepared = Prepared(row["id"], messages, images)
+        self.text(prepared)
+        return prepared
+
+    def __call__(self, rows: Sequence[Any]) -> dict[str, Any]:
+        """The batch to learn from: input_ids (batch, length) int64, padded on the right; labels likewise, -100 but on
+        answers."""
+        batch, texts, prepared = self._encode(rows, self.text, "right")
+        batch["labels"] = self._labels(batch, texts, prepared)
+        if self.keep_ids:
+            batch["row_ids"] = [row.id for row in prepared]
+        return batch
+
+    def prompts(self, rows: Sequence[Any]) -> dict[str, Any]:
+        """The batch to generate from: what comes before the last answer, padded on the left."""
+        return self._encode(rows, self.prompt, "left")[0]
+
+    # ---- texts
+
+    def prompt(self, row: Prepared) -> Text:
+        """The row's text up to its last answer."""
+        return Text(self._checked(row, self._render(row.messages[:-1], True)), [])
+
+    def text(self, row: Prepared) -> Text:
+        """The row's whole text, and where its answers stand, each with what the template ends it by: else with the
+        tokenizer's end of sequence."""
+        whole, answers = self._render(row.messages), []
+        for i, message in enumerate(row.messages):
+            if message["role"] != "assistant":
+                continue
+            answer = "".join(part.get("text", "") for part in message["content"]).strip()
+            before = os.path.commonprefix([self._render(row.messages[:i], True), whole])
+            start = whole.find(answer, len(before))
+            if start < 0:
+                raise ShardError(f"{row.id}: the chat template changes the answer {answer[:60]!r}", "answer changed")
+            stop = start + len(answer)
+            turn = self._render(row.messages[: i + 1]).rstrip()
+            if i == len(row.messages) - 1 and not turn[stop:].strip():
+                whole = turn = whole[:stop] + self.tokenizer.eos_token
+            answers.append((start, len(turn) if whole.startswith(turn) else stop))
+        return Text(self._checked(row, whole), answers)
+
+    def _render(self, messages: list[dict[str, Any]], generation: bool = False) -> str:
+        """The text that the chat template makes of messages; that of a language model takes texts only."""
+        if self.has_qformer:
+            content = ["".join(part.get("text", self.places[0]) for part in m["content"]) for m in messages]
+            messages = [{**m, "content": text} for m, text in zip(messages, content, strict=True)]
+        options = {"add_generation_prompt": generation, "tokenize": False, "chat_template": self.template}
+        return self.tokenizer.apply_chat_template(messages, **options)
+
+    def _checked(self, row: Prepared, text: str) -> str:
+        """The text; ShardError where it has another number of places for images than the row has images."""
+        marked = [text.count(place) for place in self.places]
+        if marked and len(row.images) not in marked:
+            raise ShardError(
+                f"{row.id}: the text has {marked[0]} places for images ({self.places[0]}), the row has "
+                f"{len(row.images)}",
+                "images lost",
+            )
+        return text
+
+    # ---- tensors
+
+    def _encode(
+        self, rows: Iterable[Any], write: Callable[[Prepared], Text], side: str
+    ) -> tuple[dict[str, Any], list[Text], list[Prepared]]:
+        """The processor's batch, texts cut until each row fits, and what went into it."""
+        prepared = [row if isinstance(row, Prepared) else self.prepare(row) for row in rows]
+        while True:
+            texts = [write(row) for row in prepared]
+            batch = self._process(prepared, texts, side)
+            lengths = batch["attention_mask"].sum(1).tolist()
+            excess = [max(0, length - self.max_length) if self.max_length else 0 for length in lengths]
+            if not any(excess):
+                return batch, texts, prepared
+            prepared = [self._cut(row, much) if much else row for row, much in zip(prepared, excess, strict=True)]
+
+    def _process(self, rows: list[Prepared], texts: list[Text], side: str) -> dict[str, Any]:
+        """The processor's batch; its complaint names the rows."""
+        images = [row.images for row in rows]
+        try:
+            if self.has_qformer:
+                return self._process_qformer(rows, texts, side)
+            options = {**self._special(texts), "padding": True, "padding_side": side, "return_tensors": "pt"}
+            return dict(self.processor(text=[text.text for text in texts], images=images if any(images) else None, **options))
+        except (ValueError, IndexError, TypeError) as error:
+            ids = ", ".join(row.id for row in rows)
+            raise M3ITError(f"{type(self.processor).__name__} cannot take rows {ids}: {error}") from error
+
+    def _special(self, texts: list[Text]) -> dict[str, Any]:
+        """Whether the tokenizer adds its special tokens: not where the template has begun with one."""
+        bos = self.tokenizer.bos_token
+        return {"add_special_tokens": not (bos and texts[0].text.startswith(bos))}
+
+    def _process_qformer(self, rows: list[Prepared], texts: list[Text], side: str) -> dict[str, Any]:
+        """A batch for InstructBLIP's classes: pixel_values (images, ...), each with its row's question for the Q-Former
+
+        A batch without images gets a gray one that no place refers to: the model's forward takes no less than one.
+        """
+        place, num_tokens = self.places[0], self.processor.num_query_tokens
+        expanded = [text.text.replace(place, place * num_tokens) for text in texts]
+        options = {"padding": True, "return_tensors": "pt"}
+        batch = dict(self.tokenizer(expanded, padding_side=side, **self._special(texts), **options))
+        batch.pop("token_type_ids", None)
+        pairs = [(image, _asked(row)) for row in rows for image in row.images]
+        pairs = pairs or [(Image.new("RGB", (8, 8), "gray"), ".")]
+        asked = self.processor.qformer_tokenizer(
+            [question or "." for _, question in pairs], truncation=True, max_length=512, **options
+        )
+        batch["pixel_values"] = self.processor.image_processor([image for image, _ in pairs], return_tensors="pt")[
+            "pixel_values"
+        ]
+        return {**batch, **{f"qformer_{name}": asked[name] for name in ("input_ids", "attention_mask")}}
+
+    def _cut(self, row: Prepared, excess: int) -> Prepared:
+        """The row with so many tokens less in its longest text, at the end; M3ITError if no text is left to cut."""
+        parts = [part for message in row.messages for part in message["content"] if part["type"] == "text"]
+        longest = max(parts, key=lambda part: len(part["text"]), default={"text": ""})
+        offsets = self.tokenizer(longest["text"], add_special_tokens=False, return_offsets_mapping=True)[
+            "offset_mapping"
+        ]
+        if not offsets:
+            length = (self.max_length or 0) + excess
+            raise M3ITError(
+                f"{row.id}: its {len(row.images)} images take {length} tokens without any text, more than the "
+                f"{self.max_length} that the model can take. Leave the dataset out, or reduce images."
+            )
+        kept = longest["text"][: offsets[-excess][0] if excess < len(offsets) else 0]
+        content = {id(part): {**part, "text": kept} if part is longest else part for part in parts}
+        messages = [{**m, "content": [content.get(id(part), part) for part in m["content"]]} for m in row.messages]
+        return row._replace(messages=messages)
+
+    def _labels(self, batch: dict[str, Any], texts: list[Text], rows: list[Prepared]) -> Any:
+        """(batch, length) int64: the tokens of the answers, -100 elsewhere."""
+        import torch
+
+        labels = torch.full_like(batch["input_ids"], -100)
+        for i, (row, text) in enumerate(zip(rows, texts, strict=True)):
+            ids = batch["input_ids"][i][: int(batch["attention_mask"][i].sum())].tolist()
+            for at, token in self._answer_tokens(text, len(ids)):
+                if not 0 <= at < len(ids) or ids[at] != token:
+                    raise M3ITError(f"{row.id}: {type(self.processor).__name__} rewrites the text beside its images.")
+                labels[i, at] = token
+        return labels
+
+    def _answer_tokens(self, text: Text, length: int) -> Iterable[tuple[int, int]]:
+        """(position, token) of the answers in a row of `length` tokens.
+
+        The text is tokenized once more, without room for images: what stands before the first has its place from the
+        left, what stands behind the last has it from the right.
+        """
+        coded = self.tokenizer(text.text, return_offsets_mapping=True, **self._special([text]))
+        offsets, tokens = coded["offset_mapping"], coded["input_ids"]
+        found = [place for place in self.places if place in text.text]
+        first = min((text.text.find(place) for place in found), default=len(text.text))
+        last = max((text.text.rfind(place) for place in found), default=-1)
+        for at, ((start, stop), token) in enumerate(zip(offsets, tokens, strict=True)):
+            if any(start < end and stop > begin for begin, end in text.answers) and not first <= start <= last:
+                yield (at if stop <= first else at - len(tokens) + length), token
+
+
+def _asked(row: Prepared) -> str:
+    """The words of the first question, which InstructBLIP's Q-Former reads, too; never an answer."""
+    asked = [message for message in row.messages if message["role"] == "user"]
+    return " ".join(part["text"] for part in asked[0]["content"] if part["type"] == "text") if asked else ""

@@ -1,0 +1,266 @@
+"""What a translation must keep, and how it is told that it did not.
+
+In: a text.  Out: the parts of it that a translator gets, with option letters, numbers, URLs, placeholders, boxes,
+code-like tokens and quoted names masked as [1], [2], ...; and, for a text that came back, the reason why it cannot
+stand, "" if it can. Languages are told apart by their script and by py3langid (https://pypi.org/project/py3langid),
+whose model lies in its wheel.
+"""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from M3IT import Language
+
+# ---- protected text
+
+SUFFIXES = "py|js|ts|cpp|java|html|css|json|jsonl|xml|csv|tsv|txt|md|pdf|png|jpe?g|gif|mp[34]|zip|exe|com|org|net"
+WORD, SMALL = r"[A-Z0-9][\w'’.&-]*", "of|the|and|a|an|in|on|for|to|de|la|le|du|von|&"
+NUM = r"-?\d+(?:\.\d+)?"
+KINDS = {
+    "url": r"(?:https?://|www\.)[^\s<>\"”]*[^\s<>\"”.,;:!?)\]]|[\w.+-]+@[\w-]+\.[\w.-]*\w",
+    "box": rf"</?(?:box|ref|quad)>|<loc_?\d+>|[\[(]\s*{NUM}(?:\s*,\s*{NUM}){{3}}\s*[\])]",
+    "placeholder": r"\{\{?\w*\}?\}|%\(\w+\)[sdif]|%[sd]\b|\$\{\w+\}|</?[A-Za-z_][\w-]*/?>|<\|\w+\|>"
+    r"|\[[A-Z_]{2,}\]|\[\d+\]",
+    "option letter": r"\([A-Z]\)",
+    "quoted name": rf"(?<=[\"“]){WORD}(?: (?:{WORD}|{SMALL}))*(?=[\"”])",
+    "code": r"`[^`\n]+`|\b[\w-]+\.(?:" + SUFFIXES + r")\b|\b[^\W_]+(?:_[^\W_]+)+\b|\b\w+\(\)|\b[a-z]+[A-Z]\w*\b"
+    r"|(?<!\S)--[a-z][\w-]*|\b[A-Za-z]+\d[\w-]*\b|(?<!\w)[#@]\w+",
+    "number": r"(?<![\w.])[-+]?[$€£¥]?\d+(?:[.,:/]\d+)*%?(?!\w)",
+}  # in this order where two begin at one place; 2nd and 1940s are left to the translator, their digits are checked
+PROTECTED = re.compile("|".join(f"(?P<{name.replace(' ', '_')}>{pattern})" for name, pattern in KINDS.items()))
+MASK = re.compile(r"[\[［【〔]\s*(\d+)\s*[\]］】〕]")  # in any brackets and digits that a translator may write
+
+
+class Masked(NamedTuple):
+    """A text whose protected spans are numbered placeholders."""
+
+    text: str
+    spans: tuple[str, ...]
+
+
+def protected(text: str) -> list[tuple[str, str]]:
+    """(kind, span) of all that is protected, in order."""
+    return [(str(found.lastgroup).replace("_", " "), found[0]) for found in PROTECTED.finditer(text)]
+
+
+def mask(text: str) -> Masked:
+    """The text with its protected spans as [1], [2], ..."""
+    spans: list[str] = []
+
+    def number(found: re.Match[str]) -> str:
+        spans.append(found[0])
+        return f"[{len(spans)}]"
+
+    return Masked(PROTECTED.sub(number, text), tuple(spans))
+
+
+def restore(text: str, spans: tuple[str, ...]) -> str | None:
+    """The text with its spans in place of their numbers; None if one of them lacks, or stands there twice."""
+    if sorted(int(number) for number in MASK.findall(text)) != list(range(1, len(spans) + 1)):
+        return None
+    return MASK.sub(lambda found: spans[int(found[1]) - 1], text)
+
+
+def has_letters(text: str) -> bool:
+    """Whether there is anything to translate."""
+    return any(letter.isalpha() for letter in MASK.sub("", text))
+
+
+# ---- parts
+
+
+class Part(NamedTuple):
+    """A stretch of a text: to translate, or to keep as it is."""
+
+    text: str
+    keep: bool
+
+
+MARKER = re.compile(r"\s*(?:\([A-Z]\)\s*|[A-Z][.):]\s+|\d+[.)]\s+|[-*•]\s+)")
+OPTION = re.compile(r"\(([A-Z])\)\s*")
+SENTENCE_END = re.compile(r"(?<=[.!?])[\"”')\]]*\s+(?=[\"“(\[]?[^\W_a-z])|(?<=[。！？])")
+ABBREVIATION = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|St|Prof|No|vs|etc|e\.g|i\.e|U\.S)|\b[A-Z])\.[\"”')\]]*$")
+
+
+def split(text: str, fits: Callable[[str], bool] = lambda sentence: True) -> list[Part]:
+    """The parts whose texts together are the text: lines, options and sentences, cut further where they do not fit;
+    what has no letters, the letters of options and the blanks around are kept."""
+    parts: list[Part] = []
+    for line in re.split(r"(\n+)", text):
+        for piece in _options(line):
+            for sentence in _sentences(piece) if not OPTION.fullmatch(piece) else [piece]:
+                for cut in _cut(sentence, fits):
+                    parts += _trim(cut)
+    return [part for part in parts if part.text]
+
+
+def _options(line: str) -> Iterator[str]:
+    """The line cut at a marker that begins it, and at its options if they are (A), (B), ... in a row."""
+    found = list(OPTION.finditer(line))
+    in_a_row = len(found) > 1 and [mark[1] for mark in found] == [chr(ord("A") + i) for i in range(len(found))]
+    first = MARKER.match(line)
+    marks = [(mark.start(), mark.end()) for mark in found] if in_a_row else [first.span()] if first else []
+    at = 0
+    for start, stop in marks:
+        yield line[at:start]
+        yield line[start:stop]
+        at = stop
+    yield line[at:]
+
+
+def _sentences(text: str) -> Iterator[str]:
+    """The sentences with the blanks behind them."""
+    at = 0
+    for end in SENTENCE_END.finditer(text):
+        if not ABBREVIATION.search(text[at : end.start()]):
+            yield text[at : end.end()]
+            at = end.end()
+    yield text[at:]
+
+
+def _cut(text: str, fits: Callable[[str], bool]) -> list[str]:
+    """The text whole if it fits, else halved where it is best: behind a comma, then behind a blank, near its middle."""
+    if len(text) < 2 or fits(text):
+        return [text]
+    middle = len(text) // 2
+    for pattern in (r"[;:,，、；：]\s*", r"\s+", ""):
+        ends = [found.end() for found in re.finditer(pattern, text) if len(text) // 5 < found.end() < len(text)]
+        if ends:
+            at = min(ends, key=lambda end: abs(end - middle))
+            return [*_cut(text[:at], fits), *_cut(text[at:], fits)]
+    return [*_cut(text[:middle], fits), *_cut(text[middle:], fits)]
+
+
+def _trim(text: str) -> list[Part]:
+    """The text between the blanks around it; all of it kept where a marker or no letter is in it."""
+    core = text.strip()
+    if MARKER.fullmatch(text + " ") or not has_letters(mask(core).text):
+        return [Part(text, True)]
+    start = text.index(core)
+    return [Part(text[:start], True), Part(core, False), Part(text[start + len(core) :], True)]
+
+
+def option_texts(text: str) -> list[str]:
+    """The texts behind (A), (B), ...; [] where there are not two in a row."""
+    texts = {
+        found[1]: found[2].strip() for found in re.finditer(r"\(([A-Z])\)\s*([^\n(]*(?:\((?![A-Z]\))[^\n(]*)*)", text)
+    }
+    letters = [chr(ord("A") + i) for i in range(len(texts))]
+    return [texts[letter] for letter in letters] if len(texts) > 1 and list(texts) == letters else []
+
+
+# ---- checks of one text
+
+SCRIPTS = {
+    "Arab": "ARABIC", "Armn": "ARMENIAN", "Beng": "BENGALI", "Cyrl": "CYRILLIC", "Deva": "DEVANAGARI",
+    "Ethi": "ETHIOPIC", "Geor": "GEORGIAN", "Grek": "GREEK", "Gujr": "GUJARATI", "Guru": "GURMUKHI", "Hang": "HANGUL",
+    "Hans": "CJK", "Hant": "CJK", "Hebr": "HEBREW", "Jpan": "CJK HIRAGANA KATAKANA", "Khmr": "KHMER",
+    "Knda": "KANNADA", "Laoo": "LAO", "Latn": "LATIN", "Mlym": "MALAYALAM", "Mymr": "MYANMAR", "Taml": "TAMIL",
+    "Telu": "TELUGU", "Thai": "THAI",
+}  # fmt: skip
+DENSE = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL")  # a sign of these says about as much as two or three letters
+MAX_RATIO, SLACK = 3.5, 20  # of lengths, in letters: beyond what pairs of FLORES-like sentences show, our choice
+REPEATED = re.compile(r"(\S.{0,60}?)(?:\s*\1){3,}", re.DOTALL)
+FEW_WORDS = 3
+FEW_LETTERS = 20  # below it a language cannot be told from its relatives
+SURE, RATIO = 0.3, 0.3  # probability of another language; that of the one asked for, beside it: docs/translate.md
+SERBO_CROATIAN = {"bs", "hr", "sr"}  # no identifier tells these apart
+
+
+def reason_against(source: str, text: str, language: Language) -> str:
+    """Why the text cannot stand as the translation of the source into the language; "" if it can."""
+    if not text.strip():
+        return "empty"
+    if reason := _against_spans(source, text):
+        return reason
+    plain_source, plain = PROTECTED.sub(" ", source), PROTECTED.sub(" ", text)
+    if not has_letters(plain_source):
+        return ""
+    named, num_words = _named(plain_source), len(plain_source.split())
+    if _fold(plain) == _fold(plain_source):  # Paris, no and wind are the same words elsewhere, where the letters are
+        shared = named or (num_words <= FEW_WORDS and script_share(plain_source, language.script) == 1)
+        return "" if shared else "copy of the source"
+    if repeats(plain) and not repeats(plain_source):
+        return "repetition"
+    long, short = sorted((_weight(plain), _weight(plain_source)), reverse=True)
+    if long > MAX_RATIO * short + SLACK:
+        return "length ratio"
+    if not named and script_share(plain, language.script) < 0.5:
+        return "wrong script"
+    return "wrong language" if other_language(plain, language.code) else ""
+
+
+def _against_spans(source: str, text: str) -> str:
+    """Every protected span must be there as often as in the source, and every number in digits."""
+    spans = Counter(span for _, span in protected(source))
+    if any(text.count(span) < number for span, number in spans.items()):
+        return "protected text missing"
+    loose, found = _digits(PROTECTED.sub(" ", source)), _digits(text)
+    return "number changed" if loose - found else ""
+
+
+def _digits(text: str) -> Counter[str]:
+    """The numbers of a text in plain digits, with how often each is there."""
+    plain = "".join(str(unicodedata.decimal(sign, sign)) for sign in text)
+    return Counter(re.findall(r"\d+", plain))
+
+
+def _fold(text: str) -> str:
+    return " ".join(text.casefold().split()).strip(" .!?。！？")
+
+
+def _named(text: str) -> bool:
+    """Whether the text may well be the same in every language: a few words that each begin with a capital."""
+    words = re.findall(r"[^\W\d_][\w'’-]*", text)
+    return len(words) <= FEW_WORDS and all(word[0].isupper() for word in words)
+
+
+def repeats(text: str) -> bool:
+    """Whether something stands there four times in a row."""
+    return any(has_letters(found[1]) for found in REPEATED.finditer(text[:4000]))
+
+
+def _weight(text: str) -> float:
+    """The length in letters, signs that say more counted as more."""
+    return sum(2.5 if _script(sign) in DENSE else 1.0 for sign in text if sign.isalpha())
+
+
+@lru_cache(1 << 16)
+def _script(letter: str) -> str:
+    return unicodedata.name(letter, "?").split()[0]
+
+
+def script_share(text: str, script: str) -> float:
+    """The share of the text's letters that are of a script (ISO 15924); 1 for none, and for scripts unknown here."""
+    if script not in SCRIPTS:
+        return 1.0
+    scripts, letters = SCRIPTS[script].split(), [letter for letter in text if letter.isalpha()]
+    return sum(_script(letter) in scripts for letter in letters) / len(letters) if letters else 1.0
+
+
+def other_language(text: str, code: str) -> str:
+    """The code of the language that the text is surely in instead; "" where it is in the right one, cannot be told, or
+    no identifier is installed."""
+    identifier = load_identifier()
+    if identifier is None or _weight(text) < FEW_LETTERS:
+        return ""
+    probability = dict(identifier.rank(text))
+    best = max(probability, key=lambda name: probability[name])
+    known = code in probability  # of a language it does not know we only ask not to be English
+    if best in (code, "zxx") or {best, code} <= SERBO_CROATIAN or not (known or best == "en"):
+        return ""
+    return best if probability[best] >= SURE and probability.get(code, 0.0) <= RATIO * probability[best] else ""
+
+
+@lru_cache(1)
+def load_identifier() -> Any:
+    """py3langid's identifier with probabilities; None where it is not installed."""
+    try:
+        from py3langid.langid import MODEL_FILE, LanguageIdentifier
+    except ImportError:
+        return None
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

@@ -1,0 +1,96 @@
+"""What goes into a mixture, and how much of it: configs by what the catalogue says of them, weights, a drop list."""
+
+import difflib
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from M3IT import CATALOGUE, Repository, find_shards
+from m3it.layouts import layout
+from m3it.legacy import Legacy
+from m3it.parts import Part, known
+from m3it.stats import COMMERCIAL, allows_commercial_use
+
+
+class Filter:
+    """Which parts are wanted, by what the catalogue says of them; what it does not know passes no question about it."""
+
+    def __init__(
+        self,
+        tasks: Iterable[str] | None = None,
+        languages: Iterable[str] | None = None,
+        exclude_held_out: bool = False,
+        license: str | None = None,
+    ):
+        if license not in (None, "commercial"):
+            raise ValueError(f"license={license!r}: expected None or 'commercial'")
+        self.tasks, self.languages = (
+            given if given is None else {given} if isinstance(given, str) else set(given)
+            for given in (tasks, languages)
+        )
+        self.exclude_held_out, self.license = exclude_held_out, license
+
+    def takes(self, part: Part) -> bool:
+        dataset, language = known(part.name) or ("", "")
+        about = CATALOGUE.get(dataset)
+        if about is None:
+            return self.tasks is None and self.languages is None and (not self.license or part.license in COMMERCIAL)
+        return (
+            (self.tasks is None or about.task in self.tasks)
+            and (self.languages is None or language in self.languages)
+            and not (self.exclude_held_out and about.held_out)
+            and (not self.license or allows_commercial_use(about))
+        )
+
+
+def select(repository: Repository, ours: Part, configs: str | Iterable[str] | None, wanted: Filter) -> list[Part]:
+    """The configs of a repository: those named; else the datasets of the catalogue that have the split, in their own
+    language or in those asked for."""
+    names = [configs] if isinstance(configs, str) else configs or held(repository, ours.split)
+    if configs is None and wanted.languages is None:
+        names = [name for name in names if name in CATALOGUE]
+    parts = [replace(ours, name=name, label=name) for name in names]
+    return [part for part in parts if wanted.takes(part)]
+
+
+def held(repository: Repository, split: str) -> list[str]:
+    """The configs of the catalogue that a repository holds with this split, in the catalogue's order of datasets."""
+    kind = layout(repository)
+    if issubclass(kind, Legacy):
+        found = {name: kind.about(repository, name)[2] for name in kind.configs(repository)}
+    else:
+        found = {name: set(splits) for name, splits in find_shards(repository).items()}
+    order = list(CATALOGUE)
+    names = [name for name, splits in found.items() if known(name) and split in splits]
+    return sorted(names, key=lambda name: (order.index(known(name)[0]), name))  # type: ignore[index]
+
+
+def find_weights(sizes: Mapping[str, int], weights: str | float | Mapping[str, float]) -> dict[str, float]:
+    """Dataset -> its share of an epoch; the shares add up to 1."""
+    if isinstance(weights, Mapping):
+        unknown = [name for name in weights if name not in sizes]
+        lacking = [name for name in sizes if name not in weights]
+        if unknown:
+            near = difflib.get_close_matches(unknown[0], list(sizes), 1, 0)
+            raise ValueError(f"weights name {unknown[0]!r}, which is not in the mixture. Did you mean {near[0]!r}?")
+        if lacking:
+            raise ValueError(f"weights lack {', '.join(lacking[:5])}. Give each dataset a weight, 0 to leave it out.")
+        raw = {name: float(weights[name]) for name in sizes}
+    elif weights in ("size", "sqrt") or isinstance(weights, (int, float)) and weights > 0:
+        temperature: Any = {"size": 1, "sqrt": 2}.get(weights, weights)  # type: ignore[call-overload, arg-type]
+        raw = {name: float(size) ** (1 / temperature) for name, size in sizes.items()}
+    else:
+        raise ValueError(f"weights={weights!r}: expected 'size', 'sqrt', a temperature above 0, or name -> share")
+    total = sum(raw.values())
+    if min(raw.values()) < 0 or not 0 < total < float("inf"):
+        raise ValueError("weights: expected numbers of 0 or more, not all of them 0")
+    return {name: weight / total for name, weight in raw.items()}
+
+
+def read_drop_list(given: Iterable[str] | str | os.PathLike) -> frozenset[str]:
+    """The row ids to leave out: as given, or the lines of a file."""
+    if isinstance(given, (str, os.PathLike)):
+        return frozenset(line.strip() for line in Path(given).read_text("utf-8").splitlines() if line.strip())
+    return frozenset(given)

@@ -1,0 +1,267 @@
+"""How the rows of a split are read: one by one where an index tells where they begin, else a unit at a time.
+
+one by one    local JSON Lines and WebDataset; compressed files, unpacked into the cache; a split over a network of up
+              to 256 MiB, and WebDataset of any size, copied there; M3IT-80
+a unit        row groups of Parquet, whose footers count the rows; pieces of bigger JSON Lines over a network, whose
+              rows are estimated
+Which it is depends on the files alone, never on what the cache holds, so that the order of rows does, too.
+"""
+
+import functools
+import itertools
+import os
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import datasets
+import huggingface_hub
+import numpy as np
+import pyarrow.parquet
+
+from M3IT import M3IT, RangeFile, Repository, ShardError, find_shards
+from m3it.copies import Copies, copy, is_remote, kept, lock
+from m3it.index import load_index
+from m3it.layouts import choose_builder, layout
+from m3it.legacy import Converted, Legacy
+from m3it.legacy80 import Legacy80
+from m3it.parts import Other, Part, split_name
+
+COPY_BYTES = 256 << 20  # over a network: a split up to this size is copied, and then read in any order
+PIECE_BYTES = 4 << 20  # what is read at once of a bigger one: each of 64 lanes holds two or three
+
+
+class Indexed:
+    """A split whose rows can be read one by one: of each file, where its lines begin. `counts`: rows per line of each
+    file, where a line may hold several."""
+
+    order = "full shuffle"
+    sizes = None
+    row_bytes = 0  # none are held
+
+    def __init__(
+        self, builder: M3IT, paths: list[str], starts: list[np.ndarray], counts: list[np.ndarray] | None = None
+    ):
+        self.builder, self.paths, self.starts, self.counts = builder, paths, starts, counts
+        self.ends = np.cumsum([len(array) - 1 for array in starts] if counts is None else [a.sum() for a in counts])
+        self.num_rows = int(self.ends[-1])
+        self._lines = [np.cumsum(array) for array in counts or ()]  # the rows that end with each line
+
+    def read(self, number: int) -> tuple[str, dict[str, Any]] | None:
+        """(key, row) of a row by its number; None if it was dropped."""
+        file = int(self.ends.searchsorted(number, "right"))
+        line, ending = number - (int(self.ends[file - 1]) if file else 0), ""
+        if self.counts is not None:
+            row, line = line, int(self._lines[file].searchsorted(line, "right"))
+            if self.counts[file][line] > 1:
+                ending = f"#{row - int(self._lines[file][line] - self.counts[file][line])}"
+        piece = (self.paths[file], int(self.starts[file][line]), int(self.starts[file][line + 1]))
+        return next((keyed for keyed in self.builder.read(piece) if keyed[0].endswith(ending)), None)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A memory-mapped index travels as its name: workers map it again instead of getting a copy.
+        starts = [array.filename if isinstance(array, np.memmap) else array for array in self.starts]
+        return {**vars(self), "starts": starts}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.starts = [a if isinstance(a, np.ndarray) else np.load(a, mmap_mode="r") for a in self.starts]
+
+
+class Line:
+    """In place of a builder's `lines`, for pieces that are one whole line each: nothing is read beyond it."""
+
+    def __init__(self, repository: Repository):
+        self.repository = repository
+
+    def __call__(self, piece: tuple[str, int, int]) -> Iterator[tuple[int, bytes]]:
+        yield piece[1], self.repository.read(*piece)
+
+
+class Grouped:
+    """A split that is read a unit at a time: row groups, with known numbers of rows, or pieces, with estimated ones."""
+
+    def __init__(
+        self,
+        builder: M3IT,
+        pieces: list[tuple[str, int, int]],
+        sizes: np.ndarray,
+        row_bytes: int,
+        firsts: np.ndarray | None = None,
+    ):
+        self.builder, self.pieces, self.sizes, self.row_bytes, self.firsts = builder, pieces, sizes, row_bytes, firsts
+        self.num_rows = int(sizes.sum())
+        unit = "row groups" if firsts is not None else "pieces (rows estimated)"
+        self.order = f"{unit}, shuffled in windows"
+
+    def read(self, unit: int) -> list[tuple[str, dict[str, Any]] | None]:
+        """(key, row) of all rows of a unit; None for a dropped one of a row group. A piece without rows: the next."""
+        if self.firsts is not None:
+            found = {int(key.rpartition(":")[2]): (key, row) for key, row in self.builder.read(self.pieces[unit])}
+            return [found.get(int(self.firsts[unit]) + i) for i in range(int(self.sizes[unit]))]
+        for after in range(len(self.pieces)):
+            rows = list(self.builder.read(self.pieces[(unit + after) % len(self.pieces)]))
+            if rows:
+                return rows
+        raise ShardError(f"{self.builder.config.name}: no row of it can be read")
+
+
+def open_builder(part: Part, repository: Repository, on_error: str, cache_dir: str | None, token: Any = None) -> M3IT:
+    """The builder of a part: one of ours where the repository is in our layout or a published one, else `Other`."""
+    pinned = part.revision not in (None, "main") or "@" in part.path
+    options: dict[str, Any] = {"cache_dir": cache_dir, "on_error": on_error, "token": token, "meta": True}
+    kind = layout(repository)
+    if part.convert is None and (find_shards(repository) or issubclass(kind, Legacy) and kind is not Converted):
+        kind, repository = choose_builder(repository, part.name, pinned, token, cache_dir)
+        return kind(repository=repository, config_name=part.name, repo_id=repository.repo_id, **options)
+    name = part.name or part.label
+    other = Other(repository=repository, config_name=name, repo_id=repository.repo_id, convert=part.convert, **options)
+    other.shards(name)  # raises where there are none
+    return other
+
+
+def open_repository(
+    path: str, revision: str | None, token: Any, storage_options: dict[str, Any] | None, cache_dir: str | None
+) -> Repository:
+    """The repository at a path; of a single file, its folder with that file alone."""
+    folder = os.path.expanduser(path)
+    if not os.path.isfile(folder):
+        return Repository(path, revision, token, storage_options, cache_dir)
+    repository = Repository(os.path.dirname(os.path.abspath(folder)))
+    repository.files = {
+        os.path.basename(folder): {"size": os.path.getsize(folder), "mtime": os.path.getmtime(folder), "type": "file"}
+    }
+    return repository
+
+
+def open_rows(builder: M3IT, split: str, cache_dir: str | None = None) -> Indexed | Grouped:
+    """How the rows of a split are read, by kind, size and place of its files; what was counted is kept in the cache."""
+    shards = builder.shards(builder.config.name)
+    if split not in shards:
+        raise ValueError(f"{builder.config.name} has no split {split!r}; it has {', '.join(shards) or 'none'}.")
+    paths, repository = shards[split], builder.repository
+    cache = Path(cache_dir or datasets.config.HF_DATASETS_CACHE).expanduser()
+    if isinstance(builder, Legacy):
+        builder.pieces(split)  # reads the small files beside the rows, which then travel along
+    if isinstance(builder, Legacy80):
+        return _joined(builder, split)
+    if paths[0].endswith(".parquet"):
+        builder.config.images = True  # bytes as they are, not by way of base64
+        return _row_groups(builder, paths, cache)
+    far = is_remote(repository) and sum(repository.size(path) for path in paths) > COPY_BYTES
+    if far and all(path.endswith(".jsonl") for path in paths):
+        return _pieces(builder, paths, cache)
+    return _indexed(builder, paths, cache)
+
+
+def _indexed(builder: M3IT, paths: list[str], cache: Path) -> Indexed:
+    """Rows of files that lie on this machine, or were copied or unpacked into its cache, each read by its place."""
+    repository = builder.repository
+    copies = {
+        path: copy(repository, path, cache)
+        if is_remote(repository) or path.endswith((".gz", ".zst"))
+        else Path(repository.root, path)
+        for path in paths
+    }
+    builder.repository = mirror = Copies(repository, copies)
+    places = []
+    for path, file in copies.items():
+        with lock(cache, str(file)):  # of several processes that start together one counts
+            places.append(_tar_starts(file, cache) if path.endswith(".tar") else load_index(file, cache))
+    readable, counts = [mirror.plain(path) for path in paths], None
+    if isinstance(builder, Legacy):
+        counts = [_counts(builder, path, starts, cache) for path, starts in zip(readable, places, strict=True)]
+    if not paths[0].endswith(".tar"):
+        builder.lines = Line(mirror)  # type: ignore[method-assign]
+    return Indexed(builder, readable, places, counts)
+
+
+def _joined(builder: Legacy80, split: str) -> Indexed:
+    """Rows of M3IT-80, told apart by their numbers; the file of pictures is fetched whole, as for `load_dataset`."""
+    path, repository = builder.pictures_path(split), builder.repository
+    if repository.commit:
+        huggingface_hub.hf_hub_download(
+            str(repository.repo_id), path, repo_type="dataset", revision=repository.commit, token=builder.token
+        )
+    return Indexed(builder, [path], [np.arange(len(builder.texts(path)) + 1)])
+
+
+def _row_groups(builder: M3IT, paths: list[str], cache: Path) -> Grouped:
+    """The row groups of Parquet files, by their footers."""
+    pieces, sizes, size_bytes = [], [], 0
+    for path in paths:
+        about = f"groups {builder.repository.identity([path])} {path}"
+        found = kept(cache, about, functools.partial(_groups, builder.repository, path))
+        pieces += [(path, begin, begin + 1) for begin in found[0].tolist()]
+        sizes.append(found[1])
+        size_bytes += int(found[2].sum())
+    counted = np.concatenate(sizes)
+    firsts = np.concatenate([np.cumsum(array) - array for array in sizes])
+    filled = np.flatnonzero(counted)
+    rows = max(1, int(counted.sum()))
+    return Grouped(builder, [pieces[i] for i in filled], counted[filled], size_bytes // rows, firsts[filled])
+
+
+def _groups(repository: Repository, path: str) -> np.ndarray:
+    """(3, row groups): where each begins, its rows, its bytes."""
+    metadata = pyarrow.parquet.ParquetFile(RangeFile(repository, path)).metadata
+    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+    begins = [min(filter(None, (g.column(0).dictionary_page_offset, g.column(0).data_page_offset))) for g in groups]
+    table = [begins, [group.num_rows for group in groups], [group.total_byte_size for group in groups]]
+    return np.array(table, np.int64).reshape(3, -1)
+
+
+def _pieces(builder: M3IT, paths: list[str], cache: Path) -> Grouped:
+    """Pieces of JSON Lines over a network; their rows are estimated from three of them."""
+    pieces = []
+    for path in paths:
+        size = builder.repository.size(path)
+        count = max(1, round(size / PIECE_BYTES))
+        bounds = [size * i // count for i in range(count + 1)]
+        pieces += [(path, start, stop) for start, stop in itertools.pairwise(bounds)]
+
+    def estimate() -> np.ndarray:
+        sample = [pieces[0], pieces[len(pieces) // 2], pieces[-1]]
+        rows = sum(1 for piece in sample for _ in builder.read(piece))
+        return np.array([sum(stop - start for _, start, stop in sample) // rows if rows else 0])
+
+    row_bytes = int(kept(cache, f"estimate {builder.hash} {builder.repository.identity(paths)} {paths}", estimate)[0])
+    if not row_bytes:
+        raise ShardError(
+            f"{builder.config.name}: no row found in three pieces of {', '.join(paths)}. Is it JSON Lines?"
+        )
+    sizes = np.array([max(1, round((stop - start) / row_bytes)) for _, start, stop in pieces])
+    return Grouped(builder, pieces, sizes, row_bytes)
+
+
+def _counts(builder: M3IT, path: str, starts: np.ndarray, cache: Path) -> np.ndarray:
+    """Rows per line of a raw file, whose lines may hold several answers: all are mapped, once. A line that cannot be
+    mapped counts as one row."""
+
+    def count() -> np.ndarray:
+        rows = np.zeros(len(starts) - 1, np.int64)
+        for key, _ in builder.read((path, 0, int(starts[-1]))):
+            offset, _, number = key.rpartition(":")[2].partition("#")
+            line = np.searchsorted(starts, int(offset))
+            rows[line] = max(rows[line], int(number or 0) + 1)
+        return np.maximum(rows, 1)
+
+    return kept(cache, f"counts {builder.hash} {builder.repository.identity([path])} {path}", count)
+
+
+def _tar_starts(path: Path, cache: Path) -> np.ndarray:
+    """Where the rows of a WebDataset begin, and the end of the last one."""
+
+    def scan() -> np.ndarray:
+        starts, last, end = [], None, 0
+        with tarfile.open(path, "r:") as archive:
+            for member in archive:
+                key, _ = split_name(member.name)
+                if member.isfile() and key is not None:
+                    starts += [member.offset] if key != last else []
+                    last, end = key, member.offset_data + -(-member.size // 512) * 512
+        return np.array([*starts, end], np.int64)
+
+    stat = path.stat()
+    return kept(cache, f"tar {path} {stat.st_size} {stat.st_mtime_ns}", scan)

@@ -1,0 +1,364 @@
+"""Instruction tuning of a VLM on a mixture, by transformers' Trainer: on a CPU, or by `accelerate launch` on many GPUs.
+
+In: a mixture and a model (see m3it/models.py). Out, in one folder: the model and its processor, checkpoints, run.json
+(options, versions, what the mixture was, losses), loss.png, and TensorBoard logs where TensorBoard is installed.
+The Trainer gets the mixture's own DataLoader, unprepared: accelerate would shard once more what knows of ranks, and
+lose rows. A resumed run takes the rows that follow those of its checkpoint, on any number of processes.
+"""
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from m3it.instance import M3ITError
+from m3it.messages import Collator
+from m3it.models import YingConfig, add_lora, freeze, load_model, make_tiny, make_ying
+from m3it.parts import to_messages
+from m3it.work import versions, write_json, write_text
+
+try:
+    import torch
+    from torch.utils.data import DataLoader
+    from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
+except ImportError as missing:
+    raise M3ITError("Training needs PyTorch, transformers and accelerate: pip install 'm3it[train]'") from missing
+
+TOKENIZER_ROWS = 4096  # from which the tokenizer of `tiny` is trained
+STATE = "mixture.json"  # in a checkpoint: what the mixture was, and how many of its rows were consumed
+RATES = {"tiny": 3e-3, "lora": 1e-4, "whole": 2e-5}  # learning rates where none is given
+PACKAGES = ("torch", "transformers", "accelerate", "peft", "tokenizers")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train. `batch_size` rows on each device at a time, `accumulation` times a step; `max_steps` in place of
+    `epochs`. `max_length`: tokens of a row, None for what the model takes. `bf16`: None for wherever a GPU has it."""
+
+    batch_size: int = 16
+    accumulation: int = 1
+    epochs: float = 1.0
+    max_steps: int | None = None
+    learning_rate: float | None = None
+    weight_decay: float = 0.05
+    warmup: float = 0.05
+    lora: int = 0
+    freeze: tuple[str, ...] | None = None
+    bf16: bool | None = None
+    gradient_checkpointing: bool = False
+    max_length: int | None = None
+    max_side_pixels: int | None = None
+    evaluate_every: int = 500
+    save_every: int = 500
+    log_every: int = 10
+    log_rows: bool = False
+    workers: int = 0
+    seed: int = 0
+
+
+def train(
+    model: str,
+    mixture: Any,
+    out: Path | str,
+    settings: Settings = Settings(),
+    evaluation: Sequence[dict[str, Any]] = (),
+    parts: dict[str, str] | None = None,
+    resume: bool = False,
+) -> dict[str, Any]:
+    """Train a model on a mixture, into a folder; returns what run.json says.
+
+    `model`: "tiny", "ying" (with `parts`: vision, language, and qformer, as for make_ying), a Hub id or a folder.
+    `evaluation`: rows to measure the loss on. `resume`: go on from the last checkpoint in `out`, if there is one.
+    """
+    out = Path(out)
+    checkpoint = find_checkpoint(out, resume)
+    done = go_on(mixture, checkpoint)
+    set_seed(settings.seed)  # for what LoRA starts from
+    rate = RATES["tiny" if model == "tiny" else "lora" if settings.lora else "whole"]
+    arguments = make_arguments(out, settings, rate, bool(evaluation))
+    vlm, processor = open_model(model, mixture, out, parts, settings.seed)
+    if checkpoint and not settings.lora:
+        vlm, _ = load_model(checkpoint)
+    default = ("vision", "language") if isinstance(vlm.config, YingConfig) and not settings.lora else ()
+    freeze(vlm, default if settings.freeze is None else settings.freeze)
+    collator = Collator(
+        processor, settings.max_length or longest(vlm.config), settings.max_side_pixels, settings.log_rows
+    )
+    mixture.transform = collator.prepare
+    left = mixture.num_steps(settings.epochs, 1) - mixture.rows_consumed
+    arguments.max_steps = settings.max_steps or done + max(0, -(-left // rows_per_step(settings, arguments)))
+    try_rows(mixture, collator, evaluation)
+    if settings.lora:
+        vlm = add_lora(vlm, settings.lora)
+    for parameter in vlm.parameters():
+        if parameter.requires_grad or not arguments.bf16:
+            parameter.data = parameter.data.float()  # small steps vanish in bfloat16
+    trainer = MixtureTrainer(vlm, arguments, mixture, collator, evaluation, settings, done)
+    began = time.monotonic()
+    result = trainer.train(resume_from_checkpoint=checkpoint)
+    trainer.save_model(str(out))
+    run = describe(model, parts, settings, trainer, result, time.monotonic() - began)
+    if trainer.is_world_process_zero():
+        plot_loss(trainer.state.log_history, out / "loss.png")
+        write_json(out / "run.json", run)
+    return run
+
+
+# ---- before the first step
+
+
+def find_checkpoint(out: Path, resume: bool) -> str | None:
+    """The last whole checkpoint of a folder, None if there is none; M3ITError if nobody asked to go on with its run."""
+    whole = sorted((path.parent for path in out.glob(f"checkpoint-*/{STATE}")), key=step_of)  # STATE is written last
+    if not resume and (whole or (out / "run.json").exists()):
+        raise M3ITError(f"{out}: holds a run already. Pass --resume to go on with it, or another --out.")
+    return str(whole[-1]) if whole else None
+
+
+def step_of(checkpoint: Path | str) -> int:
+    """The step that a checkpoint was written at."""
+    return int(Path(checkpoint).name.rpartition("-")[2])
+
+
+def make_arguments(out: Path, settings: Settings, rate: float, evaluates: bool) -> TrainingArguments:
+    """The Trainer's settings that follow from ours."""
+    on_gpu = torch.cuda.is_available()
+    return TrainingArguments(
+        output_dir=str(out),
+        per_device_train_batch_size=settings.batch_size,
+        per_device_eval_batch_size=settings.batch_size,
+        gradient_accumulation_steps=settings.accumulation,
+        max_steps=1,  # set when the model and its checkpoint are there
+        learning_rate=settings.learning_rate or rate,
+        weight_decay=settings.weight_decay,
+        adam_beta2=0.98,
+        lr_scheduler_type="cosine",
+        warmup_steps=settings.warmup,
+        bf16=on_gpu and torch.cuda.is_bf16_supported() if settings.bf16 is None else settings.bf16,
+        gradient_checkpointing=settings.gradient_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False} if settings.gradient_checkpointing else None,
+        eval_strategy="steps" if evaluates else "no",
+        eval_steps=settings.evaluate_every,
+        save_steps=settings.save_every,
+        save_total_limit=3,
+        logging_steps=settings.log_every,
+        report_to=["tensorboard"] if find_spec("tensorboard") or find_spec("tensorboardX") else [],
+        ignore_data_skip=True,  # the mixture begins where the checkpoint ended
+        remove_unused_columns=False,
+        use_cpu=not on_gpu,
+        seed=settings.seed,
+    )
+
+
+def open_model(name: str, mixture: Any, out: Path, parts: dict[str, str] | None, seed: int) -> tuple[Any, Any]:
+    """(model, processor). One made here is kept in `out/start`: every process, and a resumed run, has the same."""
+    if name not in ("tiny", "ying"):
+        return load_model(name)
+    start = out / "start"
+    if int(os.environ.get("RANK", "0")) == 0 and not (start / "made").exists():
+        if name == "tiny":
+            model, processor = make_tiny(texts_of(mixture), seed=seed)
+        else:
+            missing = [part for part in ("vision", "language") if part not in (parts or {})]
+            if missing:
+                raise M3ITError(f"ying needs --{' and --'.join(missing)}: Hub ids or folders.")
+            model, processor = make_ying(**(parts or {}), seed=seed)
+        model.save_pretrained(start)
+        processor.save_pretrained(start)
+        (start / "made").touch()
+    wait_for_all()
+    return load_model(start)
+
+
+def wait_for_all() -> None:
+    """Go on when every process has come here."""
+    from accelerate import PartialState
+
+    PartialState().wait_for_everyone()
+
+
+def texts_of(mixture: Any) -> list[str]:
+    """The texts of the mixture's first rows."""
+    rows = (mixture.row(position) for position in range(min(mixture.num_rows, TOKENIZER_ROWS)))
+    messages = [message for row in rows if row is not None for message in to_messages(row)]
+    return [part["text"] for message in messages for part in message["content"] if part["type"] == "text"]
+
+
+def longest(config: Any) -> int | None:
+    """How many tokens a model can take; None if its config does not say."""
+    return getattr(config.get_text_config(), "max_position_embeddings", None)
+
+
+def go_on(mixture: Any, checkpoint: str | None) -> int:
+    """The step of a checkpoint, the mixture set to the rows behind it; 0 without one."""
+    if checkpoint is None:
+        return 0
+    mixture.load_state_dict(json.loads((Path(checkpoint) / STATE).read_text("utf-8")))
+    return step_of(checkpoint)
+
+
+def try_rows(mixture: Any, collator: Collator, evaluation: Sequence[dict[str, Any]]) -> None:
+    """Collate one row of each dataset, and some to evaluate on; M3ITError before the first step where the model cannot
+    take them."""
+    first: dict[int, int] = {}
+    for position in range(mixture.rows_consumed, mixture.rows_consumed + mixture.num_rows):
+        first.setdefault(mixture.order.place(position).series, position)
+        if len(first) == len(mixture.sources):
+            break
+    for row in [mixture.row(position) for position in first.values()]:
+        if row is not None:
+            collator([row])
+    for row in islice(evaluation, 8):
+        collator([row])
+
+
+# ---- training
+
+
+class MixtureTrainer(Trainer):
+    """The Trainer on the loader of a mixture."""
+
+    def __init__(
+        self,
+        model: Any,
+        arguments: TrainingArguments,
+        mixture: Any,
+        collator: Collator,
+        evaluation: Sequence[dict[str, Any]],
+        settings: Settings,
+        done: int,
+    ):
+        even = len(evaluation) - len(evaluation) % arguments.world_size  # each process evaluates as many rows
+        self.mixture, self.settings = mixture, settings
+        self.row_log = RowLog(Path(arguments.output_dir), arguments.process_index, done) if settings.log_rows else None
+        super().__init__(
+            model,
+            arguments,
+            data_collator=collator,
+            processing_class=collator.processor,
+            train_dataset=mixture,
+            eval_dataset=list(evaluation[:even]) or None,
+            callbacks=[KeepState(mixture, rows_per_step(settings, arguments), done)],
+        )
+
+    def get_train_dataloader(self) -> DataLoader:
+        """The mixture's loader, as it is."""
+        return self.mixture.loader(
+            self.settings.batch_size,
+            self.settings.workers,
+            self.data_collator,
+            rank=self.args.process_index,
+            world_size=self.args.world_size,
+        )
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader:
+        """This process's share of the rows to evaluate on."""
+        rows = self.eval_dataset[self.args.process_index :: self.args.world_size]
+        return DataLoader(rows, self.settings.batch_size, collate_fn=self.data_collator)
+
+    def _load_from_checkpoint(self, checkpoint: str, model: Any = None) -> None:
+        """Load adapters, and sharded models; a whole model was opened from its checkpoint.
+
+        transformers 5.23 saves a VLM under older names of its weights, and here would load none of them: with no more
+        than a warning, a resumed run would begin from the first weights.
+        """
+        if self.settings.lora or self.is_fsdp_enabled:
+            super()._load_from_checkpoint(checkpoint, model)
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **options: Any) -> Any:
+        """The model's loss; the ids of the rows go into the log, not into the model."""
+        row_ids = inputs.pop("row_ids", None)
+        if row_ids and self.row_log and model.training:
+            self.row_log.write(self.state.global_step + 1, row_ids)
+        return super().compute_loss(model, inputs, *args, **options)
+
+
+def rows_per_step(settings: Settings, arguments: TrainingArguments) -> int:
+    """How many rows all processes take in a step."""
+    return settings.batch_size * settings.accumulation * arguments.world_size
+
+
+class KeepState(TrainerCallback):
+    """Writes the mixture's state into each checkpoint, as its last file; rows are counted by the Trainer's steps, since
+    workers run ahead."""
+
+    def __init__(self, mixture: Any, rows_per_step: int, done: int):
+        self.mixture, self.rows_per_step, self.done = mixture, rows_per_step, done
+
+    def on_save(self, args: TrainingArguments, state: Any, control: Any, **more: Any) -> None:
+        if state.is_world_process_zero:
+            consumed = self.mixture.rows_consumed + (state.global_step - self.done) * self.rows_per_step
+            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            write_json(folder / STATE, {**self.mixture.state_dict(), "rows_consumed": consumed})
+
+
+class RowLog:
+    """What was learned from: lines of {"step", "rank", "rows"} in `out/rows/<rank>.jsonl`; a resume drops what it
+    takes again."""
+
+    def __init__(self, out: Path, rank: int, done: int):
+        self.rank, self.path = rank, out / "rows" / f"{rank}.jsonl"
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if rank == 0:  # the run may have had other processes before
+            for path in self.path.parent.glob("*.jsonl"):
+                lines = path.read_text("utf-8").splitlines(keepends=True)
+                write_text(path, "".join(line for line in lines if is_done(line, done)))
+        wait_for_all()
+
+    def write(self, step: int, row_ids: list[str]) -> None:
+        """Add a line, at once."""
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, "rank": self.rank, "rows": row_ids}, ensure_ascii=False) + "\n")
+
+
+def is_done(line: str, done: int) -> bool:
+    """Whether a line of a row log is whole, and of a step that the checkpoint has."""
+    return line.endswith("\n") and json.loads(line)["step"] <= done
+
+
+# ---- behind the last step
+
+
+def describe(
+    model: str, parts: dict[str, str] | None, settings: Settings, trainer: MixtureTrainer, result: Any, seconds: float
+) -> dict[str, Any]:
+    """What run.json says of a run."""
+    history = trainer.state.log_history
+    found = {package: version(package) for package in PACKAGES if find_spec(package)}
+    parameters = list(trainer.model.parameters())
+    return {
+        "command": "train",
+        "options": {"model": model, **(parts or {}), **asdict(settings), "processes": trainer.args.world_size},
+        "learning_rate": trainer.args.learning_rate,
+        "versions": {**versions(), **found},
+        "mixture": trainer.mixture.state_dict(),
+        "num_parameters": sum(parameter.numel() for parameter in parameters),
+        "num_learning": sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
+        "steps": trainer.state.global_step,
+        "train_loss": result.training_loss,
+        "eval_loss": [[entry["step"], entry["eval_loss"]] for entry in history if "eval_loss" in entry],
+        "seconds": round(seconds, 1),
+    }
+
+
+def plot_loss(history: list[dict[str, Any]], path: Path) -> None:
+    """Draw the losses over the steps into a PNG file, where matplotlib is installed."""
+    if not find_spec("matplotlib"):
+        return
+    from matplotlib.figure import Figure
+
+    figure = Figure((7, 4), layout="constrained")
+    axes = figure.subplots()
+    for name, label in (("loss", "training"), ("eval_loss", "evaluation")):
+        points = [(entry["step"], entry[name]) for entry in history if name in entry]
+        if points:
+            axes.plot(*zip(*points, strict=True), label=label, marker="." if name == "eval_loss" else None)
+    axes.set(xlabel="step", ylabel="loss per token of the answers")
+    axes.legend()
+    figure.savefig(path)

@@ -1,0 +1,288 @@
+"""Rows -> rows in another language: instruction, inputs and outputs, each distinct text translated once and checked.
+
+In: a config of any repository.  Out: data/<task>/<dataset>/<code>/<split>*.jsonl, which loads as `<dataset>-<code>`,
+one shard for a source file; drops.jsonl with every row left out and why, run.json with what was counted. A row keeps
+its id; its meta says which model wrote it and what happened. protect.py says what is kept and what is checked, desk.py
+keeps what was translated, translators.py has the models. The paper's own way (https://arxiv.org/abs/2306.04387): NLLB,
+for the languages in which it scores above 20 BLEU on FLORES; flores.py measures that.
+"""
+
+import heapq
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from functools import lru_cache, partial
+from importlib import resources
+from itertools import groupby, islice
+from pathlib import Path
+from typing import Any
+
+from M3IT import CATALOGUE, LANGUAGES, M3IT, Language
+from m3it.convert import instructions
+from m3it.desk import Desk, Translation
+from m3it.instance import Drop, M3ITError, hash_of
+from m3it.load import load_builder
+from m3it.protect import load_identifier, option_texts
+from m3it.rephrase import as_line
+from m3it.shards import read_shard, shard_names, to_line
+from m3it.translators import DECODINGS, ENGLISH, Job, find_language, open_translator
+from m3it.work import Made, Piece, map_shards, open_executor, write_run, write_text
+
+TEXTS = ("instruction", "inputs", "outputs")
+WINDOW_ROWS, WINDOW_BYTES = 1024, 64 << 20  # read before they are translated together; pictures stay in memory so long
+ON_ERROR = ("drop", "keep", "raise")
+Progress = Callable[[Iterable[Any], int], Iterable[Any]]
+
+
+@lru_cache
+def known_instructions(dataset: str, code: str) -> dict[str, str]:
+    """English instruction -> its translation in m3it/instructions/<dataset>.<code>.txt; {} where there is no file."""
+    file = resources.files("m3it").joinpath("instructions", f"{dataset}.{code}.txt")
+    if dataset not in CATALOGUE or not file.is_file():
+        return {}
+    return dict(zip(instructions(dataset), file.read_text("utf-8").splitlines(), strict=True))
+
+
+# ---- rows
+
+
+def translate_rows(
+    rows: Iterable[dict[str, Any]], desk: Desk, drops: list[Drop], on_error: str = "drop"
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows in the other language, in order. A row with a text that fails its checks goes to `drops`, keeps
+    the source's text ("keep") or ends the run ("raise")."""
+    for window in _windows(rows):
+        said = desk.translate(row[name] for row in window for name in TEXTS if row[name].strip())
+        for row in window:
+            translations = {name: said[row[name]] for name in TEXTS if row[name].strip()}
+            reason = _row_reason(row, translations, desk)
+            if reason:
+                desk.counts[f"rows: {reason}"] += 1
+            if reason and (on_error == "drop" or not translations):
+                drops.append(Drop(_row_id(row), reason))
+                continue
+            if reason and on_error == "raise":
+                raise M3ITError(
+                    f"row {_row_id(row)!r} in {desk.target.code}: {reason}. Pass --on-error drop to leave such rows "
+                    "out and count them, or keep to leave their text as it is."
+                )
+            yield finish(row, translations, desk, reason)
+
+
+def _windows(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Rows in lists of as many as are translated together."""
+    window: list[dict[str, Any]] = []
+    num_bytes = 0
+    for row in rows:
+        window.append(row)
+        num_bytes += sum(map(len, row["image_base64_str"]))
+        if len(window) == WINDOW_ROWS or num_bytes >= WINDOW_BYTES:
+            yield window
+            window, num_bytes = [], 0
+    if window:
+        yield window
+
+
+def _row_reason(row: dict[str, Any], translations: dict[str, Translation], desk: Desk) -> str:
+    """Why the row cannot stand; "" if it can. An answer that left its options is said again, by other decodings."""
+    if not translations:
+        return "no text"
+    for name, translation in translations.items():
+        if translation.reason:
+            return f"{name}: {translation.reason}"
+    for decoding in range(1, len(DECODINGS) + 1):
+        reason = _answer_reason(row, translations)
+        if not reason or decoding == len(DECODINGS):
+            return reason
+        again = desk.translate([row["outputs"]], decoding)[row["outputs"]]
+        if not again.reason:
+            translations["outputs"] = again._replace(notes=(*again.notes, f"{reason} (decoding {decoding - 1})"))
+    return ""
+
+
+def _answer_reason(row: dict[str, Any], translations: dict[str, Translation]) -> str:
+    """Whether the answer left its options, or became the question."""
+    if "inputs" not in translations or "outputs" not in translations:
+        return ""
+    inputs, outputs = translations["inputs"].text, translations["outputs"].text
+    if inputs == outputs and row["inputs"] != row["outputs"]:
+        return "answer equals the question"
+    before, after = option_texts(row["inputs"]), option_texts(inputs)
+    if _bare(row["outputs"]) not in map(_bare, before):
+        return ""
+    chosen = [_bare(text) for text in before].index(_bare(row["outputs"]))
+    kept = len(after) == len(before) and _bare(outputs) == _bare(after[chosen])
+    return "" if kept else "answer not among the options"
+
+
+def _bare(text: str) -> str:
+    """An option or an answer without its letter and its full stop."""
+    return re.sub(r"^\s*(?:\([A-Z]\)|[A-Z][.):])\s*", "", text).strip().rstrip(".。।").casefold()
+
+
+def finish(row: dict[str, Any], translations: dict[str, Translation], desk: Desk, reason: str) -> dict[str, Any]:
+    """The row with its translations, or, for a reason, with its own texts; meta says which model wrote them, and what
+    happened to which."""
+    meta = json.loads(row["meta"])
+    notes = {name: list(translation.notes) for name, translation in translations.items() if translation.notes}
+    told: dict[str, Any] = {"translated": desk.translator.model_name, "translated_from": desk.source.code}
+    told |= {"translation_notes": notes} if notes else {}
+    texts = {name: translation.text for name, translation in translations.items()}
+    if reason:
+        texts, told = {}, {"translated": "", "translated_from": desk.source.code, "translation_kept": reason}
+    return {**row, **texts, "meta": json.dumps({**meta, **told}, ensure_ascii=False)}
+
+
+def _row_id(row: dict[str, Any]) -> str:
+    return str(json.loads(row["meta"])["id"])
+
+
+# ---- configs
+
+
+def translate(
+    config: str,
+    to: Iterable[str],
+    job: Job,
+    repo: str = "MMInstruction/M3IT",
+    out: Path | str = ".",
+    *,
+    split: str | None = None,
+    limit: int | None = None,
+    on_error: str = "drop",
+    back: int = 0,
+    workers: int = 1,
+    cluster: str | None = None,
+    progress: Progress = lambda items, total: items,
+) -> dict[str, dict[str, Any]]:
+    """Translate a config into languages; returns what the run.json of each holds. `limit`: so many rows of a split.
+    `back`: how many texts of a language are translated back, for chrF. Killed and called again, it goes on."""
+    if on_error not in ON_ERROR:
+        raise ValueError(f"on_error={on_error!r}: expected {', '.join(ON_ERROR)}")
+    builder, targets = load_builder(repo, config, meta=True), [find_language(code) for code in to]
+    source = source_language(builder.config.name)
+    if source in targets:
+        raise M3ITError(f"{config}: is in {source.code} already. Pass other languages to --to.")
+    open_translator(job).require(source, *targets)
+    runs = {}
+    with open_executor(workers, cluster) as executor:
+        for target in targets:
+            folder = Path(out) / "data" / folder_of(builder) / target.code
+            options: dict[str, Any] = {"config": config, "model": open_translator(job).identity, "backend": job.backend}
+            options |= {"from": source.code, "to": target.nllb, "limit": limit, "on_error": on_error}
+            shown = {} if executor else {"progress": progress}  # of rows here, of shards where others translate
+            pieces = list(plan(builder, split, {"builder": builder, "job": job, **shown}))
+            function = partial(translate_shard, source=source, target=target, limit=limit, on_error=on_error)
+            made = map_shards(function, pieces, folder, options, executor, *([progress] if executor else []))
+            scores = back_translate(builder, pieces, folder, job, source, target, back) if back else {}
+            runs[target.code] = _write_run(folder, options, made, scores)
+    return runs
+
+
+def source_language(config: str) -> Language:
+    """The language of a config's rows; English for one that the catalogue lacks."""
+    if config not in CATALOGUE:
+        if any(config == f"{d.name}-{code}" for d in CATALOGUE.values() for code in LANGUAGES):
+            raise M3ITError(f"{config}: is a translation itself. Translate the config that it was made of.")
+        return ENGLISH
+    code = CATALOGUE[config].language
+    return ENGLISH if code == "en" else LANGUAGES[code]
+
+
+def folder_of(builder: M3IT) -> str:
+    """<task>/<dataset> of a config."""
+    name = builder.config.name
+    parts = next(iter(builder.shards(name).values()))[0].split("/")
+    found = parts[1] if parts[0] == "data" and len(parts) > 3 else "other"
+    return f"{CATALOGUE[name].task if name in CATALOGUE else found}/{name}"
+
+
+def plan(builder: M3IT, split: str | None, carried: dict[str, Any]) -> Iterator[Piece]:
+    """The shards to make: one for each file of the source, by split, and a file of counts beside each."""
+    splits = builder.shards(builder.config.name)
+    if split is not None and split not in splits:
+        raise M3ITError(f"{builder.config.name}: there is no split {split!r}, only {', '.join(splits)}.")
+    for name in [split] if split else splits:
+        files = [list(group) for _, group in groupby(builder.pieces(name), key=lambda piece: piece[0])]
+        for path, pieces in zip(shard_names(name, len(files)), files, strict=True):
+            arguments = {"split": name, "source": builder.hash, "pieces": [list(piece) for piece in pieces]}
+            yield Piece(path, arguments, (f".work/counts/{path}.json",), carried)
+
+
+def translate_shard(
+    path: Path,
+    counts_path: Path,
+    *,
+    builder: M3IT,
+    job: Job,
+    pieces: list[list[Any]],
+    source: Language,
+    target: Language,
+    limit: int | None,
+    on_error: str,
+    progress: Progress = lambda items, total: items,
+    **said: Any,
+) -> Made:
+    """Translate the rows of one source file into one shard, and write what was counted."""
+    name = builder.config.name
+    desk, drops = Desk(job, source, target, known_instructions(name, target.code)), list[Drop]()
+    rows = (as_line(row) for piece in pieces for _, row in builder.read(tuple(piece)))
+    num_lines = sum(1 for piece in pieces for _ in builder.lines(tuple(piece)))
+    total = num_lines if limit is None else min(limit, num_lines)
+    num_rows = 0
+    with open(path, "wb") as file:
+        for row in progress(translate_rows(islice(rows, limit), desk, drops, on_error), total):
+            file.write(to_line(row))
+            num_rows += 1
+    counts = {**desk.counts, "asked": desk.memory.num_asked, "from memory": desk.memory.num_kept}
+    counts_path.write_text(json.dumps(counts, indent=1), "utf-8")
+    return Made(num_rows, drops)
+
+
+def _write_run(folder: Path, options: dict[str, Any], made: dict[str, Any], scores: dict[str, Any]) -> dict[str, Any]:
+    """Write drops.jsonl and run.json of a language."""
+    drops = [(path, *drop) for path, record in made.items() for drop in record["drops"]]
+    lines = [
+        json.dumps({"id": row_id, "shard": path, "reason": why}, ensure_ascii=False) for path, row_id, why in drops
+    ]
+    write_text(folder / "drops.jsonl", "".join(f"{line}\n" for line in lines))
+    counts: Counter[str] = Counter()
+    for record in made.values():
+        for counted in record["beside"]:
+            with suppress(FileNotFoundError):
+                counts.update(json.loads((folder / counted).read_text("utf-8")))
+    records = {path: {**record, "beside": {}} for path, record in made.items()}
+    more = {
+        "identifier": "py3langid and scripts" if load_identifier() else "scripts",
+        "counts": dict(sorted(counts.items())),
+    }
+    return write_run(folder / "run.json", "translate", options, records, **more, **scores)
+
+
+def back_translate(
+    builder: M3IT, pieces: list[Piece], folder: Path, job: Job, source: Language, target: Language, number: int
+) -> dict[str, Any]:
+    """chrF of about `number` translated texts, chosen by the hash of their rows, translated back, beside the source."""
+    from sacrebleu.metrics import CHRF
+
+    name = builder.config.name
+    made = (row for piece in pieces for row in read_shard(folder / piece.path))
+    drawn = heapq.nsmallest(
+        number, ((hash_of(name, _row_id(row), purpose="back"), _row_id(row), _text(row)) for row in made)
+    )
+    text_by_id = {row_id: text for _, row_id, text in drawn}
+    read = (row for piece in pieces for part in piece.arguments["pieces"] for _, row in builder.read(tuple(part)))
+    english = {_row_id(row): _text(row) for row in read if _row_id(row) in text_by_id}
+    desk = Desk(job, target, source)
+    said = desk.translate(text_by_id.values())
+    metric = CHRF(word_order=2)
+    score = metric.corpus_score([said[text_by_id[i]].text for i in english], [[english[i] for i in english]])
+    told = {"chrf": round(score.score, 2), "signature": str(metric.get_signature()), "num_texts": len(english)}
+    return {"back_translation": told}
+
+
+def _text(row: dict[str, Any]) -> str:
+    """The row's own text: what it asks or, if it asks nothing, what it answers."""
+    return row["inputs"] or row["outputs"]

@@ -1,0 +1,290 @@
+"""The models that translate: NLLB, M2M100 and MADLAD by transformers or CTranslate2, and any OpenAI-compatible server.
+
+In: texts, without placeholders to lose or lines to join (protect.py has seen to that), source and target language.
+Out: one text each, None where a server refuses. Models and licenses: docs/translate.md.
+"""
+
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from M3IT import LANGUAGES, Language
+from m3it.chat import Chat, ChatError, Request, message
+from m3it.instance import M3ITError
+
+ENGLISH = Language("en", "English", "English", "eng_Latn")
+# The first decoding, and those for a text whose translation failed a check: no sampling, so that runs agree.
+DECODINGS: tuple[dict[str, Any], ...] = (
+    {"num_beams": 4},
+    {"num_beams": 4, "no_repeat_ngram_size": 3, "repetition_penalty": 1.3},
+    {"num_beams": 1, "no_repeat_ngram_size": 3},
+)
+BATCH_TOKENS, BATCH_TEXTS = 4096, 128  # padded, of a batch
+OTHER_CODES = {"he": "iw", "jv": "jw", "tl": "fil", "fuv": "ff"}  # what M2M100 and MADLAD may say in place of ours
+BACKENDS = ("transformers", "ctranslate2", "openai")
+
+
+def find_language(given: str) -> Language:
+    """The language of a code, or of CODE=NLLB_CODE for one that M3IT-80 lacks; M3ITError with the nearest."""
+    if given in LANGUAGES:
+        return LANGUAGES[given]
+    code, _, nllb = given.partition("=")
+    if re.fullmatch(r"[a-z]{2,8}", code) and re.fullmatch(r"[a-z]{3}_[A-Z][a-z]{3}", nllb):
+        return Language(code, nllb, nllb, nllb)
+    code_by_name: dict[str, str] = {}
+    for language in LANGUAGES.values():
+        names = (language.nllb[:3], language.nllb, language.own_name, language.name, language.code)
+        code_by_name |= {name.casefold(): language.code for name in names}
+    wanted = (given.casefold(), re.split("[-_]", given)[0].casefold())
+    near = [name for name in wanted if name in code_by_name] or difflib.get_close_matches(wanted[0], code_by_name, 1)
+    code = code_by_name[near[0]] if near else ""
+    hint = f" Did you mean {code!r} ({LANGUAGES[code].name})?" if near else ""
+    raise M3ITError(
+        f"Unknown language {given!r}.{hint} One of the 80 codes is expected, e.g. zh or fr, or CODE=NLLB_CODE for "
+        "another, e.g. sw=swh_Latn."
+    )
+
+
+class Job(NamedTuple):
+    """Which translator: all that a worker needs to make its own."""
+
+    backend: str
+    model: str
+    base_url: str | None = None
+    num_beams: int = 4
+    parallel: int = 8
+    prices: tuple[float, float] | None = None
+    max_cost: float | None = None
+    cache_dir: str | None = None
+
+
+@lru_cache(1)
+def open_translator(job: Job) -> "Transformers | CTranslate2 | Server":
+    """The translator of a job; one is kept, so that a worker loads its model once."""
+    if job.backend == "openai":
+        return Server(job)
+    if job.backend == "ctranslate2":
+        return CTranslate2(job)
+    if job.backend == "transformers":
+        return Transformers(job)
+    raise ValueError(f"backend={job.backend!r}: expected {', '.join(BACKENDS)}")
+
+
+def by_length(sizes: Sequence[int], batch_tokens: int = BATCH_TOKENS) -> Iterator[list[int]]:
+    """Yield batches of places, longest texts first, so that little is padded."""
+    batch: list[int] = []
+    for place in sorted(range(len(sizes)), key=lambda i: -sizes[i]):
+        if batch and (len(batch) == BATCH_TEXTS or (len(batch) + 1) * sizes[batch[0]] > batch_tokens):
+            yield batch
+            batch = []
+        batch.append(place)
+    if batch:
+        yield batch
+
+
+class Seq2Seq:
+    """What NLLB, M2M100 and MADLAD have in common: a tokenizer, and a token that names the language."""
+
+    def __init__(self, job: Job):
+        self.job, self.model_name = job, job.model
+        try:
+            from transformers import AutoConfig, AutoTokenizer
+        except ImportError as error:
+            raise M3ITError(
+                "Translating with a model needs transformers: pip install 'm3it[train,translate]'"
+            ) from error
+        try:
+            self.tokenizer = AutoTokenizer.from_pretrained(job.model)
+            self.config = AutoConfig.from_pretrained(self.tokenizer_config)
+        except (OSError, ValueError) as error:
+            raise M3ITError(
+                f"{job.model}: expected a translation model, a folder or a name on the Hub: {error}"
+            ) from error
+        self.max_tokens = min(
+            self.tokenizer.model_max_length, getattr(self.config, "max_position_embeddings", 512) or 512
+        )
+
+    @property
+    def tokenizer_config(self) -> str:
+        return self.job.model
+
+    @cached_property
+    def identity(self) -> str:
+        """The model's name, and what tells its weights from others of that name."""
+        if not Path(self.job.model).is_dir():
+            return f"{self.job.model}@{getattr(self.config, '_commit_hash', None)} beams {self.job.num_beams}"
+        files = sorted(Path(self.job.model).glob("*.*"))
+        stamps = [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files if path.is_file()]
+        return f"{self.job.model} {'; '.join(stamps)} beams {self.job.num_beams}"
+
+    def token(self, language: Language) -> str | None:
+        """The model's token for a language, None if it has none: zho_Hans (NLLB), __zh__ (M2M100), <2zh> (MADLAD)."""
+        codes = (language.code, OTHER_CODES.get(language.code, language.code))
+        for token in (language.nllb, *(form.format(code) for code in codes for form in ("__{}__", "<2{}>"))):
+            if self.tokenizer.convert_tokens_to_ids(token) not in (None, self.tokenizer.unk_token_id):
+                return token
+        return None
+
+    def require(self, *languages: Language) -> None:
+        """M3ITError unless the model knows the languages."""
+        if lacking := [language for language in languages if self.token(language) is None]:
+            lacks = [language.code for language in LANGUAGES.values() if self.token(language) is None]
+            names = ", ".join(f"{language.code} ({language.name})" for language in lacking)
+            raise M3ITError(
+                f"{self.model_name}: has no token for {names}. Of the 80 languages it lacks {len(lacks)}: "
+                f"{', '.join(lacks) or 'none'}. Take another model for these, e.g. an NLLB-200 one."
+            )
+
+    def num_tokens(self, text: str) -> int:
+        """How many tokens the model sees, language and end included."""
+        return len(self.tokenizer(text)["input_ids"]) + 1
+
+    def encode(self, texts: Sequence[str], source: Language, target: Language) -> list[list[int]]:
+        """Token ids of each text, as the model was trained to read them."""
+        token = str(self.token(target))
+        if token.startswith("<2"):
+            texts = [f"{token} {text}" for text in texts]
+        elif "__" in token:
+            self.tokenizer.src_lang = str(self.token(source)).strip("_")
+        else:
+            self.tokenizer.src_lang = str(self.token(source))
+        return [self.tokenizer(text)["input_ids"] for text in texts]
+
+    def translate(
+        self, texts: Sequence[str], source: Language, target: Language, decoding: int = 0
+    ) -> list[str | None]:
+        """The translations, in order; `decoding` numbers the ways to search for them."""
+        self.require(
+            *(lang for lang in (source, target) if not str(self.token(target)).startswith("<2") or lang == target)
+        )
+        ids = self.encode(texts, source, target)
+        options = {**DECODINGS[decoding]}
+        options["num_beams"] = min(options["num_beams"], self.job.num_beams)
+        outputs: list[str | None] = [None] * len(texts)
+        for batch in by_length([len(tokens) for tokens in ids]):
+            for place, tokens in zip(batch, self.generate([ids[i] for i in batch], target, options), strict=True):
+                outputs[place] = str(self.tokenizer.decode(tokens, skip_special_tokens=True)).strip()
+        return outputs
+
+    def generate(self, batch: list[list[int]], target: Language, options: dict[str, Any]) -> list[list[int]]:
+        """The token ids that the model writes for each text of a batch."""
+        raise NotImplementedError
+
+    def max_new_tokens(self, batch: list[list[int]]) -> int:
+        """Room for a translation much longer than its source, and no more: a model that repeats itself must end."""
+        return min(self.max_tokens, 2 * max(map(len, batch)) + 20)
+
+
+class Transformers(Seq2Seq):
+    """A model of transformers, on the GPU if there is one (in half precision), else on the CPU."""
+
+    def __init__(self, job: Job):
+        super().__init__(job)
+        import torch
+        from transformers import AutoModelForSeq2SeqLM
+
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        dtype = torch.float16 if self.device == "cuda" else torch.float32
+        self.model = AutoModelForSeq2SeqLM.from_pretrained(job.model, dtype=dtype).to(self.device).eval()
+        self.config = self.model.config
+
+    def generate(self, batch: list[list[int]], target: Language, options: dict[str, Any]) -> list[list[int]]:
+        import torch
+
+        longest = max(map(len, batch))
+        pad = self.tokenizer.pad_token_id
+        ids = torch.tensor([tokens + [pad] * (longest - len(tokens)) for tokens in batch], device=self.device)
+        lengths = torch.tensor([len(tokens) for tokens in batch], device=self.device)
+        token = str(self.token(target))
+        forced = {} if token.startswith("<2") else {"forced_bos_token_id": self.tokenizer.convert_tokens_to_ids(token)}
+        with torch.inference_mode():
+            written = self.model.generate(
+                input_ids=ids,
+                attention_mask=(torch.arange(longest, device=self.device) < lengths[:, None]).long(),
+                max_new_tokens=self.max_new_tokens(batch),
+                do_sample=False,
+                **forced,
+                **options,
+            )
+        return written.tolist()
+
+
+class CTranslate2(Seq2Seq):
+    """A folder that ct2-transformers-converter wrote, the tokenizer's files with it (--copy_files), faster on CPUs."""
+
+    def __init__(self, job: Job):
+        super().__init__(job)
+        try:
+            import ctranslate2
+        except ImportError as error:
+            raise M3ITError("--backend ctranslate2 needs it: pip install 'm3it[translate]'") from error
+        device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
+        try:
+            self.model = ctranslate2.Translator(job.model, device=device)
+        except RuntimeError as error:
+            raise M3ITError(f"{job.model}: expected a folder written by ct2-transformers-converter: {error}") from error
+
+    def generate(self, batch: list[list[int]], target: Language, options: dict[str, Any]) -> list[list[int]]:
+        token = str(self.token(target))
+        prefix = None if token.startswith("<2") else [[token]] * len(batch)
+        given = {name.replace("num_beams", "beam_size"): value for name, value in options.items()}
+        source = [self.tokenizer.convert_ids_to_tokens(tokens) for tokens in batch]
+        found = self.model.translate_batch(
+            source, target_prefix=prefix, max_decoding_length=self.max_new_tokens(batch), max_batch_size=0, **given
+        )
+        convert: Any = self.tokenizer.convert_tokens_to_ids
+        return [convert(result.hypotheses[0]) for result in found]
+
+
+SYSTEM = """You translate from {source} to {target} ({own_name}). The texts belong to questions about pictures.
+Keep every number in square brackets, such as [1], where it belongs; it stands for a name or a number.
+Write the translation and nothing else."""
+TEMPERATURES = (0, 0.3, 0.8)  # of the decodings
+QUOTES = ('""', "''", "“”", "「」", "«»")
+
+
+class Server:
+    """A model behind an OpenAI-compatible server; any language is asked for by its name."""
+
+    max_tokens = 2000  # of a text; longer ones are cut at sentences
+
+    def __init__(self, job: Job):
+        self.model_name = job.model
+        self.chat = Chat(
+            job.model, job.base_url, cache_dir=job.cache_dir and f"{job.cache_dir}/replies", parallel=job.parallel,
+            prices=job.prices, max_cost=job.max_cost,
+        )  # fmt: skip
+        self.identity = f"{job.model} at {job.base_url or 'OpenAI'}"
+
+    def require(self, *languages: Language) -> None:
+        """Nothing: whether it knows a language shows in the checks."""
+
+    def num_tokens(self, text: str) -> int:
+        """About how many tokens a text has."""
+        return len(text.encode()) // 3 + 1
+
+    def translate(
+        self, texts: Sequence[str], source: Language, target: Language, decoding: int = 0
+    ) -> list[str | None]:
+        """The translations, in order; None where the server refuses or the reply was cut off."""
+        told = SYSTEM.format(source=source.name, target=target.name, own_name=target.own_name)
+        system = message(told, role="system")
+        options = {"temperature": TEMPERATURES[decoding], "max_tokens": 4000}
+        requests = (Request([system, message(text)], decoding, options) for text in texts)
+        replies = list(self.chat.ask_all(requests, on_error="drop"))
+        return [
+            None
+            if reply is None or isinstance(reply, ChatError) or reply.finish_reason == "length"
+            else unquoted(reply.text, text)
+            for text, reply in zip(texts, replies, strict=True)
+        ]
+
+
+def unquoted(reply: str, text: str) -> str:
+    """The reply without the quotation marks that the text does not have."""
+    reply = re.sub(r"^<think>.*?</think>", "", reply, flags=re.DOTALL).strip()
+    quoted = len(reply) > 1 and reply[0] + reply[-1] in QUOTES and text[:1] + text[-1:] not in QUOTES
+    return reply[1:-1].strip() if quoted else reply

@@ -1,0 +1,159 @@
+"""Rows for the model: places for images, loss on the answers only, cut texts; with real processors, token by token."""
+
+from functools import cache
+
+import pytest
+from conftest import picture
+
+from m3it.instance import M3ITError, ShardError
+
+pytest.importorskip("transformers", reason="transformers is an extra")
+pytest.importorskip("torch", reason="torch is an extra")
+
+from small_models import NAMES, small  # noqa: E402
+
+from m3it.images import ImageError  # noqa: E402
+from m3it.messages import Collator  # noqa: E402
+
+NUM_IMAGES = (0, 1, 2, 5, 8)
+ENDS = {"llava": "</s>", "instructblip": "</s>", "idefics3": "<end_of_utterance>", "smolvlm": "<end_of_utterance>"}
+
+
+@cache
+def processor(name):
+    return small(name)[1]
+
+
+def row(num_images=1, **changes):
+    """A row of a mixture."""
+    images = [picture(i) for i in range(num_images)]
+    texts = {"instruction": "Look at the picture.", "inputs": "What is shown?", "outputs": "a red circle"}
+    return {"dataset": "d", "id": f"row-{num_images}", **texts, "images": images, "meta": {}, **changes}
+
+
+def learned(collator, batch, i):
+    """What the i-th row of a batch is learned from, as text."""
+    labels = batch["labels"][i]
+    return collator.tokenizer.decode(labels[labels != -100])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_loss_is_on_the_outputs_and_their_end_for_any_number_of_images(name):
+    collator = Collator(processor(name), 4096)
+    batch = collator([row(n) for n in NUM_IMAGES])
+    end = ENDS.get(name, "<|im_end|>")
+    assert [learned(collator, batch, i).strip() for i in range(5)] == [f"a red circle{end}"] * 5
+    for ids, labels, mask in zip(batch["input_ids"], batch["labels"], batch["attention_mask"], strict=True):
+        kept = labels != -100
+        assert (labels[kept] == ids[kept]).all() and mask[kept].all()
+        assert kept.nonzero().flatten().diff().eq(1).all()  # one stretch, no gap
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_token_before_the_answer_is_the_prompt_that_generation_gets(name):
+    collator = Collator(processor(name), 4096)
+    for n in NUM_IMAGES:
+        batch, prompt = collator([row(n)]), collator.prompts([row(n)])
+        first = (batch["labels"][0] != -100).nonzero()[0].item()
+        assert batch["input_ids"][0][:first].tolist() == prompt["input_ids"][0].tolist()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_batch_is_its_rows_padded(name):
+    collator = Collator(processor(name), 4096)
+    batch = collator([row(n) for n in NUM_IMAGES])
+    for i, n in enumerate(NUM_IMAGES):
+        alone = collator([row(n)])
+        length = alone["input_ids"].shape[1]
+        for key in ("input_ids", "labels"):
+            assert batch[key][i][:length].tolist() == alone[key][0].tolist()
+        assert batch["attention_mask"][i].sum() == length
+        assert (batch["labels"][i][length:] == -100).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_cut_texts_lose_their_ends_and_no_image_token(name):
+    whole = Collator(processor(name), 4096)
+    full = whole([row(2)])
+    length, place = full["input_ids"].shape[1], image_token(name)
+    long = row(2, inputs="What is shown? " * 400)
+    collator = Collator(processor(name), length + 20)
+    batch = collator([long])
+    assert length < batch["input_ids"].shape[1] <= length + 20
+    assert (batch["input_ids"] == place).sum() == (full["input_ids"] == place).sum() > 0
+    assert learned(collator, batch, 0) == learned(whole, full, 0)
+    story = collator([row(2, outputs="a red circle " * 400)])
+    assert (story["input_ids"] == place).sum() == (full["input_ids"] == place).sum()
+    assert learned(collator, story, 0).startswith(learned(whole, full, 0).split("circle")[0])
+    assert story["input_ids"].shape[1] <= length + 20
+
+
+def image_token(name):
+    tokenizer = processor(name).tokenizer
+    return tokenizer.convert_tokens_to_ids("<|image_pad|>" if "qwen" in name else "<image>")
+
+
+def test_images_that_alone_are_too_long_are_refused_with_the_row_id():
+    collator = Collator(processor("llava"), 20)
+    with pytest.raises(M3ITError, match="row-8: its 8 images take .* tokens without any text, more than the 20"):
+        collator([row(1), row(8)])
+
+
+def test_a_text_that_marks_an_image_is_refused_with_the_row_id():
+    collator = Collator(processor("llava"), 4096)
+    with pytest.raises(ShardError, match=r"row-1: the text has 2 places for images \(<image>\), the row has 1"):
+        collator([row(1, inputs="What does <image> stand for?")])
+
+
+def test_a_template_that_drops_images_is_refused():
+    _, deaf = small("llava")
+    deaf.chat_template = deaf.chat_template.replace("<image>", "")
+    with pytest.raises(ShardError, match=r"row-2: the text has 0 places for images \(<image>\), the row has 2"):
+        Collator(deaf)([row(2)])
+
+
+def test_a_broken_image_names_the_row():
+    with pytest.raises(ImageError, match="row-x: expected an image"):
+        Collator(processor("llava")).prepare(row(1, id="row-x", images=[b"<html>"]))
+
+
+def test_a_processor_without_chat_template_is_refused():
+    _, plain = small("llava")
+    plain.chat_template = None
+    with pytest.raises(M3ITError, match="LlavaProcessor has no chat template"):
+        Collator(plain)
+
+
+@pytest.mark.parametrize("name", ["llava", "qwen2_5_vl", "idefics3"])
+def test_every_answer_of_a_conversation_is_learned(name):
+    turns = [("user", "What is shown?"), ("assistant", "a circle"), ("user", "a picture?"), ("assistant", "blue")]
+    messages = [{"role": role, "content": [{"type": "text", "text": text}]} for role, text in turns]
+    messages[0]["content"].insert(0, {"type": "image"})
+    collator = Collator(processor(name), 4096)
+    batch = collator([row(1, meta={"messages": messages})])
+    end = ENDS.get(name, "<|im_end|>")
+    first = "a circle" if name == "llava" else f"a circle{end}"  # Vicuna's template ends the last answer only
+    assert learned(collator, batch, 0).replace(" ", "") == f"{first}blue{end}".replace(" ", "")
+
+
+@pytest.mark.parametrize("outputs", ["", " ", "é😀中文", "a red circle\n", "What is shown?", "ASSISTANT: yes"])
+@pytest.mark.parametrize("name", ["llava", "qwen2_5_vl", "idefics3", "instructblip"])
+def test_odd_outputs_are_learned_as_they_are(name, outputs):
+    collator = Collator(processor(name), 4096)
+    batch = collator([row(1, outputs=outputs)])
+    text = learned(collator, batch, 0).replace("\n", "")  # a template may keep it or not
+    assert text.strip() == outputs.strip() + ENDS.get(name, "<|im_end|>")
+
+
+def test_the_qformer_reads_the_question_of_each_image_and_never_the_answer():
+    collator = Collator(processor("instructblip"), 4096)
+    batch = collator([row(2), row(0), row(1, inputs="a picture?", outputs="SECRET")])
+    reader = processor("instructblip").qformer_tokenizer
+    asked = [reader.decode(ids, skip_special_tokens=True) for ids in batch["qformer_input_ids"]]
+    assert asked == ["Look at the picture.\nWhat is shown?"] * 2 + ["Look at the picture.\na picture?"]
+    assert len(batch["pixel_values"]) == 3
+
+
+def test_row_ids_are_given_where_asked_for():
+    assert Collator(processor("llava"), keep_ids=True)([row(1), row(2)])["row_ids"] == ["row-1", "row-2"]
+    assert "row_ids" not in Collator(processor("llava"))([row(1)])

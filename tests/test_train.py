@@ -1,0 +1,209 @@
+"""Training: what a run writes, resumes and refuses; the rows that processes learn from; accuracy on real data (slow)."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from conftest import make_row, picture, write_rows
+
+from m3it.instance import M3ITError
+
+torch = pytest.importorskip("torch", reason="torch is an extra")
+pytest.importorskip("transformers", reason="transformers is an extra")
+pytest.importorskip("accelerate", reason="accelerate is an extra")
+
+from small_models import small  # noqa: E402
+
+from m3it.mixture import Mixture  # noqa: E402
+from m3it.models import load_model  # noqa: E402
+from m3it.train import STATE, Settings, train  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[1]
+FAST = Settings(batch_size=4, log_every=1, save_every=2, log_rows=True, max_steps=4)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A repository of 30 rows of one image and 20 rows of 0, 1, 2, 5 or 8."""
+    folder = tmp_path_factory.mktemp("repository")
+    write_rows(folder / "data/kvqa/viquae/train.jsonl", [make_row(i) for i in range(30)])
+    several = [make_row(100 + i, (0, 1, 2, 5, 8)[i % 5]) for i in range(20)]
+    write_rows(folder / "data/generation/vist/train.jsonl", several)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """A folder with a small LLaVA of random weights."""
+    folder = tmp_path_factory.mktemp("base")
+    model, processor = small("llava")
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return str(folder)
+
+
+def mixture_of(data, **options):
+    return Mixture(data, ["viquae", "vist"], **{"batch_size": 4, **options})
+
+
+def rows_of(out):
+    """The row ids that a run has learned from: one list per batch, in the order of the mixture."""
+    lines = []
+    for path in (out / "rows").glob("*.jsonl"):
+        counts = Counter()
+        for line in map(json.loads, path.read_text().splitlines()):
+            counts[line["step"]] += 1  # the how-manieth batch of its step
+            lines.append((line["step"], counts[line["step"]], line["rank"], line["rows"]))
+    return [rows for *_, rows in sorted(lines)]
+
+
+def losses_of(out):
+    """The training losses of a run by step."""
+    state = json.loads(
+        max(out.glob("checkpoint-*"), key=lambda p: int(p.name[11:])).joinpath("trainer_state.json").read_text()
+    )
+    return {entry["step"]: entry["loss"] for entry in state["log_history"] if "loss" in entry}
+
+
+def ids_of(mixture, count):
+    return [mixture.row(position)["id"] for position in range(count)]
+
+
+@pytest.fixture(scope="module")
+def whole(data, base, tmp_path_factory):
+    """A run of four steps that nobody stopped."""
+    out = tmp_path_factory.mktemp("whole") / "out"
+    run = train(base, mixture_of(data), out, FAST, evaluation=[mixture_of(data).row(i) for i in range(6)])
+    return out, run
+
+
+def test_a_run_learns_from_the_rows_of_the_mixture_in_order(data, whole):
+    assert sum(rows_of(whole[0]), []) == ids_of(mixture_of(data), 16)
+
+
+def test_a_run_leaves_a_model_that_generates_and_says_how_it_was_made(whole, data):
+    out, run = whole
+    assert run == json.loads((out / "run.json").read_text())
+    assert run["steps"] == 4 and run["mixture"]["seed"] == 0 and run["options"]["batch_size"] == 4
+    assert run["versions"]["transformers"] and run["num_learning"] == run["num_parameters"]
+    assert (out / "loss.png").read_bytes().startswith(b"\x89PNG")
+    model, processor = load_model(out)
+    from m3it.messages import Collator
+
+    prompts = Collator(processor).prompts([mixture_of(data).row(i) for i in range(3)])
+    assert model.generate(**prompts, max_new_tokens=2).shape[0] == 3
+
+
+def test_the_evaluation_loss_is_measured_during_training(data, base, tmp_path):
+    rows = [mixture_of(data).row(i) for i in range(6)]
+    settings = Settings(batch_size=4, max_steps=4, evaluate_every=2, learning_rate=1e-3)
+    run = train(base, mixture_of(data), tmp_path / "out", settings, evaluation=rows)
+    assert [step for step, _ in run["eval_loss"]] == [2, 4]
+    assert run["eval_loss"][1][1] < run["eval_loss"][0][1]
+
+
+def test_a_resumed_run_is_the_run_that_was_never_stopped(data, base, whole, tmp_path):
+    out = tmp_path / "out"
+    evaluation = [mixture_of(data).row(i) for i in range(6)]
+    train(base, mixture_of(data), out, FAST, evaluation=evaluation)
+    for path in (out / "checkpoint-4", out / "rows"):  # as if killed behind step 2, with a line that was cut
+        for file in path.glob("*"):
+            if path.name == "rows":
+                file.write_text(file.read_text()[:-9])
+            else:
+                file.unlink()
+    (out / "run.json").unlink()
+    train(base, mixture_of(data), out, FAST, evaluation=evaluation, resume=True)
+    assert rows_of(out) == rows_of(whole[0])
+    assert losses_of(out) == losses_of(whole[0])
+    one, two = load_model(out)[0].state_dict(), load_model(whole[0])[0].state_dict()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_a_resumed_run_with_lora_is_the_run_that_was_never_stopped(data, base, tmp_path):
+    for name, steps in (("one", 4), ("two", 2)):
+        settings = Settings(batch_size=4, max_steps=4, lora=2, save_every=2, log_every=1, learning_rate=1e-2)
+        train(base, mixture_of(data), tmp_path / name, settings)
+        if steps == 2:
+            (tmp_path / name / "checkpoint-4" / STATE).unlink()  # as if killed while it was written
+            train(base, mixture_of(data), tmp_path / name, settings, resume=True)
+    assert losses_of(tmp_path / "one") == losses_of(tmp_path / "two")
+    one, two = (load_model(tmp_path / name)[0].state_dict() for name in ("one", "two"))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_an_epoch_takes_every_row(data, base, tmp_path):
+    settings = Settings(batch_size=4, accumulation=2, epochs=1, log_rows=True)
+    run = train(base, mixture_of(data), tmp_path / "out", settings)
+    assert run["steps"] == 7  # 50 rows, 8 a step: the last step reaches into the next epoch
+    taken = sum(rows_of(tmp_path / "out"), [])
+    assert Counter(taken[:50]) == Counter(ids_of(mixture_of(data), 50)) and len(set(taken[:50])) == 50
+
+
+def test_lora_trains_and_loads(data, base, tmp_path):
+    settings = Settings(batch_size=4, max_steps=2, lora=2, freeze=("vision",), gradient_checkpointing=True, bf16=True)
+    run = train(base, mixture_of(data), tmp_path / "out", settings)
+    assert 0 < run["num_learning"] < run["num_parameters"]
+    assert (tmp_path / "out/adapter_config.json").exists() and load_model(tmp_path / "out")[0].num_parameters()
+
+
+def test_tiny_starts_from_nothing(data, tmp_path):
+    run = train("tiny", mixture_of(data), tmp_path / "out", Settings(batch_size=4, max_steps=3, workers=2))
+    model, processor = load_model(tmp_path / "out")
+    assert model.num_parameters() == run["num_parameters"] > 10_000
+    text = "Answer the question about the image."  # the instruction of make_row, or not: bytes are in any case known
+    assert processor.tokenizer.decode(processor.tokenizer(text)["input_ids"]) == text
+
+
+# ---- what is refused before the first step
+
+
+def test_a_run_is_not_overwritten(whole, data, base):
+    with pytest.raises(M3ITError, match="holds a run already. Pass --resume to go on with it, or another --out"):
+        train(base, mixture_of(data), whole[0], FAST)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"), [({"seed": 1}, "its seed is 0, here it is 1"), ({"weights": "sqrt"}, "rows per epoch")]
+)
+def test_a_checkpoint_of_another_mixture_is_refused(whole, data, base, change, words):
+    with pytest.raises(M3ITError, match=f"The checkpoint belongs to another mixture: .*{words}"):
+        train(base, mixture_of(data, **change), whole[0], FAST, resume=True)
+
+
+def test_more_images_than_the_model_can_take_are_refused(data, base, tmp_path):
+    settings = Settings(batch_size=4, max_steps=1, max_length=30)
+    with pytest.raises(M3ITError, match="images take .* tokens without any text, more than the 30"):
+        train(base, Mixture(data, ["vist"], batch_size=4), tmp_path / "out", settings)
+
+
+def test_a_model_without_chat_template_is_refused(data, tmp_path):
+    model, processor = small("llava")
+    processor.chat_template = None
+    model.save_pretrained(tmp_path / "plain")
+    processor.save_pretrained(tmp_path / "plain")
+    with pytest.raises(M3ITError, match="LlavaProcessor has no chat template"):
+        train(str(tmp_path / "plain"), mixture_of(data), tmp_path / "out", FAST)
+
+
+def test_ying_without_its_parts_is_refused(data, tmp_path):
+    with pytest.raises(M3ITError, match="ying needs --vision and --language"):
+        train("ying", mixture_of(data), tmp_path / "out", FAST)
+
+
+def test_a_broken_image_stops_or_is_left_out(data, base, tmp_path):
+    rows = [make_row(i) for i in range(8)]
+    rows[3]["image_base64_str"] = ["aGVsbG8="]
+    write_rows(tmp_path / "data/kvqa/viquae/train.jsonl", rows)
+    settings = Settings(batch_size=4, max_steps=2, log_rows=True)
+    with pytest.raises(M3ITError, match="row-3: .*expected an image"):
+        train(base, Mixture(tmp_path, ["viquae"], batch_size=4), tmp_path / "one", settings)
+    train(base, Mixture(tmp_path, ["viquae"], batch_size=4, on_error="drop"), tmp_path / "two", settings)
+    taken = sum(rows_of(tmp_path / "two"), [])
+    assert Counter(taken) == Counter(f"row-{i}" for i in range(8) if i != 3)
