@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -236,7 +237,7 @@ def rephrase(
 
     chat = Chat(model, base_url, parallel=parallel, prices=prices, max_cost=max_cost)
     for shard in shards:
-        counts = rephrase_shard(shard, out, chat, limit, lambda rows, name=shard.name: progress(rows, name))
+        counts = rephrase_shard(shard, out, chat, limit, partial(progress, description=shard.name))
         told = ", ".join(f"{number:,} {what}" for what, number in counts.most_common())
         typer.echo(f"{shard}: {counts.total():,} rows; {told}")
     used = chat.usage()

@@ -1,10 +1,11 @@
 """Bytes <-> pixels: the only place where an image is decoded.
 
 In: the base64 text or the bytes of an image file (JPEG, PNG, GIF, WebP, BMP, TIFF).  Out: bytes, sizes, and uint8 RGB
-arrays that stand upright (EXIF orientation applied), have no alpha (composed on white), and show the first frame.
-ICC profiles are ignored, as most training code does: CMYK becomes RGB by the plain formula (255 - ink) * (255 - K) / 255.
-With simplejpeg and pybase64 (`pip install 'm3it[fast]'`) RGB and gray JPEGs are decoded by libjpeg-turbo directly; pixels
-differ from Pillow's by less than 2/255 on average. Whatever simplejpeg refuses goes to Pillow, whose verdict is the last.
+arrays that stand upright (EXIF orientation applied), have no alpha (composed on white), and show the first frame. ICC
+profiles are ignored, as most training code does: CMYK becomes RGB by the plain formula (255 - ink) * (255 - K) / 255.
+With simplejpeg and pybase64 (`pip install 'm3it[fast]'`) RGB and gray JPEGs are decoded by libjpeg-turbo directly;
+pixels differ from Pillow's by less than 2/255 on average. Whatever simplejpeg refuses goes to Pillow, whose verdict
+is the last.
 """
 
 import base64
@@ -132,7 +133,8 @@ def size(image_bytes, row_id=""):
 
 
 def pixels(image_bytes, row_id="", max_side_pixels=None):
-    """The image as a uint8 array (height, width, 3), RGB, upright, writable; ImageError names `row_id` and the first bytes.
+    """The image as a uint8 array (height, width, 3), RGB, upright, writable; ImageError names `row_id` and the first
+    bytes.
 
     With `max_side_pixels` a larger image is reduced (bicubic) so that its longer side has exactly that many pixels.
     """
@@ -160,8 +162,9 @@ def encode(picture, format="JPEG", quality=95):
 
 
 def reduce(image_bytes, max_side_pixels, row_id=""):
-    """The very same bytes where no side is longer than `max_side_pixels`, else a reduced, upright file: JPEG at quality
-    95 if it was one, PNG for all others. Pillow alone does it, so that the bytes do not depend on which extras are there.
+    """The very same bytes where no side is longer than `max_side_pixels`, else a reduced, upright file: JPEG at
+    quality 95 if it was one, PNG for all others. Pillow alone does it, so that the bytes do not depend on which
+    extras are there.
     """
     image = _open(image_bytes, row_id)
     full_size = _stored_size(image)
@@ -191,7 +194,8 @@ def _open(image_bytes, row_id):
 
 
 def _scale_color_key(image, depth):
-    """Bring a PNG's transparent color to the scale of the pixels: Pillow brings these to 8 bits, and leaves that as it was."""
+    """Bring a PNG's transparent color to the scale of the pixels: Pillow brings these to 8 bits, and leaves that as
+    it was."""
     key = image.info.get("transparency")
     if image.mode == "L" and isinstance(key, int) and depth < 8:
         image.info["transparency"] = key * 255 // (2**depth - 1)
@@ -207,7 +211,8 @@ def _stored_size(image):
 
 
 def _orientation(image, image_bytes):
-    """The EXIF orientation 1..8 that is still to be applied to the pixels; 1 where there is none or its block is broken."""
+    """The EXIF orientation 1..8 that is still to be applied to the pixels; 1 where there is none or its block is
+    broken."""
     if image.format == "TIFF":
         return 1  # Pillow turns these itself
     try:
@@ -221,7 +226,8 @@ def _orientation(image, image_bytes):
 
 
 def _reduced_size(full_size, max_side_pixels):
-    """(width, height) with the longer side at most `max_side_pixels` and the same shape, each side at least one pixel."""
+    """(width, height) with the longer side at most `max_side_pixels` and the same shape, each side at least one
+    pixel."""
     if max_side_pixels is None or max(full_size) <= max_side_pixels:
         return full_size
     if max_side_pixels < 1:
@@ -232,7 +238,8 @@ def _reduced_size(full_size, max_side_pixels):
 
 
 def _decode_fast(image, image_bytes, target):
-    """The pixels at the target size, not yet upright, by libjpeg-turbo; None where that cannot read it, or is not there."""
+    """The pixels at the target size, not yet upright, by libjpeg-turbo; None where that cannot read it, or is not
+    there."""
     if simplejpeg is None or image.format not in ("JPEG", "MPO") or image.mode not in ("RGB", "L"):
         return None
     width, height = target
@@ -265,12 +272,13 @@ def _decode(image, image_bytes, target, row_id):
 
 
 def _to_rgb(image):
-    """The PIL image as RGB of 8 bits: 16 bit gray scaled, alpha composed on white, CMYK the way round that it was meant."""
+    """The PIL image as RGB of 8 bits: 16 bit gray scaled, alpha composed on white, CMYK the way round that it was
+    meant."""
     image.load()
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         return _scale_gray(image)
     if image.mode == "CMYK" and image.format in ("JPEG", "MPO") and "adobe" not in image.info:
-        # Adobe stores ink inverted; Pillow takes every CMYK JPEG for one of Adobe's and has inverted this one for nothing
+        # Adobe stores ink inverted; Pillow takes every CMYK JPEG for Adobe's and has inverted this one for nothing
         image = ImageChops.invert(image)
     has_palette_alpha = image.mode == "P" and image.palette.mode == "RGBA"
     if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or has_palette_alpha or "transparency" in image.info:

@@ -51,11 +51,12 @@ def reference_fields(config: str, row: dict[str, Any]) -> dict[str, Any]:
     own_language = dataset is None or language == dataset.language  # a translation's meta is that of the English row
     further = meta.get("captions" if captions else "answers", []) if own_language else []
     short = [meta["short_answer"]] if "short_answer" in meta else []
+    target = meta.get("target")  # multi30k translates into four languages
     fields = {
         "references": [row["outputs"], *(further or short)],
         "choices": choices(row["inputs"]),
         "group": str(meta.get("image") or meta.get("video") or "") if captions and not further else "",
-        "language": meta.get("target", language),  # multi30k translates into four languages
+        "language": target if target == "en" or target in LANGUAGES else language,
     }
     optional = {"choices": [], "group": "", "language": language}
     return {name: value for name, value in fields.items() if name not in optional or value != optional[name]}

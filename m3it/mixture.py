@@ -98,7 +98,7 @@ class Mixture(IterableDataset):
         self.resample_instructions, self.instructions_per_dataset = resample_instructions, instructions_per_dataset
         self.drop_list = read_drop_list(drop_list)
         # One listing per repository, whatever the number of its configs.
-        open_once = functools.cache(lambda a, b: open_repository(a, b, token, storage_options, cache_dir))
+        open_once = functools.cache(lambda path, at: open_repository(path, at, token, storage_options, cache_dir))
         wanted = Filter(tasks, languages, exclude_held_out, license)
         chosen = [part for part in parts if wanted.takes(part)]
         if path is not None:
@@ -333,7 +333,7 @@ def as_instance(source: Source, key: str, row: dict[str, Any]) -> dict[str, Any]
 
 
 def instructions_of(source: Source) -> tuple[str, ...]:
-    """The instructions that a config's rows were drawn from; none where they are not known: translations, other sets."""
+    """The instructions that a config's rows were drawn from; none where they are not known (translations, others)."""
     from m3it.convert import instructions
 
     builder = source.rows.builder

@@ -262,7 +262,7 @@ def _text(message: dict[str, Any]) -> str:
 
 
 def to_messages(row: dict[str, Any]) -> list[dict[str, Any]]:
-    """The messages of a row of a mixture, for a chat template: images first, instruction and inputs on lines of their own.
+    """The messages of a row of a mixture, for a chat template: images first, then instruction and inputs, a line each.
 
     ShardError, with the row id, where a conversation marks another number of images than the row has.
     """

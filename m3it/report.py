@@ -207,8 +207,8 @@ def report(
     found = gather(paths, repo)
     cases, worst = choose_cases(found), {place: worst_cases(found, place) for place in _places(found)}
     pictures, problems = read_pictures(found, [*cases, *(case for some in worst.values() for case in some)])
-    colours = {run.model: f"c{i % 6}" for i, run in enumerate(found.runs)}
-    colours |= {m["model"]: f"c{i % 6}" for i, m in enumerate(found.scores["models"]) if m["model"] not in colours}
+    names = [model["model"] for model in found.scores["models"]] + [run.model for run in found.runs]
+    colours = {model: f"c{i % 6}" for i, model in enumerate(dict.fromkeys(names))}
     sections = {
         "Scores": _scores(found, colours),
         "Comparison": "".join(map(_comparison, found.scores["comparisons"])),
@@ -258,22 +258,25 @@ def _head(found: Found, colours: dict[str, str]) -> str:
 
 
 def _scores(found: Found, colours: dict[str, str]) -> str:
-    """Bars by group, then the table by dataset."""
-    models = found.scores["models"]
-    if not models:
-        return ""
-    bars = ""
+    """Bars by group, those of ROUGE-L unfolded, then the table by dataset."""
+    models, bars = found.scores["models"], ""
     for metric in dict.fromkeys(line["metric"] for model in models for line in model["groups"]):
-        of_metric = [(m["model"], line) for m in models for line in m["groups"] if line["metric"] == metric]
-        full = max(100.0, *(line["micro"]["high"] for _, line in of_metric))
-        bars += f"<h3>{_(METRICS[metric].title)} by group</h3><div class=bars>"
-        for group in dict.fromkeys(line["group"] for _, line in of_metric):
-            inside = [(model, line) for model, line in of_metric if line["group"] == group]
-            told = f"{inside[0][1]['num_configs']} config{'s' * (inside[0][1]['num_configs'] > 1)}"
-            bars += f"<div class=group><span>{_(group)}</span><small>{told}, {inside[0][1]['num_rows']:,} rows</small></div>"
-            bars += "".join(_bar(model, line["micro"], colours[model], full) for model, line in inside)
-        bars += "</div>"
-    return f"{bars}<p class=note>All rows of a group together; lines are 95 % bootstrap intervals.</p>{_table(found)}"
+        lines = [(m["model"], line) for m in models for line in m["groups"] if line["metric"] == metric]
+        shown = f"<details{' open' * (metric == 'rouge_l')}><summary>{METRICS[metric].title} by group</summary>"
+        bars += f"{shown}<div class=bars>{_bars(lines, colours)}</div></details>"
+    note = "All rows of a group together, in points; lines are 95 % bootstrap intervals."
+    return f"<p class=note>{note}</p>{bars}{_table(found)}" if models else ""
+
+
+def _bars(lines: list[tuple[str, Row]], colours: dict[str, str]) -> str:
+    """A bar for each model in each group, of one metric."""
+    full, bars = max(100.0, *(line["micro"]["high"] for _, line in lines)), ""
+    for group in dict.fromkeys(line["group"] for _, line in lines):
+        inside = [(model, line) for model, line in lines if line["group"] == group]
+        told = f"{inside[0][1]['num_rows']:,} rows of {inside[0][1]['num_configs']}"
+        bars += f"<div class=group><span>{_(group)}</span><small>{told}</small></div>"
+        bars += "".join(_bar(model, line["micro"], colours[model], full) for model, line in inside)
+    return bars
 
 
 def _bar(model: str, score: dict[str, float], colour: str, full: float) -> str:
@@ -460,7 +463,7 @@ p,h1,h3,h4,li,dd,summary{overflow-wrap:anywhere}
 .dot{display:inline-block;width:.7em;height:.7em;border-radius:50%;margin-right:.45em}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(8.5rem,1fr));gap:.7rem}
 .tiles div{background:var(--card);border:1px solid var(--line);border-radius:.6rem;padding:.6rem .9rem;
-color:var(--soft);font-size:.85rem}.tiles b{display:block;font-size:1.5rem;color:var(--ink)}.bars{max-width:52rem}
+color:var(--soft);font-size:.85rem}.tiles b{display:block;font-size:1.5rem;color:var(--ink)}details>summary{font-weight:600}.bars{max-width:52rem}
 .group{display:flex;justify-content:space-between;gap:1rem;margin:.8rem 0 .2rem;font-weight:600}
 .group small{font-weight:400}.bar{display:flex;align-items:center;gap:.8rem;margin:.2rem 0}
 .bar>span{flex:0 0 9.5rem;font-variant-numeric:tabular-nums}

@@ -49,7 +49,8 @@ def instruction_stats() -> dict[str, Any]:
     texts = [(d.task, d.language, text) for d in CATALOGUE.values() for text in instructions(d.name)]
     lengths = [len(TOKEN.findall(text)) for *_, text in texts]
     english = [(task, text) for task, language, text in texts if language == "en"]
-    same, other = [], []
+    same: list[int] = []
+    other: list[int] = []
     for (task_a, a), (task_b, b) in combinations(english, 2):
         (same if task_a == task_b else other).append(Levenshtein.distance(a, b))
     return {

@@ -31,6 +31,7 @@ except ImportError as missing:
     raise M3ITError("Training needs PyTorch, transformers and accelerate: pip install 'm3it[train]'") from missing
 
 TOKENIZER_ROWS = 4096  # from which the tokenizer of `tiny` is trained
+TRIED_ROWS = 10_000  # among which each dataset has a row tried before the first step
 STATE = "mixture.json"  # in a checkpoint: what the mixture was, and how many of its rows were consumed
 RATES = {"tiny": 3e-3, "lora": 1e-4, "whole": 2e-5}  # learning rates where none is given
 PACKAGES = ("torch", "transformers", "accelerate", "peft", "tokenizers")
@@ -151,6 +152,7 @@ def make_arguments(out: Path, settings: Settings, rate: float, evaluates: bool) 
         report_to=["tensorboard"] if find_spec("tensorboard") or find_spec("tensorboardX") else [],
         ignore_data_skip=True,  # the mixture begins where the checkpoint ended
         remove_unused_columns=False,
+        ddp_find_unused_parameters=True,  # the vision part, where one process has a batch without images
         use_cpu=not on_gpu,
         seed=settings.seed,
     )
@@ -204,10 +206,10 @@ def go_on(mixture: Any, checkpoint: str | None) -> int:
 
 
 def try_rows(mixture: Any, collator: Collator, evaluation: Sequence[dict[str, Any]]) -> None:
-    """Collate one row of each dataset, and some to evaluate on; M3ITError before the first step where the model cannot
+    """Collate one row of each dataset that comes soon, and some to evaluate on; M3ITError before the first step where the model cannot
     take them."""
     first: dict[int, int] = {}
-    for position in range(mixture.rows_consumed, mixture.rows_consumed + mixture.num_rows):
+    for position in range(mixture.rows_consumed, mixture.rows_consumed + min(mixture.num_rows, TRIED_ROWS)):
         first.setdefault(mixture.order.place(position).series, position)
         if len(first) == len(mixture.sources):
             break

@@ -207,7 +207,7 @@ def plan(builder: M3IT, split: str | None, carried: dict[str, Any]) -> Iterator[
     for name in [split] if split else splits:
         files = [list(group) for _, group in groupby(builder.pieces(name), key=lambda piece: piece[0])]
         for path, pieces in zip(shard_names(name, len(files)), files, strict=True):
-            arguments = {"split": name, "source": builder.hash, "pieces": [list(piece) for piece in pieces]}
+            arguments = {"split": name, "source_hash": builder.hash, "pieces": [list(piece) for piece in pieces]}
             yield Piece(path, arguments, (f".work/counts/{path}.json",), carried)
 
 

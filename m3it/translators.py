@@ -36,7 +36,8 @@ def find_language(given: str) -> Language:
         return Language(code, nllb, nllb, nllb)
     code_by_name: dict[str, str] = {}
     for language in LANGUAGES.values():
-        names = (language.nllb[:3], language.nllb, language.own_name, language.name, language.code)
+        short = language.name.partition(" (")[0]  # Chinese, of Chinese (Simplified)
+        names = (language.nllb[:3], language.nllb, language.own_name, language.name, short, language.code)
         code_by_name |= {name.casefold(): language.code for name in names}
     wanted = (given.casefold(), re.split("[-_]", given)[0].casefold())
     near = [name for name in wanted if name in code_by_name] or difflib.get_close_matches(wanted[0], code_by_name, 1)

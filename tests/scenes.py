@@ -7,6 +7,7 @@ from a hash of the name: same name, same record everywhere, and the same bytes f
     street = scene("street", num_things=3)
     jpeg(street), caption(street), question(street, "colour")
 """
+
 import gzip
 import io
 import tarfile
@@ -32,39 +33,115 @@ DRAWINGS = {
     "triangle": ["main polygon 50 6 96 92 4 92"],
     "star": ["main polygon 50 3 61 38 98 38 68 60 79 96 50 74 21 96 32 60 2 38 39 38"],
     "heart": ["main ellipse 5 10 53 58", "main ellipse 47 10 95 58", "main polygon 11 49 50 30 89 49 50 95"],
-    "house": ["main rectangle 16 46 84 94", "main polygon 4 50 50 8 96 50", "ink line 3 16 50 84 50",
-              "pale rectangle 43 64 59 94", "pale rectangle 23 60 36 73", "pale rectangle 66 60 79 73"],
-    "tree": ["ink rectangle 43 60 57 97", "main ellipse 6 32 56 76", "main ellipse 44 32 94 76",
-             "main ellipse 22 3 78 62"],
-    "car": ["main rectangle 3 48 97 76", "main polygon 20 50 34 26 70 26 86 50", "pale polygon 30 48 38 32 50 32 50 48",
-            "pale polygon 55 48 55 32 67 32 77 48", "ink ellipse 14 62 40 88", "ink ellipse 62 62 88 88",
-            "pale ellipse 22 70 32 80", "pale ellipse 70 70 80 80"],
-    "fish": ["main ellipse 3 24 76 76", "main polygon 64 50 97 22 97 78", "pale ellipse 16 36 30 50",
-             "ink ellipse 20 40 27 47", "ink line 3 40 34 46 50 40 66"],
-    "cup": ["main arc 9 52 34 94 76 -100 100", "main rectangle 14 22 68 78", "main ellipse 14 66 68 94",
-            "pale ellipse 14 12 68 32"],
-    "flower": ["ink line 5 50 50 50 98", "ink polygon 50 88 70 68 80 76", "main ellipse 36 2 64 30",
-               "main ellipse 36 42 64 70", "main ellipse 16 13 44 41", "main ellipse 56 13 84 41",
-               "main ellipse 16 33 44 61", "main ellipse 56 33 84 61", "pale ellipse 38 24 62 48"],
-    "boat": ["main polygon 4 66 96 66 80 94 20 94", "ink line 4 48 6 48 66", "main polygon 54 10 92 60 54 60",
-             "main polygon 42 18 42 60 12 60"],
-    "sun": ["main ellipse 26 26 74 74", "main line 6 50 3 50 20", "main line 6 50 80 50 97", "main line 6 3 50 20 50",
-            "main line 6 80 50 97 50", "main line 6 17 17 29 29", "main line 6 71 71 83 83", "main line 6 17 83 29 71",
-            "main line 6 71 29 83 17"],
-    "robot": ["ink line 4 50 14 50 3", "main rectangle 32 12 68 38", "pale ellipse 38 18 48 28",
-              "pale ellipse 52 18 62 28", "main rectangle 26 42 74 74", "main line 8 8 74 18 46 30 46",
-              "main line 8 92 74 82 46 70 46", "main rectangle 30 72 44 97",
-              "main rectangle 56 72 70 97", "pale rectangle 38 50 62 62"],
-    "dog": ["main rectangle 20 44 74 68", "main rectangle 20 60 30 94", "main rectangle 62 60 72 94",
-            "main line 8 22 48 6 26", "main rectangle 60 16 82 52",
-            "main rectangle 76 30 97 46", "ink polygon 58 14 68 14 64 42 54 36",
-            "pale ellipse 73 21 81 29", "ink rectangle 91 28 98 35"],
-    "umbrella": ["ink line 5 50 40 50 84", "ink arc 5 50 76 68 96 0 180", "main pieslice 3 8 97 104 180 360",
-                 "ink line 2 50 8 34 56", "ink line 2 50 8 66 56"],
-    "chair": ["main polygon 12 4 24 2 36 54 22 54", "main rectangle 22 48 84 60", "main rectangle 26 56 35 97",
-              "main rectangle 72 56 81 97", "ink line 4 35 80 72 80"],
-    "bottle": ["main rectangle 40 8 60 36", "main polygon 40 26 60 26 74 46 26 46", "main rectangle 26 44 74 96",
-               "pale rectangle 33 58 67 80", "ink rectangle 37 3 63 13"],
+    "house": [
+        "main rectangle 16 46 84 94",
+        "main polygon 4 50 50 8 96 50",
+        "ink line 3 16 50 84 50",
+        "pale rectangle 43 64 59 94",
+        "pale rectangle 23 60 36 73",
+        "pale rectangle 66 60 79 73",
+    ],
+    "tree": [
+        "ink rectangle 43 60 57 97",
+        "main ellipse 6 32 56 76",
+        "main ellipse 44 32 94 76",
+        "main ellipse 22 3 78 62",
+    ],
+    "car": [
+        "main rectangle 3 48 97 76",
+        "main polygon 20 50 34 26 70 26 86 50",
+        "pale polygon 30 48 38 32 50 32 50 48",
+        "pale polygon 55 48 55 32 67 32 77 48",
+        "ink ellipse 14 62 40 88",
+        "ink ellipse 62 62 88 88",
+        "pale ellipse 22 70 32 80",
+        "pale ellipse 70 70 80 80",
+    ],
+    "fish": [
+        "main ellipse 3 24 76 76",
+        "main polygon 64 50 97 22 97 78",
+        "pale ellipse 16 36 30 50",
+        "ink ellipse 20 40 27 47",
+        "ink line 3 40 34 46 50 40 66",
+    ],
+    "cup": [
+        "main arc 9 52 34 94 76 -100 100",
+        "main rectangle 14 22 68 78",
+        "main ellipse 14 66 68 94",
+        "pale ellipse 14 12 68 32",
+    ],
+    "flower": [
+        "ink line 5 50 50 50 98",
+        "ink polygon 50 88 70 68 80 76",
+        "main ellipse 36 2 64 30",
+        "main ellipse 36 42 64 70",
+        "main ellipse 16 13 44 41",
+        "main ellipse 56 13 84 41",
+        "main ellipse 16 33 44 61",
+        "main ellipse 56 33 84 61",
+        "pale ellipse 38 24 62 48",
+    ],
+    "boat": [
+        "main polygon 4 66 96 66 80 94 20 94",
+        "ink line 4 48 6 48 66",
+        "main polygon 54 10 92 60 54 60",
+        "main polygon 42 18 42 60 12 60",
+    ],
+    "sun": [
+        "main ellipse 26 26 74 74",
+        "main line 6 50 3 50 20",
+        "main line 6 50 80 50 97",
+        "main line 6 3 50 20 50",
+        "main line 6 80 50 97 50",
+        "main line 6 17 17 29 29",
+        "main line 6 71 71 83 83",
+        "main line 6 17 83 29 71",
+        "main line 6 71 29 83 17",
+    ],
+    "robot": [
+        "ink line 4 50 14 50 3",
+        "main rectangle 32 12 68 38",
+        "pale ellipse 38 18 48 28",
+        "pale ellipse 52 18 62 28",
+        "main rectangle 26 42 74 74",
+        "main line 8 8 74 18 46 30 46",
+        "main line 8 92 74 82 46 70 46",
+        "main rectangle 30 72 44 97",
+        "main rectangle 56 72 70 97",
+        "pale rectangle 38 50 62 62",
+    ],
+    "dog": [
+        "main rectangle 20 44 74 68",
+        "main rectangle 20 60 30 94",
+        "main rectangle 62 60 72 94",
+        "main line 8 22 48 6 26",
+        "main rectangle 60 16 82 52",
+        "main rectangle 76 30 97 46",
+        "ink polygon 58 14 68 14 64 42 54 36",
+        "pale ellipse 73 21 81 29",
+        "ink rectangle 91 28 98 35",
+    ],
+    "umbrella": [
+        "ink line 5 50 40 50 84",
+        "ink arc 5 50 76 68 96 0 180",
+        "main pieslice 3 8 97 104 180 360",
+        "ink line 2 50 8 34 56",
+        "ink line 2 50 8 66 56",
+    ],
+    "chair": [
+        "main polygon 12 4 24 2 36 54 22 54",
+        "main rectangle 22 48 84 60",
+        "main rectangle 26 56 35 97",
+        "main rectangle 72 56 81 97",
+        "ink line 4 35 80 72 80",
+    ],
+    "bottle": [
+        "main rectangle 40 8 60 36",
+        "main polygon 40 26 60 26 74 46 26 46",
+        "main rectangle 26 44 74 96",
+        "pale rectangle 33 58 67 80",
+        "ink rectangle 37 3 63 13",
+    ],
     "balloon": ["ink line 3 50 76 44 84 54 90 50 98", "main polygon 42 80 58 80 50 66", "main ellipse 20 3 80 74"],
 }
 KINDS, SHAPES = tuple(DRAWINGS), tuple(DRAWINGS)[:5]
@@ -78,7 +155,10 @@ COLOURS = {
     "blue": ((30, 70, 220), "blue|蓝色|青 青い|blau|bleu bleue|azul azul|أزرق زرقاء"),
     "yellow": ((250, 220, 10), "yellow|黄色|黄色 黄色い|gelb|jaune jaune|amarillo amarilla|أصفر صفراء"),
     "purple": ((125, 30, 160), "purple|紫色|紫 紫の|violett|violet violette|morado morada|بنفسجي بنفسجية"),
-    "orange": ((255, 130, 0), "orange|橙色|オレンジ色 オレンジ色の|orangefarben|orange orange|naranja naranja|برتقالي برتقالية"),
+    "orange": (
+        (255, 130, 0),
+        "orange|橙色|オレンジ色 オレンジ色の|orangefarben|orange orange|naranja naranja|برتقالي برتقالية",
+    ),
     "black": ((0, 0, 0), "black|黑色|黒 黒い|schwarz|noir noire|negro negra|أسود سوداء"),
     "white": ((255, 255, 255), "white|白色|白 白い|weiß|blanc blanche|blanco blanca|أبيض بيضاء"),
     "brown": ((120, 70, 25), "brown|棕色|茶色 茶色の|braun|marron marron|marrón marrón|بني بنية"),
@@ -89,7 +169,7 @@ NOUNS = {
     "circle": "- circle circles|个 圆形|- 丸|m Kreis Kreise|m cercle cercles|m círculo círculos|f دائرة دوائر",
     "square": "- square squares|个 正方形|- 正方形|n Quadrat Quadrate|m carré carrés|m cuadrado cuadrados|m مربع مربعات",
     "triangle": "- triangle triangles|个 三角形|- 三角形|n Dreieck Dreiecke|m triangle triangles|m triángulo triángulos|"
-                "m مثلث مثلثات",
+    "m مثلث مثلثات",
     "star": "- star stars|颗 星星|- 星|m Stern Sterne|f étoile étoiles|f estrella estrellas|f نجمة نجوم",
     "heart": "- heart hearts|颗 爱心|- ハート|n Herz Herzen|m cœur cœurs|m corazón corazones|m قلب قلوب",
     "house": "- house houses|座 房子|- 家|n Haus Häuser|f maison maisons|f casa casas|m منزل منازل",
@@ -103,7 +183,7 @@ NOUNS = {
     "robot": "- robot robots|个 机器人|- ロボット|m Roboter Roboter|m robot robots|m robot robots|m روبوت روبوتات",
     "dog": "- dog dogs|只 狗|- 犬|m Hund Hunde|m chien chiens|m perro perros|m كلب كلاب",
     "umbrella": "- umbrella umbrellas|把 雨伞|- 傘|m Regenschirm Regenschirme|m parapluie parapluies|m paraguas paraguas|"
-                "f مظلة مظلات",
+    "f مظلة مظلات",
     "chair": "- chair chairs|把 椅子|- 椅子|m Stuhl Stühle|f chaise chaises|f silla sillas|m كرسي كراسي",
     "bottle": "- bottle bottles|个 瓶子|- 瓶|f Flasche Flaschen|f bouteille bouteilles|f botella botellas|f زجاجة زجاجات",
     "balloon": "- balloon balloons|个 气球|- 風船|m Luftballon Luftballons|m ballon ballons|m globo globos|m بالون بالونات",
@@ -112,89 +192,207 @@ COLOURS = {name: (rgb, dict(zip(LANGUAGES, row.split("|")))) for name, (rgb, row
 NOUNS = {kind: dict(zip(LANGUAGES, row.split("|"))) for kind, row in NOUNS.items()}
 # {list} is "a red car and a blue tree", {List} the same with a capital; every frame is true of every scene.
 CAPTIONS = {
-    "en": ("{List}.", "A picture of {list}.", "This drawing shows {list}.", "You can see {list} here.",
-           "A simple drawing with {list}."),
-    "zh": ("图中有{list}。", "画面上可以看到{list}。", "这幅画里画着{list}。", "一张画有{list}的图片。", "这里有{list}。"),
-    "ja": ("{list}があります。", "{list}の絵です。", "この絵には{list}が描かれています。", "ここに{list}が見えます。", "{list}を描いた絵。"),
-    "de": ("{List}.", "Zu sehen: {list}.", "Auf dem Bild: {list}.", "Eine Zeichnung: {list}.",
-           "Hier gezeichnet: {list}."),
+    "en": (
+        "{List}.",
+        "A picture of {list}.",
+        "This drawing shows {list}.",
+        "You can see {list} here.",
+        "A simple drawing with {list}.",
+    ),
+    "zh": (
+        "图中有{list}。",
+        "画面上可以看到{list}。",
+        "这幅画里画着{list}。",
+        "一张画有{list}的图片。",
+        "这里有{list}。",
+    ),
+    "ja": (
+        "{list}があります。",
+        "{list}の絵です。",
+        "この絵には{list}が描かれています。",
+        "ここに{list}が見えます。",
+        "{list}を描いた絵。",
+    ),
+    "de": (
+        "{List}.",
+        "Zu sehen: {list}.",
+        "Auf dem Bild: {list}.",
+        "Eine Zeichnung: {list}.",
+        "Hier gezeichnet: {list}.",
+    ),
     "fr": ("{List}.", "On voit {list}.", "Ce dessin montre {list}.", "Il y a {list} sur l'image.", "Voici {list}."),
-    "es": ("{List}.", "Aquí hay {list}.", "El dibujo muestra {list}.", "En la imagen hay {list}.",
-           "Aquí se puede ver {list}."),
+    "es": (
+        "{List}.",
+        "Aquí hay {list}.",
+        "El dibujo muestra {list}.",
+        "En la imagen hay {list}.",
+        "Aquí se puede ver {list}.",
+    ),
     "ar": ("{list}.", "في الصورة {list}.", "صورة فيها {list}.", "هذا رسم فيه {list}.", "هنا {list}."),
 }
-JOINS = {"en": (", ", " and "), "zh": ("、", "和"), "ja": ("と", "と"), "de": (", ", " und "), "fr": (", ", " et "),
-         "es": (", ", " y "), "ar": (" و", " و")}
-SIGN_WORDS = {"en": 'a sign that says "{}"', "zh": "一块写着“{}”的牌子", "ja": "「{}」と書かれた看板",
-              "de": "ein Schild mit der Aufschrift „{}“", "fr": "un panneau où est écrit « {} »",
-              "es": "un cartel que dice «{}»", "ar": 'لافتة مكتوب عليها "{}"'}
-FLAG_WORDS = {"en": "a flag", "zh": "一面旗帜", "ja": "旗", "de": "eine Flagge", "fr": "un drapeau",
-              "es": "una bandera", "ar": "علم"}
+JOINS = {
+    "en": (", ", " and "),
+    "zh": ("、", "和"),
+    "ja": ("と", "と"),
+    "de": (", ", " und "),
+    "fr": (", ", " et "),
+    "es": (", ", " y "),
+    "ar": (" و", " و"),
+}
+SIGN_WORDS = {
+    "en": 'a sign that says "{}"',
+    "zh": "一块写着“{}”的牌子",
+    "ja": "「{}」と書かれた看板",
+    "de": "ein Schild mit der Aufschrift „{}“",
+    "fr": "un panneau où est écrit « {} »",
+    "es": "un cartel que dice «{}»",
+    "ar": 'لافتة مكتوب عليها "{}"',
+}
+FLAG_WORDS = {
+    "en": "a flag",
+    "zh": "一面旗帜",
+    "ja": "旗",
+    "de": "eine Flagge",
+    "fr": "un drapeau",
+    "es": "una bandera",
+    "ar": "علم",
+}
 QUESTIONS = {
     "en": {
-        "colour": "What colour is {the}?", "what": "Which thing is {red}?", "count": "How many {plural} are there?",
-        "where": "Is {the_red} to the left or to the right {of_other}?", "yesno": "Is {the} {red}?",
-        "exist": "Is there {a_red}?", "sign": "What does the sign say?"},
+        "colour": "What colour is {the}?",
+        "what": "Which thing is {red}?",
+        "count": "How many {plural} are there?",
+        "where": "Is {the_red} to the left or to the right {of_other}?",
+        "yesno": "Is {the} {red}?",
+        "exist": "Is there {a_red}?",
+        "sign": "What does the sign say?",
+    },
     "zh": {
-        "colour": "{the}是什么颜色的？", "what": "哪个东西是{red}的？", "count": "图中有多少{measure}{noun}？",
-        "where": "{the_red}在{of_other}的左边还是右边？", "yesno": "{the}是{red}的吗？",
-        "exist": "图中有{the_red}吗？", "sign": "牌子上写着什么？"},
+        "colour": "{the}是什么颜色的？",
+        "what": "哪个东西是{red}的？",
+        "count": "图中有多少{measure}{noun}？",
+        "where": "{the_red}在{of_other}的左边还是右边？",
+        "yesno": "{the}是{red}的吗？",
+        "exist": "图中有{the_red}吗？",
+        "sign": "牌子上写着什么？",
+    },
     "ja": {
-        "colour": "{the}は何色ですか？", "what": "{red_thing}ものは何ですか？", "count": "絵の中の{noun}の数はいくつですか？",
-        "where": "{the_red}は{of_other}の左側ですか、右側ですか？", "yesno": "{the}の色は{red}ですか？",
-        "exist": "{the_red}は描かれていますか？", "sign": "看板には何と書いてありますか？"},
+        "colour": "{the}は何色ですか？",
+        "what": "{red_thing}ものは何ですか？",
+        "count": "絵の中の{noun}の数はいくつですか？",
+        "where": "{the_red}は{of_other}の左側ですか、右側ですか？",
+        "yesno": "{the}の色は{red}ですか？",
+        "exist": "{the_red}は描かれていますか？",
+        "sign": "看板には何と書いてありますか？",
+    },
     "de": {
-        "colour": "Welche Farbe hat {the}?", "what": "Was ist {red}?", "count": "Wie viele {plural} sind zu sehen?",
-        "where": "Ist {the_red} links oder rechts {of_other}?", "yesno": "Ist {the} {red}?",
-        "exist": "Ist {a_red} zu sehen?", "sign": "Was steht auf dem Schild?"},
+        "colour": "Welche Farbe hat {the}?",
+        "what": "Was ist {red}?",
+        "count": "Wie viele {plural} sind zu sehen?",
+        "where": "Ist {the_red} links oder rechts {of_other}?",
+        "yesno": "Ist {the} {red}?",
+        "exist": "Ist {a_red} zu sehen?",
+        "sign": "Was steht auf dem Schild?",
+    },
     "fr": {
-        "colour": "De quelle couleur est {the} ?", "what": "Qu'est-ce qui est {red_thing} ?",
+        "colour": "De quelle couleur est {the} ?",
+        "what": "Qu'est-ce qui est {red_thing} ?",
         "count": "Combien y a-t-il {plural} ?",
-        "where": "Est-ce que {the_red} est à gauche ou à droite {of_other} ?", "yesno": "Est-ce que {the} est {red} ?",
-        "exist": "Y a-t-il {a_red} ?", "sign": "Qu'est-ce qui est écrit sur le panneau ?"},
+        "where": "Est-ce que {the_red} est à gauche ou à droite {of_other} ?",
+        "yesno": "Est-ce que {the} est {red} ?",
+        "exist": "Y a-t-il {a_red} ?",
+        "sign": "Qu'est-ce qui est écrit sur le panneau ?",
+    },
     "es": {
-        "colour": "¿De qué color es {the}?", "what": "¿Qué objeto es {red_thing}?",
+        "colour": "¿De qué color es {the}?",
+        "what": "¿Qué objeto es {red_thing}?",
         "count": "¿{how_many} {plural} hay?",
-        "where": "¿Está {the_red} a la izquierda o a la derecha {of_other}?", "yesno": "¿Es {red} {the}?",
-        "exist": "¿Hay {a_red}?", "sign": "¿Qué dice el cartel?"},
+        "where": "¿Está {the_red} a la izquierda o a la derecha {of_other}?",
+        "yesno": "¿Es {red} {the}?",
+        "exist": "¿Hay {a_red}?",
+        "sign": "¿Qué dice el cartel?",
+    },
     "ar": {
-        "colour": "ما لون {the}؟", "what": "ما الشيء ال{red_thing}؟", "count": "كم عدد ال{plural} في الصورة؟",
-        "where": "هل {the_red} على يسار {of_other} أم على اليمين؟", "yesno": "هل {the} {red}؟",
-        "exist": "هل في الصورة {a_red}؟", "sign": "ماذا كُتب على اللافتة؟"},
+        "colour": "ما لون {the}؟",
+        "what": "ما الشيء ال{red_thing}؟",
+        "count": "كم عدد ال{plural} في الصورة؟",
+        "where": "هل {the_red} على يسار {of_other} أم على اليمين؟",
+        "yesno": "هل {the} {red}؟",
+        "exist": "هل في الصورة {a_red}؟",
+        "sign": "ماذا كُتب على اللافتة؟",
+    },
 }
 ANSWERS = {  # yes, no, left, right
-    "en": ("yes", "no", "left", "right"), "zh": ("是", "不是", "左边", "右边"), "ja": ("はい", "いいえ", "左側", "右側"),
-    "de": ("ja", "nein", "links", "rechts"), "fr": ("oui", "non", "gauche", "droite"),
-    "es": ("sí", "no", "izquierda", "derecha"), "ar": ("نعم", "لا", "يسار", "يمين"),
+    "en": ("yes", "no", "left", "right"),
+    "zh": ("是", "不是", "左边", "右边"),
+    "ja": ("はい", "いいえ", "左側", "右側"),
+    "de": ("ja", "nein", "links", "rechts"),
+    "fr": ("oui", "non", "gauche", "droite"),
+    "es": ("sí", "no", "izquierda", "derecha"),
+    "ar": ("نعم", "لا", "يسار", "يمين"),
 }
 EXIST_ANSWERS = {"zh": ("有", "没有")}  # where "is there" is not answered with yes and no
 MOTIONS = {  # what the one thing of a clip does, in words; then, for the four directions, where to
     "left to right": {
-        "en": "{A} moves to the right.|to the right", "zh": "{a}向右移动。|向右", "ja": "{a}が右へ動きます。|右",
-        "de": "{A} bewegt sich nach rechts.|nach rechts", "fr": "{A} se déplace vers la droite.|vers la droite",
-        "es": "{A} se mueve hacia la derecha.|hacia la derecha", "ar": "حركة {a} إلى اليمين.|إلى اليمين"},
+        "en": "{A} moves to the right.|to the right",
+        "zh": "{a}向右移动。|向右",
+        "ja": "{a}が右へ動きます。|右",
+        "de": "{A} bewegt sich nach rechts.|nach rechts",
+        "fr": "{A} se déplace vers la droite.|vers la droite",
+        "es": "{A} se mueve hacia la derecha.|hacia la derecha",
+        "ar": "حركة {a} إلى اليمين.|إلى اليمين",
+    },
     "right to left": {
-        "en": "{A} moves to the left.|to the left", "zh": "{a}向左移动。|向左", "ja": "{a}が左へ動きます。|左",
-        "de": "{A} bewegt sich nach links.|nach links", "fr": "{A} se déplace vers la gauche.|vers la gauche",
-        "es": "{A} se mueve hacia la izquierda.|hacia la izquierda", "ar": "حركة {a} إلى اليسار.|إلى اليسار"},
+        "en": "{A} moves to the left.|to the left",
+        "zh": "{a}向左移动。|向左",
+        "ja": "{a}が左へ動きます。|左",
+        "de": "{A} bewegt sich nach links.|nach links",
+        "fr": "{A} se déplace vers la gauche.|vers la gauche",
+        "es": "{A} se mueve hacia la izquierda.|hacia la izquierda",
+        "ar": "حركة {a} إلى اليسار.|إلى اليسار",
+    },
     "up": {
-        "en": "{A} moves up.|up", "zh": "{a}向上移动。|向上", "ja": "{a}が上へ動きます。|上",
-        "de": "{A} bewegt sich nach oben.|nach oben", "fr": "{A} se déplace vers le haut.|vers le haut",
-        "es": "{A} se mueve hacia arriba.|hacia arriba", "ar": "حركة {a} إلى الأعلى.|إلى الأعلى"},
+        "en": "{A} moves up.|up",
+        "zh": "{a}向上移动。|向上",
+        "ja": "{a}が上へ動きます。|上",
+        "de": "{A} bewegt sich nach oben.|nach oben",
+        "fr": "{A} se déplace vers le haut.|vers le haut",
+        "es": "{A} se mueve hacia arriba.|hacia arriba",
+        "ar": "حركة {a} إلى الأعلى.|إلى الأعلى",
+    },
     "down": {
-        "en": "{A} moves down.|down", "zh": "{a}向下移动。|向下", "ja": "{a}が下へ動きます。|下",
-        "de": "{A} bewegt sich nach unten.|nach unten", "fr": "{A} se déplace vers le bas.|vers le bas",
-        "es": "{A} se mueve hacia abajo.|hacia abajo", "ar": "حركة {a} إلى الأسفل.|إلى الأسفل"},
+        "en": "{A} moves down.|down",
+        "zh": "{a}向下移动。|向下",
+        "ja": "{a}が下へ動きます。|下",
+        "de": "{A} bewegt sich nach unten.|nach unten",
+        "fr": "{A} se déplace vers le bas.|vers le bas",
+        "es": "{A} se mueve hacia abajo.|hacia abajo",
+        "ar": "حركة {a} إلى الأسفل.|إلى الأسفل",
+    },
     "appears": {
-        "en": "{A} appears.|", "zh": "{a}出现了。|", "ja": "{a}が現れます。|", "de": "{A} erscheint.|", "fr": "{A} apparaît.|",
-        "es": "{A} aparece.|", "ar": "ظهور {a}.|"},
+        "en": "{A} appears.|",
+        "zh": "{a}出现了。|",
+        "ja": "{a}が現れます。|",
+        "de": "{A} erscheint.|",
+        "fr": "{A} apparaît.|",
+        "es": "{A} aparece.|",
+        "ar": "ظهور {a}.|",
+    },
     "grows": {
-        "en": "{A} grows bigger.|", "zh": "{a}变大了。|", "ja": "{a}が大きくなります。|", "de": "{A} wird größer.|",
-        "fr": "{A} grandit.|", "es": "{A} se hace más grande.|", "ar": "ازدياد حجم {a}.|"},
+        "en": "{A} grows bigger.|",
+        "zh": "{a}变大了。|",
+        "ja": "{a}が大きくなります。|",
+        "de": "{A} wird größer.|",
+        "fr": "{A} grandit.|",
+        "es": "{A} se hace más grande.|",
+        "ar": "ازدياد حجم {a}.|",
+    },
 }
 CLIP_QUESTIONS = {
-    "en": ("What is seen in the video?", "Which way does {the} move?"), "zh": ("视频里有什么？", "{the}向哪个方向移动？"),
-    "ja": ("動画に何が映っていますか？", "{the}はどちらへ動きますか？"), "de": ("Was ist im Video zu sehen?", "Wohin bewegt sich {the}?"),
+    "en": ("What is seen in the video?", "Which way does {the} move?"),
+    "zh": ("视频里有什么？", "{the}向哪个方向移动？"),
+    "ja": ("動画に何が映っていますか？", "{the}はどちらへ動きますか？"),
+    "de": ("Was ist im Video zu sehen?", "Wohin bewegt sich {the}?"),
     "fr": ("Que voit-on dans la vidéo ?", "Dans quelle direction se déplace {the} ?"),
     "es": ("¿Qué se ve en el vídeo?", "¿Hacia dónde se mueve {the}?"),
     "ar": ("ماذا يوجد في الفيديو؟", "ما اتجاه حركة {the}؟"),
@@ -207,46 +405,84 @@ FLAGS = {
     "Peru": ("vertical red white red", ".pe", "South America", "Lima 利马 リマ Lima Lima Lima ليما"),
     "Germany": ("horizontal black red yellow", ".de", "Europe", "Berlin 柏林 ベルリン Berlin Berlin Berlín برلين"),
     "Italy": ("vertical green white red", ".it", "Europe", "Rome 罗马 ローマ Rom Rome Roma روما"),
-    "Thailand": ("horizontal red white blue blue white red", ".th", "Asia",
-                 "Bangkok 曼谷 バンコク Bangkok Bangkok Bangkok بانكوك"),
-    "Colombia": ("horizontal yellow yellow blue red", ".co", "South America",
-                 "Bogotá 波哥大 ボゴタ Bogotá Bogota Bogotá بوغوتا"),
-    "Sweden": ("cross blue yellow", ".se", "Europe",
-               "Stockholm 斯德哥尔摩 ストックホルム Stockholm Stockholm Estocolmo ستوكهولم"),
+    "Thailand": (
+        "horizontal red white blue blue white red",
+        ".th",
+        "Asia",
+        "Bangkok 曼谷 バンコク Bangkok Bangkok Bangkok بانكوك",
+    ),
+    "Colombia": (
+        "horizontal yellow yellow blue red",
+        ".co",
+        "South America",
+        "Bogotá 波哥大 ボゴタ Bogotá Bogota Bogotá بوغوتا",
+    ),
+    "Sweden": (
+        "cross blue yellow",
+        ".se",
+        "Europe",
+        "Stockholm 斯德哥尔摩 ストックホルム Stockholm Stockholm Estocolmo ستوكهولم",
+    ),
     "Mali": ("vertical green yellow red", ".ml", "Africa", "Bamako 巴马科 バマコ Bamako Bamako Bamako باماكو"),
     "Poland": ("horizontal white red", ".pl", "Europe", "Warsaw 华沙 ワルシャワ Warschau Varsovie Varsovia وارسو"),
     "Ukraine": ("horizontal blue yellow", ".ua", "Europe", "Kyiv 基辅 キーウ Kiew Kiev Kiev كييف"),
     "Bangladesh": ("disc green red", ".bd", "Asia", "Dhaka 达卡 ダッカ Dhaka Dacca Daca دكا"),
     "Ireland": ("vertical green white orange", ".ie", "Europe", "Dublin 都柏林 ダブリン Dublin Dublin Dublín دبلن"),
-    "Belgium": ("vertical black yellow red", ".be", "Europe",
-                "Brussels 布鲁塞尔 ブリュッセル Brüssel Bruxelles Bruselas بروكسل"),
-    "Denmark": ("cross red white", ".dk", "Europe",
-                "Copenhagen 哥本哈根 コペンハーゲン Kopenhagen Copenhague Copenhague كوبنهاغن"),
+    "Belgium": (
+        "vertical black yellow red",
+        ".be",
+        "Europe",
+        "Brussels 布鲁塞尔 ブリュッセル Brüssel Bruxelles Bruselas بروكسل",
+    ),
+    "Denmark": (
+        "cross red white",
+        ".dk",
+        "Europe",
+        "Copenhagen 哥本哈根 コペンハーゲン Kopenhagen Copenhague Copenhague كوبنهاغن",
+    ),
     "Austria": ("horizontal red white red", ".at", "Europe", "Vienna 维也纳 ウィーン Wien Vienne Viena فيينا"),
-    "Netherlands": ("horizontal red white blue", ".nl", "Europe",
-                    "Amsterdam 阿姆斯特丹 アムステルダム Amsterdam Amsterdam Ámsterdam أمستردام"),
+    "Netherlands": (
+        "horizontal red white blue",
+        ".nl",
+        "Europe",
+        "Amsterdam 阿姆斯特丹 アムステルダム Amsterdam Amsterdam Ámsterdam أمستردام",
+    ),
     "Switzerland": ("plus red white", ".ch", "Europe", "Bern 伯尔尼 ベルン Bern Berne Berna برن"),
 }
 CONTINENTS = {
-    "Europe": "Europe|欧洲|ヨーロッパ|Europa|Europe|Europa|أوروبا", "Asia": "Asia|亚洲|アジア|Asien|Asie|Asia|آسيا",
+    "Europe": "Europe|欧洲|ヨーロッパ|Europa|Europe|Europa|أوروبا",
+    "Asia": "Asia|亚洲|アジア|Asien|Asie|Asia|آسيا",
     "Africa": "Africa|非洲|アフリカ|Afrika|Afrique|África|أفريقيا",
     "South America": "South America|南美洲|南アメリカ|Südamerika|Amérique du Sud|América del Sur|أمريكا الجنوبية",
 }
 KNOWLEDGE_QUESTIONS = {
-    "capital": ("What is the capital of the country with this flag?", "使用这面国旗的国家的首都是哪里？",
-                "この国旗の国の首都はどこですか？", "Wie heißt die Hauptstadt des Landes mit dieser Flagge?",
-                "Quelle est la capitale du pays qui a ce drapeau ?",
-                "¿Cuál es la capital del país que tiene esta bandera?",
-                "ما عاصمة الدولة صاحبة هذا العلم؟"),
-    "continent": ("On which continent is the country with this flag?", "使用这面国旗的国家位于哪个洲？",
-                  "この国旗の国はどの大陸にありますか？", "Auf welchem Kontinent liegt das Land mit dieser Flagge?",
-                  "Sur quel continent se trouve le pays qui a ce drapeau ?",
-                  "¿En qué continente está el país que tiene esta bandera?", "في أي قارة تقع الدولة صاحبة هذا العلم؟"),
-    "domain": ("Which internet domain belongs to the country with this flag?", "使用这面国旗的国家的互联网域名后缀是什么？",
-               "この国旗の国のインターネットドメインは何ですか？", "Welche Internet-Endung hat das Land mit dieser Flagge?",
-               "Quelle est l'extension internet du pays qui a ce drapeau ?",
-               "¿Cuál es el dominio de internet del país que tiene esta bandera?",
-               "ما نطاق الإنترنت للدولة صاحبة هذا العلم؟"),
+    "capital": (
+        "What is the capital of the country with this flag?",
+        "使用这面国旗的国家的首都是哪里？",
+        "この国旗の国の首都はどこですか？",
+        "Wie heißt die Hauptstadt des Landes mit dieser Flagge?",
+        "Quelle est la capitale du pays qui a ce drapeau ?",
+        "¿Cuál es la capital del país que tiene esta bandera?",
+        "ما عاصمة الدولة صاحبة هذا العلم؟",
+    ),
+    "continent": (
+        "On which continent is the country with this flag?",
+        "使用这面国旗的国家位于哪个洲？",
+        "この国旗の国はどの大陸にありますか？",
+        "Auf welchem Kontinent liegt das Land mit dieser Flagge?",
+        "Sur quel continent se trouve le pays qui a ce drapeau ?",
+        "¿En qué continente está el país que tiene esta bandera?",
+        "في أي قارة تقع الدولة صاحبة هذا العلم؟",
+    ),
+    "domain": (
+        "Which internet domain belongs to the country with this flag?",
+        "使用这面国旗的国家的互联网域名后缀是什么？",
+        "この国旗の国のインターネットドメインは何ですか？",
+        "Welche Internet-Endung hat das Land mit dieser Flagge?",
+        "Quelle est l'extension internet du pays qui a ce drapeau ?",
+        "¿Cuál es el dominio de internet del país que tiene esta bandera?",
+        "ما نطاق الإنترنت للدولة صاحبة هذا العلم؟",
+    ),
 }
 
 
@@ -262,6 +498,7 @@ class Thing:
 @dataclass(frozen=True)
 class Scene:
     """What a picture shows: things, perhaps a sign with Latin text at the foot, perhaps the flag of a country alone."""
+
     name: str
     things: tuple[Thing, ...]
     ground: str = "grey"
@@ -288,6 +525,7 @@ class Knowledge:
 @dataclass(frozen=True)
 class Clip:
     """What a video shows: the one thing of the scene, which does `motion`; `num_frames` at `fps` frames a second."""
+
     scene: Scene
     motion: str
     num_frames: int
@@ -295,6 +533,7 @@ class Clip:
 
 
 # ---- records ----
+
 
 def shuffled(options, *names):
     """The options in an order drawn from the names."""
@@ -323,12 +562,14 @@ def scene(name, num_things=None, kinds=None, sign=None):
     cells = shuffled([(row, column) for row in range(3) for column in range(4)], name, "cells")
     things = tuple(
         Thing(kind, colour, row, column, shuffled((True, True, False), name, "big", i)[0])
-        for i, (kind, colour, (row, column)) in enumerate(zip(kind_of, colour_of, cells)))
+        for i, (kind, colour, (row, column)) in enumerate(zip(kind_of, colour_of, cells))
+    )
     sign = shuffled(SIGNS, name, "sign")[0] if sign is True else sign
     return Scene(name, things, shuffled(GROUNDS, name, "ground")[0], sign)
 
 
 # ---- pictures ----
+
 
 @lru_cache(maxsize=512)
 def sprite(kind, colour, side):
@@ -411,8 +652,10 @@ def draw_flag(pen, design, cloth, height):
     colours = [(*COLOURS[name][0], 255) for name in names]
 
     def patch(x0, y0, x1, y1, colour):
-        pen.rectangle((left + round(x0 * wide), top + round(y0 * high), left + round(x1 * wide) - 1,
-                       top + round(y1 * high) - 1), colour)
+        pen.rectangle(
+            (left + round(x0 * wide), top + round(y0 * high), left + round(x1 * wide) - 1, top + round(y1 * high) - 1),
+            colour,
+        )
 
     if pattern in ("vertical", "horizontal"):
         for i, colour in enumerate(colours):
@@ -459,8 +702,16 @@ def png(picture, width=240, height=180, mode="RGB", exif_orientation=None):
 def encode(picture, width, height, file_format, mode="RGB", exif_orientation=None, **options):
     """Bytes of a file of any format that Pillow writes ("GIF", "WEBP", ...)."""
     turn = Image.Transpose
-    undo = {1: None, 2: turn.FLIP_LEFT_RIGHT, 3: turn.ROTATE_180, 4: turn.FLIP_TOP_BOTTOM, 5: turn.TRANSPOSE,
-            6: turn.ROTATE_90, 7: turn.TRANSVERSE, 8: turn.ROTATE_270}
+    undo = {
+        1: None,
+        2: turn.FLIP_LEFT_RIGHT,
+        3: turn.ROTATE_180,
+        4: turn.FLIP_TOP_BOTTOM,
+        5: turn.TRANSPOSE,
+        6: turn.ROTATE_90,
+        7: turn.TRANSVERSE,
+        8: turn.ROTATE_270,
+    }
     image = draw(picture, width, height, mode) if isinstance(picture, Scene) else as_mode(picture, mode)
     if exif_orientation:
         exif = Image.Exif()
@@ -525,6 +776,7 @@ def cover(title, author, width=200, height=280):
 
 # ---- words ----
 
+
 def noun(kind, language="en"):
     """The name of a kind, as a label or an answer: car, 汽车, Auto, ..."""
     return NOUNS[kind][language].split()[1]
@@ -556,8 +808,11 @@ def name_of(thing, language="en", form="a", coloured=True):
         return f"{article}{word}" + (f" {article}{tint}" if tint else "")
     if language == "de":
         ending = {"the": "e", "of": "en"}.get(form) or {"m": "er", "f": "e", "n": "es"}[gender]
-        article = {"a": {"m": "ein ", "f": "eine ", "n": "ein "}, "the": {"m": "der ", "f": "die ", "n": "das "},
-                   "of": {"m": "vom ", "f": "von der ", "n": "vom "}}.get(form, {}).get(gender, "")
+        article = {
+            "a": {"m": "ein ", "f": "eine ", "n": "ein "},
+            "the": {"m": "der ", "f": "die ", "n": "das "},
+            "of": {"m": "vom ", "f": "von der ", "n": "vom "},
+        }.get(form, {}).get(gender, "")
         return article + (f"{tint}{ending} " if tint else "") + word
     article = {
         "fr": {"a": ("un ", "une "), "the": ("le ", "la "), "of": ("du ", "de la ")},
@@ -618,12 +873,17 @@ def question(scene, kind, language="en", k=0):
         of = ("d'" if word[0] in "aé" else "de ") if language == "fr" else ""
         colour = colour_name(thing.colour, language)
         slots = {
-            "noun": word, "measure": gender, "plural": of + "".join(plural),
+            "noun": word,
+            "measure": gender,
+            "plural": of + "".join(plural),
             "how_many": "Cuántas" if gender == "f" else "Cuántos",
-            "the": name_of(thing, language, "the", coloured=False), "the_red": name_of(thing, language, "the"),
-            "a_red": name_of(thing, language), "of_other": name_of(other, language, "of"),
+            "the": name_of(thing, language, "the", coloured=False),
+            "the_red": name_of(thing, language, "the"),
+            "a_red": name_of(thing, language),
+            "of_other": name_of(other, language, "of"),
             "red": colour if language == "ja" else adjective(thing.colour, language, gender),
-            "red_thing": adjective(thing.colour, language)}
+            "red_thing": adjective(thing.colour, language),
+        }
     text = QUESTIONS[language][kind].format(**slots)
     return Question(text, say(answer, kind, language), tuple(say(option, kind, language) for option in options))
 
@@ -679,7 +939,9 @@ FACTS = {  # of a scene: (thing, other thing, answer, wrong answers) of every qu
     "count": count_facts,
     "where": lambda scene: [
         (a, b, *(("left", ["right"]) if a.column < b.column else ("right", ["left"])))
-        for a, b in permutations(scene.things, 2) if a.column != b.column],
+        for a, b in permutations(scene.things, 2)
+        if a.column != b.column
+    ],
     "yesno": yesno_facts,
     "exist": exist_facts,
     "sign": lambda scene: [(None, None, scene.sign, others(SIGNS, scene.sign))] if scene.sign else [],
@@ -693,12 +955,16 @@ def statement(scene, truth, k=0):
         sentences += [f"There is {name_of(thing)} in the picture."] if (answer == "yes") == truth else []
     for thing, _, answer, _ in count_facts(scene):
         for n, number in enumerate(("one", "two", "three"), 1):
-            there = f"There is exactly one {noun(thing.kind)}" if n == 1 else \
-                f"There are exactly {number} {NOUNS[thing.kind]['en'].split()[2]}"
+            there = (
+                f"There is exactly one {noun(thing.kind)}"
+                if n == 1
+                else f"There are exactly {number} {NOUNS[thing.kind]['en'].split()[2]}"
+            )
             sentences += [f"{there} in the picture."] if (n == int(answer)) == truth else []
     for thing, other, answer, (wrong,) in FACTS["where"](scene):
-        sentences.append(f"{capital(name_of(thing, form='the'))} is to the {answer if truth else wrong} "
-                         f"{name_of(other, form='of')}.")
+        sentences.append(
+            f"{capital(name_of(thing, form='the'))} is to the {answer if truth else wrong} {name_of(other, form='of')}."
+        )
     return shuffled(sentences, scene.name, "statement", truth)[k % len(sentences)]
 
 
@@ -722,6 +988,7 @@ def knowledge(k, kind=None, language="en"):
 
 
 # ---- clips ----
+
 
 def clip(path, name, motion, seconds=2, fps=8, width=160, height=120, codec=None):
     """Write a video in which one thing does `motion` (a key of MOTIONS); returns the record.
@@ -754,8 +1021,12 @@ def frame(clip, k, width=160, height=120):
     image = Image.new("RGBA", (width, height), (*GROUNDS[clip.scene.ground], 255))
     done = k / max(1, clip.num_frames - 1)
     side = round(height * (0.2 + 0.6 * done if clip.motion == "grows" else 0.4))
-    x, y = {"left to right": (done, 0.5), "right to left": (1 - done, 0.5), "up": (0.5, 1 - done),
-            "down": (0.5, done)}.get(clip.motion, (0.5, 0.5))
+    x, y = {
+        "left to right": (done, 0.5),
+        "right to left": (1 - done, 0.5),
+        "up": (0.5, 1 - done),
+        "down": (0.5, done),
+    }.get(clip.motion, (0.5, 0.5))
     if clip.motion != "appears" or done >= 0.5:
         corner = (round(x * (width - side)), round(y * (height - side)))
         image.alpha_composite(sprite(thing.kind, thing.colour, side), corner)

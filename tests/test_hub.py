@@ -9,10 +9,9 @@ import sys
 
 import pytest
 import requests
+from hub import Hub, hub, olah_environment
 from huggingface_hub import HfApi, HfFileSystem
 from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
-
-from hub import Hub, hub, olah_environment
 
 README = """---
 configs:

@@ -77,7 +77,8 @@ def cmyk_jpeg_without_marker():
 
 
 def ycck_jpeg():
-    """CMYK planes that hold YCCK: the decoder makes 255 - RGB(Y, Cb, Cr), which must be Adobe's inverted ink: RGB = C, M, Y."""
+    """CMYK planes that hold YCCK: the decoder makes 255 - RGB(Y, Cb, Cr), which must be Adobe's inverted ink: RGB =
+    C, M, Y."""
     y, cb, cr = Image.new("RGB", (1, 1), INK[:3]).convert("YCbCr").getpixel((0, 0))
     data = file_of(flat("CMYK", (*inverted((y, cb, cr)), INK[3])), "JPEG", quality=95)
     transform = data.index(b"\xff\xee\x00\x0eAdobe") + 15
@@ -170,7 +171,8 @@ def decoder(request, monkeypatch):
 
 
 def oriented_jpeg(orientation):
-    """An upright picture of 64 x 32 pixels, stored as this orientation stores it; blocks hold whole 16 x 16 JPEG units."""
+    """An upright picture of 64 x 32 pixels, stored as this orientation stores it; blocks hold whole 16 x 16 JPEG
+    units."""
     rows = STORED[orientation].split("/")
     width, height = (16, 32) if orientation >= 5 else (32, 16)
     stored = np.vstack([np.hstack([np.full((height, width, 3), CORNERS[c], np.uint8) for c in row]) for row in rows])

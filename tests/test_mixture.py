@@ -577,6 +577,41 @@ def test_small_files_over_a_network_are_copied_once_and_shuffled_in_full(tmp_pat
     assert "full shuffle" in mixture.describe() and len(take(mixture, 50)) == 50
 
 
+HUB = """
+import itertools, json, sys
+from m3it import rows
+from m3it.mixture import Mixture
+
+rows.COPY_BYTES, rows.PIECE_BYTES = int(sys.argv[2]), 4000
+mixture = Mixture(sys.argv[1], ["gqa", "viquae"], batch_size=4)
+name = lambda rows: [f"{row['dataset']} {row['id']}" for row in rows]
+plain = [row_id for batch in itertools.islice(mixture.loader(collate_fn=name), 30) for row_id in batch]
+workers = list(itertools.islice(mixture.loader(num_workers=2, rank=1, world_size=2, collate_fn=name), 15))
+orders = {source.name: source.rows.order for source in mixture.sources}
+print(json.dumps([orders, plain, workers, mixture.state_dict()]))
+"""
+
+
+def test_a_mixture_of_a_hub_repository_is_pinned_and_reads_each_range_once(hub, tmp_path):
+    for place, count in (("vqa/gqa", 400), ("kvqa/viquae", 20)):
+        dataset = place.partition("/")[2]
+        lines = [make_row(i, meta=json.dumps({"id": f"{dataset}-{i}"})) for i in range(count)]
+        write_rows(tmp_path / f"repo/data/{place}/train.jsonl", lines)
+    commit = hub.add("Org/mixture", tmp_path / "repo")
+    environ = {**hub.environ(tmp_path / "home"), "PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, "-c", HUB, "Org/mixture", "20000"]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
+    orders, plain, workers, state = json.loads(done.stdout.splitlines()[-1])
+    assert orders == {"gqa": "pieces (rows estimated), shuffled in windows", "viquae": "full shuffle"}
+    assert len(set(plain)) == 120
+    assert workers == [plain[k * 4 : k * 4 + 4] for k in range(1, 30, 2)]
+    assert commit not in json.dumps(state)  # it is part of the digest of the files
+    ranged = [request for request in hub.requests if "Org/mixture" in request.path and request.range]
+    assert ranged and all(commit in request.path and request.status == 206 for request in ranged)
+    whole = [request for request in ranged if "viquae" in request.path]
+    assert len(whole) == 1  # copied once, for three readers
+
+
 # ---- drops
 
 
@@ -824,7 +859,8 @@ class Ours(Trainer):
 
 args = TrainingArguments(
     out, max_steps=steps, per_device_train_batch_size=4, save_steps=7, logging_steps=1, report_to=[], use_cpu=True,
-    ignore_data_skip=True, disable_tqdm=True, remove_unused_columns=False, learning_rate=0.05, lr_scheduler_type="constant",
+    ignore_data_skip=True, disable_tqdm=True, remove_unused_columns=False, learning_rate=0.05,
+    lr_scheduler_type="constant",
 )
 trainer = Ours(Model(), args, train_dataset=mixture, callbacks=[mixture.callback()])
 trainer.train(resume_from_checkpoint=resume or None)

@@ -1,4 +1,5 @@
 """The picture maker: what it says of a picture is checked by other code, on the record and on the pixels."""
+
 import io
 import itertools
 import re
@@ -11,11 +12,22 @@ from PIL import Image, ImageChops, ImageOps
 from scenes import COLOURS, Scene, Thing, caption, draw, question, scene
 
 NAMES = [f"picture {i}" for i in range(40)]
-STREET = Scene("street", sign="OPEN", things=(
-    Thing("car", "red", 2, 0), Thing("house", "blue", 1, 1), Thing("car", "white", 2, 3, big=False),
-    Thing("umbrella", "orange", 0, 3)))
-GOLDEN = Scene("golden", (Thing("triangle", "black", 1, 1), Thing("robot", "green", 2, 0),
-                          Thing("triangle", "red", 0, 1, big=False)), "beige", sign="MUSEUM")
+STREET = Scene(
+    "street",
+    sign="OPEN",
+    things=(
+        Thing("car", "red", 2, 0),
+        Thing("house", "blue", 1, 1),
+        Thing("car", "white", 2, 3, big=False),
+        Thing("umbrella", "orange", 0, 3),
+    ),
+)
+GOLDEN = Scene(
+    "golden",
+    (Thing("triangle", "black", 1, 1), Thing("robot", "green", 2, 0), Thing("triangle", "red", 0, 1, big=False)),
+    "beige",
+    sign="MUSEUM",
+)
 GOLDEN_SHAPES = ["triangle", "heart", "circle", "star", "triangle"]
 CLIP_NAME = "clip 8"  # a blue umbrella
 STAR = Scene("star", (Thing("star", "yellow", 0, 0), Thing("tree", "green", 1, 2)))
@@ -118,6 +130,7 @@ def test_exif_orientation_turns_the_pixels_so_that_a_viewer_sees_them_upright(or
 
 # ---- words ----
 
+
 def present(record, words):
     """The things of the record that "red car" or "car" names."""
     *colour, kind = words.split()
@@ -176,8 +189,11 @@ def test_a_question_without_a_sure_answer_is_refused():
 
 def test_questions_written_out():
     """By hand, from STREET: a red car, a blue house, a white car, an orange umbrella, and a sign that says OPEN."""
-    texts = {question(STREET, kind, k=k).question: question(STREET, kind, k=k).answer
-             for kind in scenes.FACTS for k in range(12)}
+    texts = {
+        question(STREET, kind, k=k).question: question(STREET, kind, k=k).answer
+        for kind in scenes.FACTS
+        for k in range(12)
+    }
     assert texts["What colour is the umbrella?"] == "orange"
     assert texts["How many cars are there?"] == "2"
     assert texts["Is there an orange umbrella?"] == "yes"
@@ -203,20 +219,61 @@ def test_translated_questions_ask_the_same_of_the_same_thing():
                     assert not re.search("[a-z]", translated.question)
 
 
-@pytest.mark.parametrize("thing, form, words", [
-    (Thing("umbrella", "orange"), "a", {
-        "en": "an orange umbrella", "zh": "一把橙色的雨伞", "ja": "オレンジ色の傘", "de": "ein orangefarbener Regenschirm",
-        "fr": "un parapluie orange", "es": "un paraguas naranja", "ar": "مظلة برتقالية"}),
-    (Thing("star", "white"), "the", {
-        "en": "the white star", "zh": "白色的星星", "ja": "白い星", "de": "der weiße Stern", "fr": "l'étoile blanche",
-        "es": "la estrella blanca", "ar": "النجمة البيضاء"}),
-    (Thing("house", "red"), "of", {
-        "en": "of the red house", "zh": "红色的房子", "ja": "赤い家", "de": "vom roten Haus", "fr": "de la maison rouge",
-        "es": "de la casa roja", "ar": "المنزل الأحمر"}),
-    (Thing("dog", "black"), "of", {
-        "en": "of the black dog", "de": "vom schwarzen Hund", "fr": "du chien noir", "es": "del perro negro",
-        "ar": "الكلب الأسود"}),
-])
+@pytest.mark.parametrize(
+    "thing, form, words",
+    [
+        (
+            Thing("umbrella", "orange"),
+            "a",
+            {
+                "en": "an orange umbrella",
+                "zh": "一把橙色的雨伞",
+                "ja": "オレンジ色の傘",
+                "de": "ein orangefarbener Regenschirm",
+                "fr": "un parapluie orange",
+                "es": "un paraguas naranja",
+                "ar": "مظلة برتقالية",
+            },
+        ),
+        (
+            Thing("star", "white"),
+            "the",
+            {
+                "en": "the white star",
+                "zh": "白色的星星",
+                "ja": "白い星",
+                "de": "der weiße Stern",
+                "fr": "l'étoile blanche",
+                "es": "la estrella blanca",
+                "ar": "النجمة البيضاء",
+            },
+        ),
+        (
+            Thing("house", "red"),
+            "of",
+            {
+                "en": "of the red house",
+                "zh": "红色的房子",
+                "ja": "赤い家",
+                "de": "vom roten Haus",
+                "fr": "de la maison rouge",
+                "es": "de la casa roja",
+                "ar": "المنزل الأحمر",
+            },
+        ),
+        (
+            Thing("dog", "black"),
+            "of",
+            {
+                "en": "of the black dog",
+                "de": "vom schwarzen Hund",
+                "fr": "du chien noir",
+                "es": "del perro negro",
+                "ar": "الكلب الأسود",
+            },
+        ),
+    ],
+)
 def test_names_agree_in_gender_and_case(thing, form, words):
     assert {language: scenes.name_of(thing, language, form) for language in words} == words
 
@@ -249,7 +306,8 @@ def test_a_paragraph_tells_where_each_thing_is():
     assert scenes.paragraph(STREET) == (
         "The picture shows four things on a grey background. A big orange umbrella is at the top, far right. A big "
         "blue house is in the middle, left of centre. A big red car is at the bottom, far left. A small white car is "
-        'at the bottom, far right. A sign at the foot says "OPEN".')
+        'at the bottom, far right. A sign at the foot says "OPEN".'
+    )
 
 
 def test_statements_are_as_true_as_asked():
@@ -273,17 +331,21 @@ def test_statements_are_as_true_as_asked():
 
 # ---- flags, pages, clips ----
 
-@pytest.mark.parametrize("k, country, points", [  # (x, y) in fractions of the cloth
-    (0, "France", {(0.15, 0.5): "blue", (0.5, 0.5): "white", (0.85, 0.5): "red"}),
-    (1, "Japan", {(0.5, 0.5): "red", (0.1, 0.1): "white", (0.9, 0.9): "white"}),
-    (4, "Germany", {(0.5, 0.15): "black", (0.5, 0.5): "red", (0.5, 0.85): "yellow"}),
-    (5, "Italy", {(0.15, 0.5): "green", (0.5, 0.5): "white", (0.85, 0.5): "red"}),
-    (7, "Colombia", {(0.5, 0.25): "yellow", (0.5, 0.6): "blue", (0.5, 0.9): "red"}),
-    (8, "Sweden", {(0.1, 0.1): "blue", (0.38, 0.9): "yellow", (0.9, 0.5): "yellow"}),
-    (10, "Poland", {(0.5, 0.25): "white", (0.5, 0.75): "red"}),
-    (13, "Ireland", {(0.15, 0.5): "green", (0.5, 0.5): "white", (0.85, 0.5): "orange"}),
-    (18, "Switzerland", {(0.5, 0.5): "white", (0.5, 0.3): "white", (0.1, 0.5): "red", (0.3, 0.3): "red"}),
-])
+
+@pytest.mark.parametrize(
+    "k, country, points",
+    [  # (x, y) in fractions of the cloth
+        (0, "France", {(0.15, 0.5): "blue", (0.5, 0.5): "white", (0.85, 0.5): "red"}),
+        (1, "Japan", {(0.5, 0.5): "red", (0.1, 0.1): "white", (0.9, 0.9): "white"}),
+        (4, "Germany", {(0.5, 0.15): "black", (0.5, 0.5): "red", (0.5, 0.85): "yellow"}),
+        (5, "Italy", {(0.15, 0.5): "green", (0.5, 0.5): "white", (0.85, 0.5): "red"}),
+        (7, "Colombia", {(0.5, 0.25): "yellow", (0.5, 0.6): "blue", (0.5, 0.9): "red"}),
+        (8, "Sweden", {(0.1, 0.1): "blue", (0.38, 0.9): "yellow", (0.9, 0.5): "yellow"}),
+        (10, "Poland", {(0.5, 0.25): "white", (0.5, 0.75): "red"}),
+        (13, "Ireland", {(0.15, 0.5): "green", (0.5, 0.5): "white", (0.85, 0.5): "orange"}),
+        (18, "Switzerland", {(0.5, 0.5): "white", (0.5, 0.3): "white", (0.1, 0.5): "red", (0.3, 0.3): "red"}),
+    ],
+)
 def test_flags_have_the_colours_of_their_country(k, country, points):
     known = scenes.knowledge(k)
     assert known.entity == country == known.scene.flag

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -207,3 +208,53 @@ def test_a_broken_image_stops_or_is_left_out(data, base, tmp_path):
     train(base, Mixture(tmp_path, ["viquae"], batch_size=4, on_error="drop"), tmp_path / "two", settings)
     taken = sum(rows_of(tmp_path / "two"), [])
     assert Counter(taken) == Counter(f"row-{i}" for i in range(8) if i != 3)
+
+
+# ---- several processes (gloo), killed and resumed
+
+
+SCRIPT = """
+import os, sys, time
+from m3it.mixture import Mixture
+from m3it.train import Settings, train
+
+class Slow(Mixture):
+    def batch(self, start, stop):
+        time.sleep(float(os.environ.get("SECONDS", 0)))
+        return super().batch(start, stop)
+
+data, base, out = sys.argv[1:]
+settings = Settings(batch_size=2, save_every=3, log_every=1, log_rows=True, learning_rate=1e-2)
+train(base, Slow(data, ["viquae", "vist"], batch_size=2), out, settings, resume=True)
+"""
+
+
+def launch(processes, script, *arguments, seconds=0):
+    """Start a run under torchrun, in a process group of its own."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(processes), "--standalone"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "SECONDS": str(seconds)}
+    return subprocess.Popen([*command, str(script), *map(str, arguments)], env=environment, start_new_session=True)
+
+
+@pytest.mark.slow
+def test_a_run_killed_on_two_processes_goes_on_on_one_two_and_four(data, base, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    assert launch(2, script, data, base, tmp_path / "whole").wait() == 0
+    killed = tmp_path / "killed"
+    process = launch(2, script, data, base, killed, seconds=1)
+    while not (killed / "checkpoint-6" / STATE).exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (killed / "run.json").exists()
+    expected = Counter(ids_of(mixture_of(data, batch_size=2), 50))
+    for processes in (1, 2, 4):
+        out = tmp_path / f"on-{processes}"
+        shutil.copytree(killed, out)
+        assert launch(processes, script, data, base, out).wait() == 0
+        taken = sum(rows_of(out), [])
+        assert Counter(taken[:50]) == expected and len(taken) - 50 < 2 * processes
+    assert rows_of(tmp_path / "on-2") == rows_of(tmp_path / "whole")
+    assert losses_of(tmp_path / "on-2") == losses_of(tmp_path / "whole")
