@@ -398,7 +398,7 @@ def render(found: dict[str, Any]) -> str:
     bias, replies = found["bias"], found["replies"]
     names = ", ".join(replies["answered_as"]) or "none: all answers are equal"
     lines = [
-        f"{found['models'][0]} against {found['models'][1]}, judge {names} {' to '.join(replies['days'])}".rstrip()
+        f"{found['models'][0]} against {found['models'][1]}, judge {names} {' to '.join(dict.fromkeys(replies['days']))}".rstrip()
     ]
     lines.append(f"{'':<14}{'win':>6}{'tie':>6}{'lose':>6}{'unreadable':>12}{'p':>8}")
     for name, counts in found["results"].items():

@@ -20,19 +20,20 @@ PLACES = ("image_token", "boi_token", "start_image_token")  # where processors k
 PLAIN = "{% for message in messages %}{{ message['content'] }}\n{% endfor %}"  # for a tokenizer without a template
 
 
-class Prepared(NamedTuple):
-    """A row whose images are decoded and counted."""
-
-    id: str
-    messages: list[dict[str, Any]]
-    images: list[Image.Image]
-
-
 class Text(NamedTuple):
     """The text of one row for a processor. `answers`: (start, stop) characters that are learned."""
 
     text: str
     answers: list[tuple[int, int]]
+
+
+class Prepared(NamedTuple):
+    """A row whose images are decoded and counted; `whole` is its text, answers included."""
+
+    id: str
+    messages: list[dict[str, Any]]
+    images: list[Image.Image]
+    whole: Text = Text("", [])
 
 
 class Collator:
@@ -71,13 +72,12 @@ class Collator:
         messages = to_messages(row)
         images = [Image.fromarray(pixels(image, row["id"], self.max_side_pixels)) for image in row["images"]]
         prepared = Prepared(row["id"], messages, images)
-        self.text(prepared)
-        return prepared
+        return prepared._replace(whole=self.text(prepared))
 
     def __call__(self, rows: Sequence[Any]) -> dict[str, Any]:
         """The batch to learn from: input_ids (batch, length) int64, padded on the right; labels likewise, -100 but on
         answers."""
-        batch, texts, prepared = self._encode(rows, self.text, "right")
+        batch, texts, prepared = self._encode(rows, lambda row: row.whole, "right")
         batch["labels"] = self._labels(batch, texts, prepared)
         if self.keep_ids:
             batch["row_ids"] = [row.id for row in prepared]
@@ -106,8 +106,9 @@ class Collator:
             if start < 0:
                 raise ShardError(f"{row.id}: the chat template changes the answer {answer[:60]!r}", "answer changed")
             stop = start + len(answer)
-            turn = self._render(row.messages[: i + 1]).rstrip()
-            if i == len(row.messages) - 1 and not turn[stop:].strip():
+            is_last = i == len(row.messages) - 1
+            turn = (whole if is_last else self._render(row.messages[: i + 1])).rstrip()
+            if is_last and not turn[stop:].strip():
                 whole = turn = whole[:stop] + self.tokenizer.eos_token
             answers.append((start, len(turn) if whole.startswith(turn) else stop))
         return Text(self._checked(row, whole), answers)
@@ -149,12 +150,14 @@ class Collator:
 
     def _process(self, rows: list[Prepared], texts: list[Text], side: str) -> dict[str, Any]:
         """The processor's batch; its complaint names the rows."""
-        images = [row.images for row in rows]
+        images = [row.images for row in rows] if any(row.images for row in rows) else None
         try:
             if self.has_qformer:
                 return self._process_qformer(rows, texts, side)
             options = {**self._special(texts), "padding": True, "padding_side": side, "return_tensors": "pt"}
-            return dict(self.processor(text=[text.text for text in texts], images=images if any(images) else None, **options))
+            return dict(
+                self.processor(text=[text.text for text in texts], images=images, **options)
+            )
         except (ValueError, IndexError, TypeError) as error:
             ids = ", ".join(row.id for row in rows)
             raise M3ITError(f"{type(self.processor).__name__} cannot take rows {ids}: {error}") from error
@@ -200,7 +203,8 @@ class Collator:
         kept = longest["text"][: offsets[-excess][0] if excess < len(offsets) else 0]
         content = {id(part): {**part, "text": kept} if part is longest else part for part in parts}
         messages = [{**m, "content": [content.get(id(part), part) for part in m["content"]]} for m in row.messages]
-        return row._replace(messages=messages)
+        shorter = row._replace(messages=messages)
+        return shorter._replace(whole=self.text(shorter))
 
     def _labels(self, batch: dict[str, Any], texts: list[Text], rows: list[Prepared]) -> Any:
         """(batch, length) int64: the tokens of the answers, -100 elsewhere."""

@@ -165,10 +165,11 @@ class Server:
             if isinstance(reply, ChatError):
                 error = str(reply)
                 self._note(question.num_images, error)
+                reply = None
             elif reply:
                 self.taken.add(question.num_images)
             seconds, start = time.perf_counter() - start, time.perf_counter()
-            yield Answered(question, reply.text if reply and not error else None, error, seconds)
+            yield Answered(question, reply.text if reply else None, error, seconds)
 
     def _request(self, question: Question, waiting: list[tuple[Question, str]]) -> Request | None:
         """What to send; None, with the reason in `waiting`, where there is no use in it."""
@@ -222,7 +223,8 @@ def predict(
     if rank == 0:
         _open(folder, options)
     wait()
-    done, seen = {key for key, line in _lines(_files(folder)[:2]) if not line.get("error")}, {}
+    done = {key for key, line in _lines(_files(folder)[:2]) if not line.get("error")}
+    seen: dict[Key, None] = {}
     chat = Chat(model, base_url, cache_dir=folder / "replies", parallel=parallel) if base_url else None
     ask = Server(chat, max_tokens) if chat else Local(model, max_tokens, batch_size)
     questions = (q for config in configs for q in progress(read_questions(repo, config, split, limit), config))
@@ -317,7 +319,7 @@ def _close(folder: Path, options: dict[str, Any], order: list[Key]) -> None:
     by_key = dict(_lines(_files(folder)))
     keys = dict.fromkeys([*order, *by_key])
     places = Counter(f"{config}/{split}" for config, split, _ in keys)
-    failed = {place: 0 for place in places}
+    failed = dict.fromkeys(places, 0)
     for config, split, row_id in keys:
         failed[f"{config}/{split}"] += bool(by_key[config, split, row_id].get("error"))
     run = {"command": "predict", "options": options, "versions": _versions()}

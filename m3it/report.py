@@ -29,6 +29,8 @@ SIDE_PIXELS = 360
 PUBLISHED = {"MiniGPT-4": (167, 28, 105), "InstructBLIP": (196, 9, 95)}  # win, tie, lose: arXiv 2306.04387
 GRADED = ("accuracy", "vqa_accuracy", "exact_match", "f1", "anls")  # 100 is right, 0 is wrong
 MARKS = {"right": "✓", "partly": "◐", "wrong": "✗"}
+FILES = ("predictions.jsonl", "scores.json", "judge.json", "trainer_state.json", "run.json")
+SETTLED = ("run.json", "scores.json", "judge.json")  # that say what made them
 Key = tuple[str, str, str]  # config, split, row id
 
 
@@ -63,39 +65,40 @@ class Case(NamedTuple):
 
 
 def gather(paths: Sequence[Path | str], repo: str | None = None) -> Found:
-    """What the folders, and the folders in them, hold; ReportError where there is nothing, or predictions lack scores."""
+    """What the folders, and the folders in them, hold; ReportError for nothing, and for predictions without scores."""
     folders = dict.fromkeys(f for path in map(Path, paths) for f in (path, *sorted(path.glob("*/"))) if f.is_dir())
     files = {name: [f / name for f in folders if (f / name).exists()] for name in FILES}
     found = {name: {str(file.parent): _json(file) for file in files[name]} for name in FILES[1:]}
     if not any(files[name] for name in FILES if name != "run.json"):
         raise ReportError(f"{', '.join(map(str, paths))}: nothing to report. Name folders of {', '.join(FILES[:4])}.")
     if files["predictions.jsonl"] and not files["scores.json"]:
-        runs = " ".join(str(file.parent) for file in files["predictions.jsonl"])
+        named = " ".join(str(file.parent) for file in files["predictions.jsonl"])
         raise ReportError(
-            f"Predictions without scores. Run: m3it score {runs} --out scores; then name that folder, too."
+            f"Predictions without scores. Run: m3it score {named} --out scores; then name that folder, too."
         )
+    told = found["scores.json"].values()
+    scores = {name: [item for part in told for item in part[name]] for name in ("models", "comparisons")}
+    order = [model["model"] for model in scores["models"]]
     runs = read_runs([file.parent for file in files["predictions.jsonl"]]) if files["predictions.jsonl"] else []
-    scores = {
-        name: [item for told in found["scores.json"].values() for item in told[name]]
-        for name in ("models", "comparisons")
-    }
-    repos = {
-        (name.rpartition("/")[0], name.rpartition("/")[2]): repo or run["options"].get("repo", "")
-        for run in found["run.json"].values()
-        if run.get("command") == "predict"
-        for name in run.get("num_rows", {})
-    }
-    settings = {
-        f"{path}/{name}": {part: told[part] for part in ("command", "options", "versions", "replies") if part in told}
-        for name in ("run.json", "scores.json", "judge.json")
-        for path, told in found[name].items()
-    }
+    runs.sort(key=lambda run: order.index(run.model) if run.model in order else len(order))
     row_scores = dict(_row_scores(file.with_name("row_scores.jsonl") for file in files["scores.json"]))
-    curves = {path: told.get("log_history", []) for path, told in found["trainer_state.json"].items()}
-    return Found(runs, scores, row_scores, list(found["judge.json"].values()), curves, settings, repos)
+    curves = {path: state.get("log_history", []) for path, state in found["trainer_state.json"].items()}
+    judges = list(found["judge.json"].values())
+    return Found(runs, scores, row_scores, judges, curves, _settings_of(found), _repos_of(found["run.json"], repo))
 
 
-FILES = ("predictions.jsonl", "scores.json", "judge.json", "trainer_state.json", "run.json")
+def _settings_of(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """What made each file, by its path."""
+    parts = ("command", "options", "versions", "replies")
+    files = [(f"{path}/{name}", told) for name in SETTLED for path, told in found[name].items()]
+    return {file: {part: told[part] for part in parts if part in told} for file, told in files}
+
+
+def _repos_of(runs: dict[str, Any], repo: str | None) -> dict[Place, str]:
+    """Where the rows of each config and split are."""
+    predicted = [run for run in runs.values() if run.get("command") == "predict"]
+    names = [(name, repo or run["options"].get("repo", "")) for run in predicted for name in run.get("num_rows", {})]
+    return {(name.rpartition("/")[0], name.rpartition("/")[2]): where for name, where in names}
 
 
 def _json(file: Path) -> Any:
@@ -219,11 +222,11 @@ def report(
         "Settings and versions": "".join(_settings(name, told) for name, told in found.settings.items()),
     }
     notes = {
-        "Case study": "Chosen by hash, one dataset after another, among rows on which the models' scores differ if there "
-        "are such; nobody picked them.",
+        "Case study": "Chosen by hash, one dataset after another, among rows on which the models' scores "
+        "differ, if there are such; nobody picked them.",
         "Worst rows": "The lowest scores of each dataset's own metric, mean of the models.",
     }
-    problem = "".join(f"<p class=note>Pictures not shown, {_(text)}</p>" for text in problems)
+    problem = "".join(f"<p class=note>Pictures not shown, {esc(text)}</p>" for text in problems)
     body = _head(found, colours) + problem
     for title, content in sections.items():
         note = f"<p class=note>{notes[title]}</p>" if title in notes else ""
@@ -235,12 +238,18 @@ def report(
     return problems
 
 
-def _(text: Any) -> str:
+def esc(text: Any) -> str:
+    """The text as HTML has it."""
     return html.escape(str(text))
 
 
+def fold(title: str, content: str, is_open: bool = False) -> str:
+    """Content below a title that opens and closes it; nothing for nothing."""
+    return f"<details{' open' * is_open}><summary>{title}</summary>{content}</details>" if content else ""
+
+
 def _head(found: Found, colours: dict[str, str]) -> str:
-    names = "".join(f"<li><i class='dot {colour}'></i>{_(model)}</li>" for model, colour in colours.items())
+    names = "".join(f"<li><i class='dot {colour}'></i>{esc(model)}</li>" for model, colour in colours.items())
     lines = [line for model in found.scores["models"] for line in model["datasets"]]
     facts = {
         "models": len(colours),
@@ -262,8 +271,8 @@ def _scores(found: Found, colours: dict[str, str]) -> str:
     models, bars = found.scores["models"], ""
     for metric in dict.fromkeys(line["metric"] for model in models for line in model["groups"]):
         lines = [(m["model"], line) for m in models for line in m["groups"] if line["metric"] == metric]
-        shown = f"<details{' open' * (metric == 'rouge_l')}><summary>{METRICS[metric].title} by group</summary>"
-        bars += f"{shown}<div class=bars>{_bars(lines, colours)}</div></details>"
+        title = f"{METRICS[metric].title} by group"
+        bars += fold(title, f"<div class=bars>{_bars(lines, colours)}</div>", is_open=metric == "rouge_l")
     note = "All rows of a group together, in points; lines are 95 % bootstrap intervals."
     return f"<p class=note>{note}</p>{bars}{_table(found)}" if models else ""
 
@@ -273,8 +282,9 @@ def _bars(lines: list[tuple[str, Row]], colours: dict[str, str]) -> str:
     full, bars = max(100.0, *(line["micro"]["high"] for _, line in lines)), ""
     for group in dict.fromkeys(line["group"] for _, line in lines):
         inside = [(model, line) for model, line in lines if line["group"] == group]
-        told = f"{inside[0][1]['num_rows']:,} rows of {inside[0][1]['num_configs']}"
-        bars += f"<div class=group><span>{_(group)}</span><small>{told}</small></div>"
+        num_rows, num_configs = inside[0][1]["num_rows"], inside[0][1]["num_configs"]
+        told = f"{num_rows:,} rows of {num_configs} config{'s' * (num_configs > 1)}"
+        bars += f"<div class=group><span>{esc(group)}</span><small>{told}</small></div>"
         bars += "".join(_bar(model, line["micro"], colours[model], full) for model, line in inside)
     return bars
 
@@ -282,50 +292,41 @@ def _bars(lines: list[tuple[str, Row]], colours: dict[str, str]) -> str:
 def _bar(model: str, score: dict[str, float], colour: str, full: float) -> str:
     left, width = 100 * score["low"] / full, 100 * (score["high"] - score["low"]) / full
     return (
-        f"<div class='bar {colour}' title='{_(model)}'><div class=track><b style='width:{100 * score['score'] / full:.2f}%'></b>"
+        f"<div class='bar {colour}'><div class=track>"
+        f"<b style='width:{100 * score['score'] / full:.2f}%'></b>"
         f"<i style='left:{left:.2f}%;width:{width:.2f}%'></i></div><span>{score['score']:.1f}"
-        f"<small> {score['low']:.1f} to {score['high']:.1f}</small></span></div>"
+        f"<small> {score['low']:.1f} to {score['high']:.1f} · {esc(model)}</small></span></div>"
     )
+
+
+COLUMNS = ("dataset", "model", "score", "95 %", "ROUGE-L", "rows", "failed", "missing", "unreadable", "same answer")
 
 
 def _table(found: Found) -> str:
-    head = (
-        "dataset",
-        "model",
-        "metric",
-        "score",
-        "95 %",
-        "ROUGE-L",
-        "rows",
-        "failed",
-        "missing",
-        "unreadable",
-        "same answer",
-    )
-    rows = ""
+    """A line for each config, split and model."""
     rows_by_place = {place: rows for run in reversed(found.runs) for place, rows in run.rows.items()}
     lines = [(line, model["model"]) for model in found.scores["models"] for line in model["datasets"]]
-    places = dict.fromkeys((line["config"], line["split"]) for line, _ in lines)
-    for place in places:
+    body = ""
+    for place in dict.fromkeys((line["config"], line["split"]) for line, _ in lines):
         same = majority_score(rows_by_place[place], place) if place in rows_by_place else None
-        for line, model in ((line, model) for line, model in lines if (line["config"], line["split"]) == place):
-            own, rouge = line["scores"].get(line["metric"]), line["scores"].get("rouge_l")
-            cells = [
-                f"{own['score']:.1f}" if own else "",
-                f"{own['low']:.1f} to {own['high']:.1f}" if own else "",
-                f"{rouge['score']:.1f}" if rouge else "",
-                *(f"{line[f'num_{what}']:,}" for what in ("rows", "failed", "missing", "unreadable")),
-                f"<span title='always: {_(same[0][:80])}'>{same[1]:.1f}</span>" if same else "",
-            ]
-            names = [_("/".join(place)), _(model), _(METRICS[line["metric"]].title)]
-            rows += (
-                "<tr>"
-                + "".join(f"<td>{c}</td>" for c in names)
-                + "".join(f"<td class=n>{c}</td>" for c in cells)
-                + "</tr>"
-            )
+        here = [(line, model) for line, model in lines if (line["config"], line["split"]) == place]
+        body += "".join(_table_row(line, model, same) for line, model in here)
     note = "same answer: the score of giving every row the commonest reference, to see what a score is worth."
-    return f"<h3>By dataset</h3>{_scroll(head, rows)}<p class=note>{note}</p>"
+    return f"<h3>By dataset</h3>{_scroll(COLUMNS, body)}<p class=note>{note}</p>"
+
+
+def _table_row(line: Row, model: str, same: tuple[str, float] | None) -> str:
+    own, rouge = line["scores"].get(line["metric"]), line["scores"].get("rouge_l")
+    cells = [
+        f"{own['score']:.1f}" if own else "",
+        f"{own['low']:.1f} to {own['high']:.1f}" if own else "",
+        f"{rouge['score']:.1f}" if rouge else "",
+        *(f"{line[f'num_{what}']:,}" for what in COLUMNS[5:9]),
+        f"<span title='always: {esc(same[0][:80])}'>{same[1]:.1f}</span>" if same else "",
+    ]
+    told = f"{esc(line['split'])}, {METRICS[line['metric']].title}"
+    names = f"<td>{esc(line['config'])} <small>{told}</small></td><td>{esc(model)}</td>"
+    return f"<tr>{names}{''.join(f'<td class=n>{cell}</td>' for cell in cells)}</tr>"
 
 
 def _scroll(head: Sequence[str], rows: str) -> str:
@@ -339,29 +340,28 @@ def _comparison(found: dict[str, Any]) -> str:
         apart, counts = line["difference"], " / ".join(f"{line['rows'][k]:,}" for k in ("first", "equal", "second"))
         numbers = (f"{line['first']:.1f}", f"{line['second']:.1f}", f"{apart['score']:+.1f} [{apart['low']:+.1f}, "
                    f"{apart['high']:+.1f}]", f"{line['p']:.3f}", counts)  # fmt: skip
-        rows += f"<tr><td>{_(line['config'])}</td><td>{_(METRICS[line['metric']].title)}</td>"
+        rows += f"<tr><td>{esc(line['config'])}</td><td>{esc(METRICS[line['metric']].title)}</td>"
         rows += "".join(f"<td class=n>{number}</td>" for number in numbers) + "</tr>"
-    first, second = map(_, found["models"])
-    return f"<p>First: <b>{first}</b>, second: <b>{second}</b>; paired on the rows that both predicted.</p>{_scroll(head, rows)}"
+    first, second = map(esc, found["models"])
+    told = f"<p>First: <b>{first}</b>, second: <b>{second}</b>; paired on the rows that both predicted.</p>"
+    return told + _scroll(head, rows)
 
 
 def _judge(found: dict[str, Any]) -> str:
     """Stacked bars of win, tie, lose, and what the judge is worth."""
-    first, second = map(_, found["models"])
+    first, second = map(esc, found["models"])
     bars = ""
     for name, counts in found["results"].items():
         parts = [(kind, counts[kind]) for kind in ("win", "tie", "lose", "unreadable") if counts[kind]]
-        bars += f"<div class=group><span>{_(name)}</span><small>p = {counts['p']:.3f}</small></div><div class=stack>"
-        bars += (
-            "".join(f"<span class={kind} style='flex:{n}' title='{kind}'>{n}</span>" for kind, n in parts) + "</div>"
-        )
-    bias, replies = found["bias"], found["replies"]
-    names = ", ".join(f"{_(name)}" for name in replies["answered_as"])
+        bars += f"<div class=group><span>{esc(name)}</span><small>p = {counts['p']:.3f}</small></div><div class=stack>"
+        bars += "".join(f"<span class={kind} style='flex:{n}'>{n}</span>" for kind, n in parts) + "</div>"
+    bias, replies, favours = found["bias"], found["replies"], found["bias"]["favours"]
+    names = ", ".join(f"{esc(name)}" for name in replies["answered_as"])
     share = 100 * bias["num_turned"] / max(1, bias["num_rows"])
     facts = {
-        "judge": f"{names} {' to '.join(replies['days'])}, asked for as {_(replies['model'])}",
-        "sides": f"{bias['num_turned']} of {bias['num_rows']} verdicts ({share:.0f} %) turned when the sides were swapped: "
-        f"{bias['favours']['first']} for the first place both times, {bias['favours']['second']} for the second",
+        "judge": f"{names} {' to '.join(dict.fromkeys(replies['days']))}, asked for as {esc(replies['model'])}",
+        "sides": f"{bias['num_turned']} of {bias['num_rows']} verdicts ({share:.0f} %) turned when the sides were "
+        f"swapped: {favours['first']} for the first place both times, {favours['second']} for the second",
         "entropy": f"{bias['side_entropy']:.2f} of 1 bit over the sides (0: always the same side), "
         f"{bias['mean_entropy']:.2f} bits over the draws of a row",
         "replies": f"{replies['num_evidences']:,} evidences, {replies['num_unreadable']:,} unreadable, "
@@ -369,11 +369,14 @@ def _judge(found: dict[str, Any]) -> str:
     }
     told = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in facts.items())
     review = "".join(
-        f"<li>{_(row['config'])} {_(row['id'])} <small>{row['entropy']:.2f} bits</small></li>" for row in bias["review"]
+        f"<li>{esc(row['config'])} {esc(row['id'])} <small>{row['entropy']:.2f} bits</small></li>"
+        for row in bias["review"]
     )
-    listed = f"<details><summary>{len(bias['review'])} rows that a person should look at</summary><ul>{review}</ul></details>"
-    legend = "<p class=legend><i class=win></i>first wins <i class=tie></i>tie <i class=lose></i>second wins <i class=unreadable></i>unreadable</p>"
-    return f"<h3>{first} against {second}</h3>{legend}<div class=bars>{bars}</div><dl>{told}</dl>{listed if review else ''}"
+    listed = fold(f"rows that a person should look at: {len(bias['review'])}", review and f"<ul>{review}</ul>")
+    meaning = {"win": "first wins", "tie": "tie", "lose": "second wins", "unreadable": "unreadable"}
+    legend = "".join(f"<i class={kind}></i>{name} " for kind, name in meaning.items())
+    head = f"<h3>{first} against {second}</h3><p class=legend>{legend}</p>"
+    return f"{head}<div class=bars>{bars}</div><dl>{told}</dl>{listed}"
 
 
 def _curve(path: str, log: list[dict[str, Any]]) -> str:
@@ -383,13 +386,17 @@ def _curve(path: str, log: list[dict[str, Any]]) -> str:
     if not points:
         return ""
     last, top = max(x for x, _ in points) or 1, max(y for _, y in points) or 1
-    lines = "".join(
-        f"<polyline class='c{i}' points='{' '.join(f'{600 * x / last:.1f},{200 - 200 * y / top:.1f}' for x, y in some)}'/>"
-        for i, some in enumerate(series.values())
+    lines = ""
+    for i, some in enumerate(series.values()):
+        places = " ".join(f"{600 * x / last:.1f},{200 - 200 * y / top:.1f}" for x, y in some)
+        lines += f"<polyline class=c{i} points='{places}'/>"
+    told = ", ".join(
+        f"<i class='dot c{i}'></i>{name} {some[0][1]:.3g} to {some[-1][1]:.3g}"
+        for i, (name, some) in enumerate(series.items())
+        if some
     )
-    told = ", ".join(f"{name} {some[0][1]:.3g} to {some[-1][1]:.3g}" for name, some in series.items() if some)
     chart = f"<svg viewBox='-4 -4 608 208' preserveAspectRatio=none role=img aria-label='loss'>{lines}</svg>"
-    return f"<h3>{_(path)}</h3><p class=note>{told}, over {last:,} steps</p>{chart}"
+    return f"<h3>{esc(path)}</h3><p class=note>{told}, over {last:,} steps</p>{chart}"
 
 
 def _cards(cases: Iterable[Case], pictures: dict[Key, list[bytes]], colours: dict[str, str], found: Found) -> str:
@@ -403,18 +410,19 @@ def _card(case: Case, images: list[bytes], colours: dict[str, str]) -> str:
     answers = ""
     for model, prediction, score, error in case.answers:
         kind = mark(case, score)
-        text = f"<em>{_(error)}</em>" if error else _(prediction) or "<em>nothing</em>"
+        text = f"<em>{esc(error)}</em>" if error else esc(prediction) or "<em>nothing</em>"
         told = (
             f"{MARKS[kind]} {kind}" if kind in ("right", "wrong") else f"{MARKS.get(kind, '')} {_points(case, score)}"
         )
         answers += (
-            f"<li class={kind or 'plain'}><small><i class='dot {colours[model]}'></i>{_(model)} <b>{told}</b></small>"
+            f"<li class={kind or 'plain'}><small><i class='dot {colours[model]}'></i>{esc(model)} <b>{told}</b></small>"
         )
         answers += f"<p dir=auto>{text}</p></li>"
-    references = "<br>".join(_(text) for text in list(dict.fromkeys(case.references))[:3])
+    references = "<br>".join(esc(text) for text in list(dict.fromkeys(case.references))[:3])
     return (
-        f"<article><div class='pictures n{min(len(images), 3)}'>{shown}</div><h4>{_(case.key[0])} <small>{_(case.key[2])}</small></h4>"
-        f"<p class=note dir=auto>{_(instruction)}</p><p class=inputs dir=auto>{_(inputs)}</p>"
+        f"<article><div class='pictures n{min(len(images), 3)}'>{shown}</div>"
+        f"<h4>{esc(case.key[0])} <small>{esc(case.key[2])}</small></h4>"
+        f"<p class=note dir=auto>{esc(instruction)}</p><p class=inputs dir=auto>{esc(inputs)}</p>"
         f"<p class=reference dir=auto><small>reference</small><br>{references}</p><ul>{answers}</ul></article>"
     )
 
@@ -430,17 +438,17 @@ def _gallery(
     failed = [
         (model, row) for model, line in lines if (line["config"], line["split"]) == place for row in line["failed"]
     ]
-    listed = "".join(f"<li>{_(model)}, {_(row['id'])}: {_(row['error'])}</li>" for model, row in failed[:NUM_FAILED])
+    listed = "".join(
+        f"<li>{esc(model)}, {esc(row['id'])}: {esc(row['error'])}</li>" for model, row in failed[:NUM_FAILED]
+    )
     more = f"<li>and {len(failed) - NUM_FAILED:,} more</li>" if len(failed) > NUM_FAILED else ""
     told = f"<p class=note>Failed rows, not scored:</p><ul class=note>{listed}{more}</ul>" if failed else ""
     content = _cards(cases, pictures, colours, found) + told
-    return f"<details><summary>{_('/'.join(place))}</summary>{content}</details>" if content else ""
+    return fold(esc("/".join(place)), content)
 
 
 def _settings(name: str, told: Any) -> str:
-    return (
-        f"<details><summary>{_(name)}</summary><pre>{_(json.dumps(told, indent=1, ensure_ascii=False))}</pre></details>"
-    )
+    return fold(esc(name), f"<pre>{esc(json.dumps(told, indent=1, ensure_ascii=False))}</pre>")
 
 
 PAGE = """<!doctype html>
@@ -463,10 +471,11 @@ p,h1,h3,h4,li,dd,summary{overflow-wrap:anywhere}
 .dot{display:inline-block;width:.7em;height:.7em;border-radius:50%;margin-right:.45em}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(8.5rem,1fr));gap:.7rem}
 .tiles div{background:var(--card);border:1px solid var(--line);border-radius:.6rem;padding:.6rem .9rem;
-color:var(--soft);font-size:.85rem}.tiles b{display:block;font-size:1.5rem;color:var(--ink)}details>summary{font-weight:600}.bars{max-width:52rem}
+color:var(--soft);font-size:.85rem}.tiles b{display:block;font-size:1.5rem;color:var(--ink)}
+details>summary{font-weight:600}.bars{max-width:60rem}
 .group{display:flex;justify-content:space-between;gap:1rem;margin:.8rem 0 .2rem;font-weight:600}
 .group small{font-weight:400}.bar{display:flex;align-items:center;gap:.8rem;margin:.2rem 0}
-.bar>span{flex:0 0 9.5rem;font-variant-numeric:tabular-nums}
+.bar>span{flex:0 0 18rem;font-variant-numeric:tabular-nums}
 .track{position:relative;flex:1;height:1.05rem;background:var(--track);border-radius:.25rem}
 .track b{position:absolute;inset:0 auto 0 0;border-radius:.25rem;opacity:.85}
 .track i{position:absolute;top:50%;height:2px;margin-top:-1px;background:var(--ink)}
@@ -478,12 +487,13 @@ color:var(--soft);font-size:.85rem}.tiles b{display:block;font-size:1.5rem;color
 .stack span{display:flex;align-items:center;justify-content:center;min-width:1.6rem}.win{background:var(--win)}
 .tie{background:var(--tie)}.lose{background:var(--lose)}
 .unreadable{background:repeating-linear-gradient(45deg,var(--soft) 0 5px,var(--track) 5px 10px)}
-.stack .tie,.stack .unreadable{color:var(--ink)}.legend{font-size:.85rem;color:var(--soft)}
+.stack .tie,.stack .unreadable{color:var(--ink)}
+@media(prefers-color-scheme:dark){.stack .win,.stack .lose{color:#111}}.legend{font-size:.85rem;color:var(--soft)}
 .legend i{display:inline-block;width:.9em;height:.9em;border-radius:.2em;margin:0 .35em 0 .9em;vertical-align:-.1em}
 .legend i:first-child{margin-left:0}.scroll{overflow-x:auto}
 table{border-collapse:collapse;font-size:.88rem;min-width:100%}
 th,td{padding:.35rem .7rem .35rem 0;text-align:left;border-bottom:1px solid var(--line);white-space:nowrap}
-th{color:var(--soft);font-weight:500}.n,th:nth-child(n+4){text-align:right;font-variant-numeric:tabular-nums}
+th{color:var(--soft);font-weight:500}.n,th:nth-child(n+3){text-align:right;font-variant-numeric:tabular-nums}
 dl{display:grid;grid-template-columns:5rem 1fr;gap:.3rem .8rem}dt{color:var(--soft)}dd{margin:0}
 details{margin:.6rem 0}summary{cursor:pointer;padding:.3rem 0}
 pre{overflow-x:auto;background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:.8rem;
@@ -500,7 +510,8 @@ article ul{list-style:none;margin:.7rem 0 0;padding:0}
 article li{padding:.45rem .6rem;margin-top:.4rem;border-radius:.4rem;background:var(--bg);
 border-left:3px solid var(--soft)}li.right{border-color:var(--good)}li.wrong{border-color:var(--bad)}
 li.partly{border-color:var(--half)}li.right b{color:var(--good)}li.wrong b{color:var(--bad)}
-li.partly b{color:var(--half)}@media(max-width:34rem){body{font-size:15px}.bar{flex-wrap:wrap;gap:.1rem .6rem}
+li.partly b{color:var(--half)}@media(max-width:34rem){td:nth-child(-n+2){white-space:normal}td:first-child small{display:block}
+body{font-size:15px}.bar{flex-wrap:wrap;gap:.1rem .6rem}
 .track{flex:1 0 100%}.bar>span{flex:none}dl{grid-template-columns:1fr;gap:.1rem}dd{margin-bottom:.5rem}}
 </style></head><body><main>{{body}}</main></body></html>
 """
@@ -524,7 +535,7 @@ def draw_verdicts(judges: list[dict[str, Any]], path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    bars = [(f"Ying-VLM vs {other}\npublished", counts, True) for other, counts in PUBLISHED.items()]
+    bars = [(f"Ying-VLM vs {other}\npublished", list(counts), True) for other, counts in PUBLISHED.items()]
     for judge in judges:
         counts = judge["results"]["all"]
         names = ", ".join(judge["replies"]["answered_as"]) or judge["replies"]["model"]
@@ -557,7 +568,7 @@ def draw_verdicts(judges: list[dict[str, Any]], path: Path) -> None:
 
 
 def draw_cases(cases: list[Case], pictures: dict[Key, list[bytes]], path: Path, columns: int = 2) -> None:
-    """The case study as a picture: image, instruction, inputs, reference, each model's answer, right and wrong marked."""
+    """The case study as a picture: image, texts, each model's answer, right and wrong marked."""
     from PIL import Image
 
     cells = [_cell(case, pictures.get(case.key, [])) for case in cases]

@@ -206,8 +206,8 @@ def go_on(mixture: Any, checkpoint: str | None) -> int:
 
 
 def try_rows(mixture: Any, collator: Collator, evaluation: Sequence[dict[str, Any]]) -> None:
-    """Collate one row of each dataset that comes soon, and some to evaluate on; M3ITError before the first step where the model cannot
-    take them."""
+    """Collate one row of each dataset that comes soon, and some to evaluate on; M3ITError before the first step where
+    the model cannot take them."""
     first: dict[int, int] = {}
     for position in range(mixture.rows_consumed, mixture.rows_consumed + min(mixture.num_rows, TRIED_ROWS)):
         first.setdefault(mixture.order.place(position).series, position)

@@ -22,6 +22,7 @@ DECODINGS: tuple[dict[str, Any], ...] = (
     {"num_beams": 4, "no_repeat_ngram_size": 3, "repetition_penalty": 1.3},
     {"num_beams": 1, "no_repeat_ngram_size": 3},
 )
+TRAINED_TOKENS = 512  # of a sentence, in the training of NLLB; the others fare no better beyond
 BATCH_TOKENS, BATCH_TEXTS = 4096, 128  # padded, of a batch
 OTHER_CODES = {"he": "iw", "jv": "jw", "tl": "fil", "fuv": "ff"}  # what M2M100 and MADLAD may say in place of ours
 BACKENDS = ("transformers", "ctranslate2", "openai")
@@ -92,31 +93,21 @@ class Seq2Seq:
     def __init__(self, job: Job):
         self.job, self.model_name = job, job.model
         try:
-            from transformers import AutoConfig, AutoTokenizer
+            from transformers import AutoTokenizer
         except ImportError as error:
-            raise M3ITError(
-                "Translating with a model needs transformers: pip install 'm3it[train,translate]'"
-            ) from error
+            raise M3ITError("A translation model needs transformers: pip install 'm3it[train,translate]'") from error
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(job.model)
-            self.config = AutoConfig.from_pretrained(self.tokenizer_config)
         except (OSError, ValueError) as error:
-            raise M3ITError(
-                f"{job.model}: expected a translation model, a folder or a name on the Hub: {error}"
-            ) from error
-        self.max_tokens = min(
-            self.tokenizer.model_max_length, getattr(self.config, "max_position_embeddings", 512) or 512
-        )
-
-    @property
-    def tokenizer_config(self) -> str:
-        return self.job.model
+            raise M3ITError(f"{job.model}: expected a translation model, a folder or a Hub id: {error}") from error
+        self.max_tokens = min(self.tokenizer.model_max_length, TRAINED_TOKENS)
+        self.commit: str | None = None
 
     @cached_property
     def identity(self) -> str:
         """The model's name, and what tells its weights from others of that name."""
         if not Path(self.job.model).is_dir():
-            return f"{self.job.model}@{getattr(self.config, '_commit_hash', None)} beams {self.job.num_beams}"
+            return f"{self.job.model}@{self.commit} beams {self.job.num_beams}"
         files = sorted(Path(self.job.model).glob("*.*"))
         stamps = [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files if path.is_file()]
         return f"{self.job.model} {'; '.join(stamps)} beams {self.job.num_beams}"
@@ -190,7 +181,9 @@ class Transformers(Seq2Seq):
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         dtype = torch.float16 if self.device == "cuda" else torch.float32
         self.model = AutoModelForSeq2SeqLM.from_pretrained(job.model, dtype=dtype).to(self.device).eval()
-        self.config = self.model.config
+        config = self.model.config
+        self.commit = getattr(config, "_commit_hash", None)
+        self.max_tokens = min(self.max_tokens, getattr(config, "max_position_embeddings", None) or TRAINED_TOKENS)
 
     def generate(self, batch: list[list[int]], target: Language, options: dict[str, Any]) -> list[list[int]]:
         import torch

@@ -84,7 +84,7 @@ def test_a_tiny_model_learns_a_row_by_heart_and_is_the_same_when_loaded(tmp_path
     batch = collator(rows)
     model.train()
     optimizer = torch.optim.AdamW(model.parameters(), 3e-3)
-    for _ in range(150):
+    for _ in range(100):
         model(**batch).loss.backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -157,6 +157,7 @@ def test_ying_has_the_weights_of_its_parts_and_only_the_middle_learns(parts, tmp
     assert changed == {"qformer", "query_tokens", "language_projection"}
 
 
+@pytest.mark.slow  # a Q-Former of BERT's size
 def test_ying_with_a_fresh_qformer_saves_loads_and_generates(parts, tmp_path):
     parts.pop("qformer")
     model, processor = make_ying(**parts, num_query_tokens=2)

@@ -1,5 +1,6 @@
-"""Training: what a run writes, resumes and refuses; the rows that processes learn from; accuracy on real data (slow)."""
+"""Training: what a run writes, resumes and refuses; the rows that processes learn from; accuracy (slow)."""
 
+import base64
 import json
 import os
 import shutil
@@ -11,7 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from conftest import make_row, picture, write_rows
+from conftest import make_row, write_rows
 
 from m3it.instance import M3ITError
 
@@ -21,11 +22,14 @@ pytest.importorskip("accelerate", reason="accelerate is an extra")
 
 from small_models import small  # noqa: E402
 
+from m3it.messages import Collator  # noqa: E402
 from m3it.mixture import Mixture  # noqa: E402
 from m3it.models import load_model  # noqa: E402
 from m3it.train import STATE, Settings, train  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
+SPLITS = ("validation", "test")
+EPOCHS = 8  # over easy-vqa
 FAST = Settings(batch_size=4, log_every=1, save_every=2, log_rows=True, max_steps=4)
 
 
@@ -95,8 +99,6 @@ def test_a_run_leaves_a_model_that_generates_and_says_how_it_was_made(whole, dat
     assert run["versions"]["transformers"] and run["num_learning"] == run["num_parameters"]
     assert (out / "loss.png").read_bytes().startswith(b"\x89PNG")
     model, processor = load_model(out)
-    from m3it.messages import Collator
-
     prompts = Collator(processor).prompts([mixture_of(data).row(i) for i in range(3)])
     assert model.generate(**prompts, max_new_tokens=2).shape[0] == 3
 
@@ -230,14 +232,15 @@ train(base, Slow(data, ["viquae", "vist"], batch_size=2), out, settings, resume=
 
 
 def launch(processes, script, *arguments, seconds=0):
-    """Start a run under torchrun, in a process group of its own."""
+    """Start a run under torchrun."""
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(processes), "--standalone"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "SECONDS": str(seconds)}
-    return subprocess.Popen([*command, str(script), *map(str, arguments)], env=environment, start_new_session=True)
+    return subprocess.Popen([*command, str(script), *map(str, arguments)], env=environment)
 
 
 @pytest.mark.slow
 def test_a_run_killed_on_two_processes_goes_on_on_one_two_and_four(data, base, tmp_path):
+    psutil = pytest.importorskip("psutil", reason="it comes with accelerate")
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     assert launch(2, script, data, base, tmp_path / "whole").wait() == 0
@@ -246,7 +249,10 @@ def test_a_run_killed_on_two_processes_goes_on_on_one_two_and_four(data, base, t
     while not (killed / "checkpoint-6" / STATE).exists():
         assert process.poll() is None
         time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    for one in [psutil.Process(process.pid), *workers]:  # torchrun's workers would outlive it, and go on
+        one.send_signal(signal.SIGKILL)
+    psutil.wait_procs(workers)
     process.wait()
     assert not (killed / "run.json").exists()
     expected = Counter(ids_of(mixture_of(data, batch_size=2), 50))
@@ -258,3 +264,66 @@ def test_a_run_killed_on_two_processes_goes_on_on_one_two_and_four(data, base, t
         assert Counter(taken[:50]) == expected and len(taken) - 50 < 2 * processes
     assert rows_of(tmp_path / "on-2") == rows_of(tmp_path / "whole")
     assert losses_of(tmp_path / "on-2") == losses_of(tmp_path / "whole")
+
+
+# ---- accuracy of `tiny`
+
+
+def accuracy_of(out, rows):
+    """Share of rows whose generated answer is the row's."""
+    model, processor = load_model(out)
+    collator, right = Collator(processor, 512), 0
+    for start in range(0, len(rows), 256):
+        batch = rows[start : start + 256]
+        prompts = collator.prompts(batch)
+        generated = model.eval().generate(**prompts, max_new_tokens=4, do_sample=False)
+        answers = processor.batch_decode(generated[:, prompts["input_ids"].shape[1] :], skip_special_tokens=True)
+        right += sum(answer.strip() == row["outputs"] for answer, row in zip(answers, batch, strict=True))
+    return right / len(rows)
+
+
+def all_rows(folder, config, split):
+    mixture = Mixture(folder, [config], split=split)
+    return [mixture.row(position) for position in range(mixture.num_rows)]
+
+
+def share_of_no(rows):
+    return sum(row["outputs"] == "no" for row in rows) / len(rows)
+
+
+@pytest.mark.slow
+def test_tiny_answers_easy_vqa(tmp_path):
+    """At least 0.95 of the 9,673 test questions; a plain 1M LLaVA had 0.84 in 12 minutes, the set's own CNN has 0.99."""
+    easy_vqa = pytest.importorskip("easy_vqa", reason="the data come from PyPI")
+    for split in ("train", "test"):
+        questions, answers, numbers = getattr(easy_vqa, f"get_{split}_questions")()
+        paths = getattr(easy_vqa, f"get_{split}_image_paths")()
+        pictures = {number: base64.b64encode(Path(path).read_bytes()).decode() for number, path in paths.items()}
+        rows = [
+            make_row(i, instruction="", inputs=question, outputs=answer, image_base64_str=[pictures[number]])
+            for i, (question, answer, number) in enumerate(zip(questions, answers, numbers, strict=True))
+        ]
+        write_rows(tmp_path / f"data/vqa/easy-vqa/{split}.jsonl", rows)
+    mixture = Mixture(tmp_path, ["easy-vqa"], batch_size=32)
+    settings = Settings(batch_size=32, epochs=EPOCHS, workers=1, log_every=200, save_every=10**9)
+    run = train("tiny", mixture, tmp_path / "out", settings)
+    accuracy = accuracy_of(tmp_path / "out", all_rows(tmp_path, "easy-vqa", "test"))
+    print(f"easy-vqa: accuracy {accuracy:.4f} after {run['seconds']} s")
+    assert accuracy >= 0.95
+
+
+@pytest.mark.slow
+def test_tiny_answers_unseen_questions_about_shapes(tmp_path):
+    """Above 0.9 of the test questions, none of which is asked in training; drawn by the same rules as published."""
+    from m3it.convert import convert
+    from m3it.sources import shapes
+
+    shapes.generate(tmp_path / "files")
+    convert("shapes", tmp_path / "files", tmp_path)
+    mixture = Mixture(tmp_path, ["shapes"], batch_size=32)
+    settings = Settings(batch_size=32, epochs=3 * EPOCHS, workers=1, log_every=200, save_every=10**9)
+    run = train("tiny", mixture, tmp_path / "out", settings)
+    accuracy = {split: accuracy_of(tmp_path / "out", all_rows(tmp_path, "shapes", split)) for split in SPLITS}
+    majority = {split: share_of_no(all_rows(tmp_path, "shapes", split)) for split in SPLITS}
+    print(f"shapes: accuracy {accuracy}, majority {majority} after {run['seconds']} s")
+    assert accuracy["test"] > 0.9

@@ -1,0 +1,173 @@
+"""How fast rows are translated, beside one text after the other: `python bench/translate.py [--rows 300]`.
+
+Makes a model of NLLB's class with random weights (512 wide, 4 layers each way; no weights are fetched) and rows of the
+sample's kind: ten instructions, questions that repeat, short answers. Takes turns: `generate` on one text at a time, as
+a plain script does; batches in the order of the rows; distinct texts in batches of like length, as `m3it translate`.
+Greedy, with as many tokens out as in, since a random model knows no end. Then translates 1,000 and 100,000 rows through
+the whole stage with a translator that costs nothing, each in a process of its own, and compares their memory.
+"""
+
+import argparse
+import json
+import random
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+from m3it.convert import instructions
+from m3it.translators import Job, by_length
+
+COLOURS = ["red", "blue", "green", "yellow", "white", "black", "brown", "orange", "pink", "grey"]
+THINGS = ["dog", "cat", "car", "house", "tree", "boat", "chair", "fish", "umbrella", "robot", "flower", "star", "train"]
+
+
+def make_texts(num_rows: int) -> list[str]:
+    """Instruction, question and answer of each row: the instructions repeat most, the questions a little."""
+    draw = random.Random(0)
+    lines, texts = instructions("okvqa"), []
+    for _ in range(num_rows):
+        colour, thing, other = draw.choice(COLOURS), draw.choice(THINGS), draw.choice(THINGS)
+        question = draw.choice([
+            f"What colour is the {thing}?", f"How many {thing}s are next to the {colour} {other}?",
+            f"What is the {colour} {thing} that stands behind the {other} most often used for in this country?",
+        ])  # fmt: skip
+        texts += [draw.choice(lines), question, draw.choice([colour, thing, "yes", "no"])]
+    return texts
+
+
+class Words:
+    """A stand-in for NLLB's tokenizer: a token for a word, the language first, the end last."""
+
+    pad_token_id, eos_token_id, model_max_length = 1, 2, 512
+
+    def __call__(self, text: str) -> dict[str, list[int]]:
+        return {"input_ids": [3, *(10 + crc32(word.encode()) % 30_000 for word in text.split()), 2]}
+
+
+def open_model() -> Any:
+    """A model of M2M100's class with random weights."""
+    import torch
+    from transformers import M2M100Config, M2M100ForConditionalGeneration
+
+    torch.manual_seed(0)
+    sizes = {f"{side}_{name}": value for side in ("encoder", "decoder")
+             for name, value in (("layers", 4), ("attention_heads", 8), ("ffn_dim", 2048))}  # fmt: skip
+    return M2M100ForConditionalGeneration(M2M100Config(vocab_size=32_000, d_model=512, **sizes)).eval()
+
+
+def generate(model: Any, batch: Sequence[list[int]]) -> None:
+    """Write as many tokens as the longest text of the batch has."""
+    import torch
+
+    longest = max(map(len, batch))
+    ids = torch.tensor([tokens + [1] * (longest - len(tokens)) for tokens in batch])
+    with torch.inference_mode():
+        model.generate(input_ids=ids, attention_mask=(ids != 1).long(), min_new_tokens=longest, max_new_tokens=longest,
+                       num_beams=1, do_sample=False)  # fmt: skip
+
+
+def one_by_one(model: Any, texts: list[str]) -> None:
+    for text in texts:
+        generate(model, [Words()(text)["input_ids"]])
+
+
+def in_order(model: Any, texts: list[str]) -> None:
+    ids = [Words()(text)["input_ids"] for text in texts]
+    for at in range(0, len(ids), 32):
+        generate(model, ids[at : at + 32])
+
+
+def ours(model: Any, texts: list[str]) -> None:
+    ids = [Words()(text)["input_ids"] for text in dict.fromkeys(texts)]
+    for batch in by_length([len(tokens) for tokens in ids]):
+        generate(model, [ids[i] for i in batch])
+
+
+PATHS: dict[str, Callable[[Any, list[str]], None]] = {
+    "one text at a time": one_by_one,
+    "batches of 32, in order": in_order,
+    "m3it: distinct texts, by length": ours,
+}
+
+
+def stage_memory(num_rows: int) -> None:
+    """Print the peak memory in MB of translating so many rows, all different, through the stage."""
+    from m3it import translators
+    from m3it.translate import translate
+
+    class Nothing:
+        """Says each text with its letters replaced by Greek ones."""
+
+        model_name = identity = "nothing"
+        max_tokens = 512
+
+        def require(self, *languages: Any) -> None: ...
+
+        def num_tokens(self, text: str) -> int:
+            return len(text) // 4
+
+        def translate(self, texts: Sequence[str], *how: Any) -> list[str]:
+            return [text.translate(GREEK) for text in texts]
+
+    translators.Server = lambda job: Nothing()  # type: ignore[assignment, misc]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "repo/data/vqa/own/train.jsonl"
+        path.parent.mkdir(parents=True)
+        with open(path, "w", encoding="utf-8") as file:
+            for i in range(num_rows):
+                row = {"instruction": f"Answer question {i % 10}.", "inputs": f"What is {spell(i)} there?"}
+                row |= {"image_base64_str": ["A" * 1000], "outputs": spell(i), "meta": json.dumps({"id": str(i)})}
+                file.write(json.dumps(row) + "\n")
+        job = Job("openai", "nothing", cache_dir=f"{folder}/kept")
+        run = translate("own", ["el"], job, f"{folder}/repo", f"{folder}/out")["el"]
+        assert run["files"]["train.jsonl"]["num_rows"] == num_rows, run
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)
+
+
+GREEK = str.maketrans("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", "αβψδεφγηιξκλμνοπρστθυςωχζϊΑΒΨΔΕΦΓΗΙΞΚΛΜΝΟΠΡΣΤΘΥΫΩΧΖΪ")  # fmt: skip # noqa: E501
+
+
+def spell(number: int) -> str:
+    """The number as a word of letters."""
+    return "".join("bdfgklmnpr"[int(digit)] + "aeiou"[int(digit) % 5] for digit in f"{number:06d}")
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=300)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--stage-memory", type=int, help="print the memory of so many rows, and no more")
+    options = parser.parse_args()
+    if options.stage_memory:
+        stage_memory(options.stage_memory)
+        return
+    model, texts = open_model(), make_texts(options.rows)
+    seconds: dict[str, list[float]] = {name: [] for name in PATHS}
+    for _ in range(options.repeats):
+        for name, run in PATHS.items():
+            start = time.perf_counter()
+            run(model, texts)
+            seconds[name].append(time.perf_counter() - start)
+    medians = {name: statistics.median(times) for name, times in seconds.items()}
+    base = medians["one text at a time"]
+    print("| path | seconds | texts/s | x one at a time |\n|---|---:|---:|---:|")
+    for name, median in medians.items():
+        print(f"| {name} | {median:.1f} | {len(texts) / median:.0f} | {base / median:.1f} |")
+    print(f"\n{options.rows} rows, {len(texts)} texts, {len(set(texts))} distinct; median of {options.repeats}.\n")
+    for num_rows in (1_000, 100_000):
+        told = subprocess.run(
+            [sys.executable, __file__, "--stage-memory", str(num_rows)], capture_output=True, text=True
+        )
+        print(f"peak memory, {num_rows:,} rows through the stage: {told.stdout.strip() or told.stderr[-500:]} MB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,206 @@
+"""The page: whole in itself, true to the files it was made of, and its figures."""
+
+import base64
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from chat_server import ChatServer, words_of
+from conftest import make_row, write_rows
+from PIL import Image
+
+from m3it.chat import Chat
+from m3it.judge import choose_pairs, judge
+from m3it.predict import predict
+from m3it.report import (
+    PUBLISHED,
+    ReportError,
+    choose_cases,
+    draw_verdicts,
+    gather,
+    majority_score,
+    mark,
+    report,
+    worst_cases,
+)
+from m3it.score import score
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Two models on 12 rows of viquae and two of an own config, scored and judged: `good` knows the even rows, `poor`
+    knows none; rows of the own config hold markup."""
+    rows = [make_row(i, num_images=1 + i % 2) for i in range(12)]
+    write_rows(tmp_path / "repo/data/kvqa/viquae/test.jsonl", rows)
+    own = [make_row(i, inputs="<script>alert(1)</script> & what?", outputs=f"<b>{i}") for i in range(2)]
+    write_rows(tmp_path / "repo/data/vqa/mine/test.jsonl", own)
+
+    def good(body: dict) -> str:
+        number = re.search(r"What is (\d+)", words_of(body["messages"][-1]))
+        return f"answer {number[1]}" if number and int(number[1]) % 2 == 0 else "<b>0"
+
+    def first(body: dict) -> str:
+        return "Evidence: it is first.\nScore of answer 1: 9\nScore of answer 2: 2"
+
+    for name, model in (("good", good), ("poor", lambda body: "nothing known")):
+        with ChatServer(model) as server:
+            predict(name, ["viquae", "mine"], tmp_path / "run" / name, str(tmp_path / "repo"), base_url=server.url)
+    score([tmp_path / "run/good", tmp_path / "run/poor"], tmp_path / "run/scores")
+    with ChatServer(first) as server:
+        match = choose_pairs(tmp_path / "run/good", tmp_path / "run/poor", ("viquae",))
+        judge(match, Chat("gpt", server.url, cache_dir=tmp_path / "replies"), tmp_path / "run/judge")
+    return tmp_path / "run"
+
+
+class Page(HTMLParser):
+    """The tags of a page, and what they point at; an unclosed or crossed tag fails."""
+
+    EMPTY = ("meta", "img", "br", "i", "polyline")
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.texts: list[str] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.links += [value for name, value in attrs if name in ("src", "href", "srcset", "action", "data", "poster")]
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag not in self.EMPTY:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.texts).split())
+
+
+def test_the_page_needs_no_network_and_no_script(runs, tmp_path):
+    assert report([runs], tmp_path / "report.html") == []
+    text = (tmp_path / "report.html").read_text("utf-8")
+    page = Page(text)
+    assert page.links and all(link.startswith("data:image/jpeg;base64,") for link in page.links)
+    assert "script" not in page.tags and "link" not in page.tags and "iframe" not in page.tags
+    assert not re.search(r"url\(|@import|https?://(?!127\.0\.0\.1)", text)  # the server of the settings
+    assert "prefers-color-scheme:dark" in text and "width=device-width" in text
+    assert "<script>alert(1)</script> & what?" in page.text  # shown as text
+
+
+def test_pictures_on_the_page_are_those_of_the_rows(runs, tmp_path):
+    report([runs], tmp_path / "report.html")
+    links = Page((tmp_path / "report.html").read_text("utf-8")).links
+    shown = {Image.open(io.BytesIO(base64.b64decode(link.partition(",")[2]))).getpixel((4, 3)) for link in links}
+    colours = [(number * 37 % 256, number * 91 % 256, 128) for number in range(14)]
+    near = [c for c in colours if any(max(abs(a - b) for a, b in zip(c, s, strict=True)) < 4 for s in shown)]
+    assert len(near) >= 10
+
+
+def test_the_page_says_what_the_files_say(runs, tmp_path):
+    report([runs], tmp_path / "report.html")
+    text = Page((tmp_path / "report.html").read_text("utf-8")).text
+    scores = json.loads((runs / "scores/scores.json").read_text("utf-8"))
+    for model in scores["models"]:
+        for line in model["datasets"]:
+            assert f"{line['scores']['rouge_l']['score']:.1f}" in text
+    assert "12 of 12 verdicts (100 %) turned" in text and "12 for the first place both times" in text
+    assert "gpt-2024 2023-11-14, asked for as gpt" in text
+
+
+def test_worst_rows_come_first_and_cases_are_those_that_differ(runs):
+    found = gather([runs])
+    worst = worst_cases(found, ("viquae", "test"))
+    assert len(worst) == 6 and all(int(case.key[2].removeprefix("row-")) % 2 == 1 for case in worst)
+    cases = choose_cases(found, 4)
+    assert [case.key[0] for case in cases] == ["viquae", "mine", "viquae", "mine"]
+    first = cases[0]
+    assert int(first.key[2].removeprefix("row-")) % 2 == 0  # on these the two models differ
+    assert [mark(first, points) for _, _, points, _ in first.answers] == ["right", "wrong"]
+
+
+def test_the_majority_answer_is_scored_by_the_datasets_own_metric():
+    rows = [
+        {"id": str(i), "prediction": "", "references": [answer], "choices": []}
+        for i, answer in enumerate(["yes", "no", "yes", "no", "yes"])
+    ]
+    assert majority_score(rows, ("nlvr", "validation")) == ("yes", pytest.approx(60))  # 3 of 5
+    assert majority_score(rows, ("vist", "test")) is None  # ROUGE-L knows no right and wrong
+
+
+def test_failed_rows_are_listed_and_not_shown_as_answers(runs, tmp_path):
+    path = runs / "poor/predictions.jsonl"
+    lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    del lines[0]["prediction"]
+    lines[0]["error"] = "the picture is HTML"
+    write_rows(path, lines)
+    score([runs / "good", runs / "poor"], runs / "scores")
+    report([runs], tmp_path / "report.html")
+    text = Page((tmp_path / "report.html").read_text("utf-8")).text
+    assert "Failed rows, not scored: poor, row-0: the picture is HTML" in text
+    assert not any(error for case in choose_cases(gather([runs])) for *_, error in case.answers)
+
+
+def test_a_page_without_its_pictures_says_so(runs, tmp_path):
+    for path in (tmp_path / "repo/data/kvqa/viquae").iterdir():
+        path.unlink()
+    (problem,) = report([runs], tmp_path / "report.html")
+    assert problem.startswith("viquae/test: ") and "Unknown config" in problem
+    assert f"Pictures not shown, {problem}"[:60] in Page((tmp_path / "report.html").read_text("utf-8")).text
+
+
+def test_the_curve_of_a_training_is_drawn(tmp_path):
+    log = [{"step": 10 * i, "loss": 2 / (i + 1)} for i in range(5)] + [{"step": 40, "eval_loss": 0.7}]
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train/trainer_state.json").write_text(json.dumps({"log_history": log}), "utf-8")
+    report([tmp_path / "train"], tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text("utf-8")
+    assert "points='0.0,0.0 150.0,100.0 300.0,133.3 450.0,150.0 600.0,160.0'" in text  # falls as 2, 1, 2/3, 1/2, 2/5
+    assert "loss 2 to 0.4, eval_loss 0.7 to 0.7, over 40 steps" in Page(text).text
+
+
+def test_figures_show_published_bars_and_ours(runs, tmp_path):
+    assert PUBLISHED == {"MiniGPT-4": (167, 28, 105), "InstructBLIP": (196, 9, 95)}
+    report([runs], tmp_path / "report.html", figures=tmp_path / "figures")
+    assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == ["case_study.png", "gpt4_eval.png"]
+    ours, sheet = (Image.open(tmp_path / "figures" / name) for name in ("gpt4_eval.png", "case_study.png"))
+    draw_verdicts([], tmp_path / "published.png")
+    assert ours.height > Image.open(tmp_path / "published.png").height  # one bar more
+    inks = {pixel for _, pixel in sheet.convert("RGB").getcolors(1 << 20)}
+    assert {(20, 128, 79), (179, 38, 62)} <= inks  # right and wrong are marked
+
+
+def test_nothing_to_report_is_said(tmp_path):
+    with pytest.raises(ReportError, match="nothing to report. Name folders of predictions.jsonl, scores.json"):
+        report([tmp_path], tmp_path / "report.html")
+
+
+def test_predictions_without_scores_say_what_to_run(runs, tmp_path):
+    with pytest.raises(ReportError, match="Predictions without scores. Run: m3it score .*good --out scores"):
+        report([runs / "good"], tmp_path / "report.html")
+
+
+def test_the_script_predicts_scores_and_reports(repository, tmp_path):
+    with ChatServer(lambda body: "answer 21") as server:
+        arguments = ["--model", "m", "--config", "viquae", "--repo", repository, "--base-url", server.url]
+        command = [sys.executable, ROOT / "scripts/evaluate.py", *arguments, "--out", tmp_path / "out"]
+        told = subprocess.run(
+            command, check=True, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": ROOT}
+        )
+    assert "viquae" in told.stdout and told.stdout.endswith("report.html\n")
+    assert "answer 21" in Page((tmp_path / "out/report.html").read_text("utf-8")).text
