@@ -935,7 +935,7 @@ vision = CLIPVisionConfig(**small, image_size=28, patch_size=14, projection_dim=
 image_token_id = tokenizer.convert_tokens_to_ids("<image>")
 torch.manual_seed(0)
 text = LlamaConfig(vocab_size=len(tokenizer), **small)
-config = LlavaConfig(vision, text, image_token_id=image_token_id, vision_feature_layer=-1)
+config = LlavaConfig(vision_config=vision, text_config=text, image_token_id=image_token_id, vision_feature_layer=-1)
 
 class Watched(SFTTrainer):
     def compute_loss(self, model, inputs, *rest, **options):
