@@ -31,16 +31,17 @@ def make_captions(num_rows: int, num_references: int, seed: int = 0) -> tuple[Te
     rng = np.random.default_rng(seed)
     letters = np.array(list("etaoinshrdlucmwfgypbvk"))
     vocabulary = ["".join(rng.choice(letters, rng.integers(2, 9))) for _ in range(20_000)]
-
-    def caption(given: list[str]) -> list[str]:
-        drawn = [vocabulary[i] for i in np.minimum(rng.zipf(1.3, rng.integers(5, 21)), len(vocabulary)) - 1]
-        return [given[i] if i < len(given) and i % 2 else word for i, word in enumerate(drawn)]
-
-    predictions, references = [], []
-    for _ in range(num_rows):
-        words = [caption([]) for _ in range(num_references)]
-        predictions.append(" ".join(caption(words[0])).capitalize() + ".")
-        references.append([" ".join(reference).capitalize() + "." for reference in words])
+    predictions: Texts = []
+    references: References = []
+    for start in range(0, num_rows, 5000):  # a part at a time, so that making them needs little memory
+        ends = np.cumsum(rng.integers(5, 21, min(5000, num_rows - start) * (num_references + 1))).tolist()
+        drawn = [vocabulary[i] for i in np.minimum(rng.zipf(1.3, ends[-1]), len(vocabulary)) - 1]
+        captions = [drawn[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+        for at in range(0, len(captions), num_references + 1):
+            said, first, *others = captions[at : at + num_references + 1]
+            near = [first[i] if i < len(first) and i % 2 else word for i, word in enumerate(said)]
+            predictions.append(" ".join(near).capitalize() + ".")
+            references.append([" ".join(words).capitalize() + "." for words in (first, *others)])
     return predictions, references
 
 

@@ -21,12 +21,13 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 SHARD = "data/kvqa/viquae/train.jsonl"
 PROGRAM = """
-import json, resource, time
+import json, os, resource, time
 {prepare}
 start, own = time.perf_counter(), time.process_time()
 {timed}
 seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - own
-print(json.dumps([seconds, cpu_seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024]))
+print(json.dumps([seconds, cpu_seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024]), flush=True)
+os._exit(0)  # a stream that is left reads ahead in threads, which may crash the interpreter when it ends
 """
 OURS = """
 import shutil
@@ -187,6 +188,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         table = measure_rates(Path(folder), options.gigabytes, options.repeats)
+        print(*map(" | ".join, table), sep="\n", file=sys.stderr)
         table += measure_first_rows(Path(folder), options.repeats)
     packages = ", ".join(f"{name} {version(name)}" for name in ("datasets", "pyarrow"))
     note = (

@@ -57,6 +57,7 @@ def open_model() -> Any:
     from transformers import M2M100Config, M2M100ForConditionalGeneration
 
     torch.manual_seed(0)
+    torch.set_num_threads(1)  # else the paths would differ by what else runs
     sizes = {f"{side}_{name}": value for side in ("encoder", "decoder")
              for name, value in (("layers", 4), ("attention_heads", 8), ("ffn_dim", 2048))}  # fmt: skip
     return M2M100ForConditionalGeneration(M2M100Config(vocab_size=32_000, d_model=512, **sizes)).eval()
@@ -144,6 +145,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=300)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--memory-rows", type=int, nargs="*", default=[1_000, 100_000])
     parser.add_argument("--stage-memory", type=int, help="print the memory of so many rows, and no more")
     options = parser.parse_args()
     if options.stage_memory:
@@ -162,7 +164,7 @@ def main() -> None:
     for name, median in medians.items():
         print(f"| {name} | {median:.1f} | {len(texts) / median:.0f} | {base / median:.1f} |")
     print(f"\n{options.rows} rows, {len(texts)} texts, {len(set(texts))} distinct; median of {options.repeats}.\n")
-    for num_rows in (1_000, 100_000):
+    for num_rows in options.memory_rows:
         told = subprocess.run(
             [sys.executable, __file__, "--stage-memory", str(num_rows)], capture_output=True, text=True
         )

@@ -15,7 +15,7 @@ from typer import Argument, Exit, Option
 
 from m3it.instance import M3ITError
 
-READ, MAKE = "Read", "Make"
+READ, MAKE, SCORE = "Read", "Make", "Score"
 app = typer.Typer(
     help="M3IT: load, make, mix, train, score. Start with: m3it list",
     no_args_is_help=True,
@@ -278,6 +278,83 @@ def stats(
     if figures:
         for path in draw_figures(measured, default_repo(repo), figures):
             typer.echo(f"{path} drawn", err=True)
+
+
+@app.command(rich_help_panel=SCORE)
+def predict(
+    model: Annotated[str, Option(help="Hub id or folder; with --base-url the server's name for the model.")],
+    config: Annotated[list[str], Option(help="Config name, e.g. viquae; may be given several times.")],
+    out: Annotated[Path, Option(help="Folder for predictions.jsonl and run.json; a killed run goes on there.")],
+    repo: Repo = None,
+    split: Annotated[str | None, Option(help="Default: test, else validation.")] = None,
+    limit: Annotated[int | None, Option(help="Stop after this many rows of a config.", min=1)] = None,
+    base_url: Annotated[str | None, Option(help="Ask this OpenAI-compatible server.")] = None,
+    batch_size: Annotated[int, Option(help="Rows at a time, of a transformers model.", min=1)] = 8,
+    max_tokens: Annotated[int, Option(help="Longest prediction.", min=1)] = 256,
+    parallel: Annotated[int, Option(help="Requests at a time, to a server.", min=1)] = 8,
+) -> None:
+    """What a model answers to rows.   Example: m3it predict --model runs/tiny --config shapes --out eval/tiny"""
+    from m3it.predict import predict as predict_rows
+
+    run = predict_rows(
+        model, config, out, default_repo(repo), split, limit, base_url, batch_size, max_tokens, parallel, progress
+    )
+    for place, number in run["num_rows"].items():
+        failed = run["num_failed"][place]
+        typer.echo(f"{place}: {number - failed:,} rows predicted{f', {failed:,} failed' if failed else ''}")
+
+
+@app.command(rich_help_panel=SCORE)
+def judge(
+    first: Annotated[Path, Argument(help="Folder of the first model's predictions.")],
+    second: Annotated[Path, Argument(help="Folder of the second model's.")],
+    model: Annotated[str, Option(help="The server's name for the judge.")],
+    out: Annotated[Path, Option(help="Folder for verdicts.jsonl, judge.json and all replies.")],
+    base_url: Annotated[str | None, Option(help="OpenAI-compatible server. Default: OpenAI's.")] = None,
+    config: Annotated[list[str] | None, Option(help="Default: okvqa, a-okvqa, viquae, as in the paper.")] = None,
+    limit: Annotated[int, Option(help="Rows of each config, chosen by hash.", min=1)] = 100,
+    evidences: Annotated[int, Option(help="Of each verdict and order.", min=1)] = 3,
+    with_images: Annotated[bool, Option("--with-images", help="Show the judge the pictures, too.")] = False,
+    repo: Annotated[
+        str | None, Option(help="Where the pictures are. Default: where the first run had them from.")
+    ] = None,
+    parallel: Annotated[int, Option(help="Requests at a time.", min=1)] = 8,
+    prices: Annotated[tuple[float, float] | None, Option(help="Of a million tokens in and out.")] = None,
+    max_cost: Annotated[float | None, Option(help="Stop before the request that may exceed it.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Which model answers better, by FairEval.   Example: m3it judge eval/a eval/b --model gpt-4o --out eval/judge"""
+    from m3it.chat import Chat
+    from m3it.judge import CONFIGS, choose_pairs, render, requests
+    from m3it.judge import judge as judge_pairs
+
+    match = choose_pairs(first, second, config or CONFIGS, limit, with_images, repo)
+    chat = Chat(model, base_url, cache_dir=out / "replies", parallel=parallel, prices=prices, max_cost=max_cost)
+    e = chat.estimate(requests(match, evidences))
+    cost = "" if e.cost is None else f", at most about {e.cost:.2f}"
+    tokens = f"about {e.prompt_tokens:,} tokens in, at most {e.completion_tokens:,} out"
+    typer.echo(f"{e.num_requests:,} requests, {e.num_kept:,} replies on disk; the others {tokens}{cost}", err=True)
+    found = judge_pairs(match, chat, out, evidences, lambda draws, total: progress(draws, "judge", total))
+    typer.echo(json.dumps(found, ensure_ascii=False) if as_json else render(found))
+
+
+@app.command(rich_help_panel=SCORE)
+def report(
+    runs: Annotated[
+        list[Path], Argument(help="Folders of predictions, scores, verdicts, trainings; or one that holds them.")
+    ],
+    out: Annotated[Path, Option(help="The HTML file to write.")] = Path("report.html"),
+    figures: Annotated[Path | None, Option(help="Draw gpt4_eval.png and case_study.png into this folder, too.")] = None,
+    repo: Annotated[
+        str | None, Option(help="Where the pictures are. Default: where the predictions had them from.")
+    ] = None,
+) -> None:
+    """One HTML page about runs, that opens offline.   Example: m3it report eval --out report.html --figures imgs"""
+    from m3it.report import report as write_report
+
+    for problem in write_report(runs, out, repo, figures):
+        typer.echo(f"pictures not shown, {problem}", err=True)
+    typer.echo(out)
 
 
 def main() -> None:

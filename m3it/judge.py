@@ -397,9 +397,8 @@ def render(found: dict[str, Any]) -> str:
     """judge.json as text: the result, what the judge is worth, and what to look at."""
     bias, replies = found["bias"], found["replies"]
     names = ", ".join(replies["answered_as"]) or "none: all answers are equal"
-    lines = [
-        f"{found['models'][0]} against {found['models'][1]}, judge {names} {' to '.join(dict.fromkeys(replies['days']))}".rstrip()
-    ]
+    days = " to ".join(dict.fromkeys(replies["days"]))
+    lines = [f"{' against '.join(found['models'])}, judge {names} {days}".rstrip()]
     lines.append(f"{'':<14}{'win':>6}{'tie':>6}{'lose':>6}{'unreadable':>12}{'p':>8}")
     for name, counts in found["results"].items():
         numbers = "".join(f"{counts[v]:>{w}}" for v, w in zip(VERDICTS, (6, 6, 6, 12), strict=True))

@@ -155,9 +155,7 @@ class Collator:
             if self.has_qformer:
                 return self._process_qformer(rows, texts, side)
             options = {**self._special(texts), "padding": True, "padding_side": side, "return_tensors": "pt"}
-            return dict(
-                self.processor(text=[text.text for text in texts], images=images, **options)
-            )
+            return dict(self.processor(text=[text.text for text in texts], images=images, **options))
         except (ValueError, IndexError, TypeError) as error:
             ids = ", ".join(row.id for row in rows)
             raise M3ITError(f"{type(self.processor).__name__} cannot take rows {ids}: {error}") from error

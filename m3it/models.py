@@ -59,7 +59,7 @@ class Stem(PreTrainedModel):
 
     config: StemConfig
     main_input_name = "pixel_values"
-    input_modalities = ("image",)
+    input_modalities = ["image"]
 
     def __init__(self, config: StemConfig):
         super().__init__(config)
@@ -175,14 +175,15 @@ class YingForConditionalGeneration(InstructBlipForConditionalGeneration):
 
     def __init__(self, config: YingConfig):
         InstructBlipPreTrainedModel.__init__(self, config)
-        own = config.vision_config.model_type == "instructblip_vision_model"
-        vision = InstructBlipVisionModel._from_config if own else AutoModel.from_config
-        qformer = config.qformer_config
-        self.vision_model = vision(config.vision_config)
+        seen: Any = config.vision_config
+        qformer: Any = config.qformer_config
+        text: Any = config.text_config
+        own = seen.model_type == "instructblip_vision_model"
+        self.vision_model = (InstructBlipVisionModel._from_config if own else AutoModel.from_config)(seen)
         self.query_tokens = nn.Parameter(torch.zeros(1, config.num_query_tokens, qformer.hidden_size))
         self.qformer = InstructBlipQFormerModel._from_config(qformer)
-        self.language_projection = nn.Linear(qformer.hidden_size, config.text_config.hidden_size)
-        self.language_model = AutoModelForCausalLM.from_config(config.text_config)
+        self.language_projection = nn.Linear(qformer.hidden_size, text.hidden_size)
+        self.language_model = AutoModelForCausalLM.from_config(text)
         self.post_init()
 
 
@@ -200,13 +201,16 @@ def make_ying(
     set_seed(seed)
     tokenizer = AutoTokenizer.from_pretrained(language)
     tokenizer.add_tokens(["<image>"], special_tokens=True)
+    place: Any = tokenizer.convert_tokens_to_ids("<image>")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    encoder, decoder = load_vision(vision), AutoModelForCausalLM.from_pretrained(language)
+    encoder: Any = load_vision(vision)
+    decoder: Any = AutoModelForCausalLM.from_pretrained(language)
+    reader: Any
     if len(tokenizer) > decoder.get_input_embeddings().num_embeddings:
         decoder.resize_token_embeddings(len(tokenizer))
     if qformer:
-        donor = AutoModelForImageTextToText.from_pretrained(qformer)
+        donor: Any = AutoModelForImageTextToText.from_pretrained(qformer)
         reader, queries = donor.qformer, donor.query_tokens.detach()
         asks = AutoProcessor.from_pretrained(qformer).qformer_tokenizer
     else:
@@ -221,7 +225,7 @@ def make_ying(
         qformer_config=reader.config,
         text_config=decoder.config,
         num_query_tokens=queries.shape[1],
-        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+        image_token_index=place,
     )
     with torch.device("meta"):  # the parts are there already: their memory is not taken twice
         model = YingForConditionalGeneration(config)
@@ -233,7 +237,7 @@ def make_ying(
     return model, InstructBlipProcessor(images, tokenizer, asks, num_query_tokens=queries.shape[1])
 
 
-def load_vision(name: str) -> PreTrainedModel:
+def load_vision(name: str) -> Any:
     """The vision encoder in a model: in CLIP, SigLIP and the like, in an InstructBLIP, or a model that is one."""
     config = AutoConfig.from_pretrained(name)
     if config.model_type == "instructblip":
@@ -241,7 +245,7 @@ def load_vision(name: str) -> PreTrainedModel:
     return AutoModel.from_pretrained(name, config=getattr(config, "vision_config", config))
 
 
-def load_model(name: str | os.PathLike) -> tuple[PreTrainedModel, Any]:
+def load_model(name: str | os.PathLike) -> tuple[Any, Any]:
     """(model, processor) of any image-text-to-text model of transformers, by Hub id or folder; LoRA weights that
     `train` wrote are merged into the model that they were learned for. M3ITError where it cannot be loaded."""
     from transformers import AutoProcessor

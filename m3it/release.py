@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import huggingface_hub
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -102,6 +103,14 @@ def release(
     for record in records.values():  # the texts and digests of the rows are no part of the release
         record["beside"] = {path: file for path, file in record["beside"].items() if not path.startswith(".work/")}
     return write_run(f"{out}/run.json", "release", options, records, **origin(sources, splits))
+
+
+def upload_line(out: str) -> str:
+    """The command that publishes a release, as the installed huggingface_hub has it: newer ones have one for all sizes,
+    which goes on where it was interrupted."""
+    large = hasattr(huggingface_hub.HfApi, "upload_large_folder")
+    command = f"hf upload-large-folder ORG/NAME {out}" if large else f"hf upload ORG/NAME {out} ."
+    return f"{command} --repo-type dataset --exclude '.work/*'"
 
 
 # ---- what is released

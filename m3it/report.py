@@ -510,7 +510,8 @@ article ul{list-style:none;margin:.7rem 0 0;padding:0}
 article li{padding:.45rem .6rem;margin-top:.4rem;border-radius:.4rem;background:var(--bg);
 border-left:3px solid var(--soft)}li.right{border-color:var(--good)}li.wrong{border-color:var(--bad)}
 li.partly{border-color:var(--half)}li.right b{color:var(--good)}li.wrong b{color:var(--bad)}
-li.partly b{color:var(--half)}@media(max-width:34rem){td:nth-child(-n+2){white-space:normal}td:first-child small{display:block}
+li.partly b{color:var(--half)}
+@media(max-width:34rem){td:nth-child(-n+2){white-space:normal}td:first-child small{display:block}
 body{font-size:15px}.bar{flex-wrap:wrap;gap:.1rem .6rem}
 .track{flex:1 0 100%}.bar>span{flex:none}dl{grid-template-columns:1fr;gap:.1rem}dd{margin-bottom:.5rem}}
 </style></head><body><main>{{body}}</main></body></html>

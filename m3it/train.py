@@ -10,7 +10,7 @@ import json
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from itertools import islice
@@ -111,6 +111,24 @@ def train(
     return run
 
 
+def evaluation_rows(mixture: Any, limit: int = 256) -> list[dict[str, Any]]:
+    """Up to `limit` validation rows of a mixture's datasets, as far as they have any, by the root of their size."""
+    from m3it.mixture import Mixture
+
+    builders = [(source.part, source.rows.builder) for source in mixture.sources]
+    parts = [
+        replace(part, split="validation")
+        for part, builder in builders
+        if "validation" in builder.shards(builder.config.name)
+    ]
+    if not parts:
+        return []
+    on_error = builders[0][1].config.on_error
+    others = Mixture(None, parts=parts, weights="sqrt", seed=mixture.seed, on_error=on_error)
+    rows = (others.row(position) for position in range(min(limit, others.num_rows)))
+    return [row for row in rows if row is not None]
+
+
 # ---- before the first step
 
 
@@ -130,6 +148,9 @@ def step_of(checkpoint: Path | str) -> int:
 def make_arguments(out: Path, settings: Settings, rate: float, evaluates: bool) -> TrainingArguments:
     """The Trainer's settings that follow from ours."""
     on_gpu = torch.cuda.is_available()
+    checkpointing: dict[str, Any] = {}
+    if settings.gradient_checkpointing:
+        checkpointing = {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": False}}
     return TrainingArguments(
         output_dir=str(out),
         per_device_train_batch_size=settings.batch_size,
@@ -142,8 +163,6 @@ def make_arguments(out: Path, settings: Settings, rate: float, evaluates: bool) 
         lr_scheduler_type="cosine",
         warmup_steps=settings.warmup,
         bf16=on_gpu and torch.cuda.is_bf16_supported() if settings.bf16 is None else settings.bf16,
-        gradient_checkpointing=settings.gradient_checkpointing,
-        gradient_checkpointing_kwargs={"use_reentrant": False} if settings.gradient_checkpointing else None,
         eval_strategy="steps" if evaluates else "no",
         eval_steps=settings.evaluate_every,
         save_steps=settings.save_every,
@@ -155,6 +174,7 @@ def make_arguments(out: Path, settings: Settings, rate: float, evaluates: bool) 
         ddp_find_unused_parameters=True,  # the vision part, where one process has a batch without images
         use_cpu=not on_gpu,
         seed=settings.seed,
+        **checkpointing,
     )
 
 
@@ -162,15 +182,16 @@ def open_model(name: str, mixture: Any, out: Path, parts: dict[str, str] | None,
     """(model, processor). One made here is kept in `out/start`: every process, and a resumed run, has the same."""
     if name not in ("tiny", "ying"):
         return load_model(name)
+    given: dict[str, Any] = parts or {}
     start = out / "start"
     if int(os.environ.get("RANK", "0")) == 0 and not (start / "made").exists():
         if name == "tiny":
             model, processor = make_tiny(texts_of(mixture), seed=seed)
         else:
-            missing = [part for part in ("vision", "language") if part not in (parts or {})]
+            missing = [part for part in ("vision", "language") if part not in given]
             if missing:
                 raise M3ITError(f"ying needs --{' and --'.join(missing)}: Hub ids or folders.")
-            model, processor = make_ying(**(parts or {}), seed=seed)
+            model, processor = make_ying(**given, seed=seed)
         model.save_pretrained(start)
         processor.save_pretrained(start)
         (start / "made").touch()
@@ -238,7 +259,9 @@ class MixtureTrainer(Trainer):
     ):
         even = len(evaluation) - len(evaluation) % arguments.world_size  # each process evaluates as many rows
         self.mixture, self.settings = mixture, settings
-        self.row_log = RowLog(Path(arguments.output_dir), arguments.process_index, done) if settings.log_rows else None
+        self.row_log = (
+            RowLog(Path(str(arguments.output_dir)), arguments.process_index, done) if settings.log_rows else None
+        )
         super().__init__(
             model,
             arguments,
@@ -261,7 +284,8 @@ class MixtureTrainer(Trainer):
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader:
         """This process's share of the rows to evaluate on."""
-        rows = self.eval_dataset[self.args.process_index :: self.args.world_size]
+        held: Any = self.eval_dataset
+        rows = held[self.args.process_index :: self.args.world_size]
         return DataLoader(rows, self.settings.batch_size, collate_fn=self.data_collator)
 
     def _load_from_checkpoint(self, checkpoint: str, model: Any = None) -> None:
@@ -296,7 +320,7 @@ class KeepState(TrainerCallback):
     def on_save(self, args: TrainingArguments, state: Any, control: Any, **more: Any) -> None:
         if state.is_world_process_zero:
             consumed = self.mixture.rows_consumed + (state.global_step - self.done) * self.rows_per_step
-            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
             write_json(folder / STATE, {**self.mixture.state_dict(), "rows_consumed": consumed})
 
 
@@ -333,7 +357,8 @@ def describe(
     """What run.json says of a run."""
     history = trainer.state.log_history
     found = {package: version(package) for package in PACKAGES if find_spec(package)}
-    parameters = list(trainer.model.parameters())
+    learned: Any = trainer.model
+    parameters = list(learned.parameters())
     return {
         "command": "train",
         "options": {"model": model, **(parts or {}), **asdict(settings), "processes": trainer.args.world_size},

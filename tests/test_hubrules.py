@@ -148,6 +148,11 @@ def a_large_row_group_without_page_index(folder):
     rewrite(folder / TRAIN, change, write_page_index=False, use_dictionary=False)
 
 
+def a_large_row_group_with_page_index(folder):
+    a_large_row_group_without_page_index(folder)
+    rewrite(folder / TRAIN, use_dictionary=False)
+
+
 def a_file_that_no_config_lists(folder):
     edit_head(folder, lambda head: head["configs"].remove(config_of(head)))
 
@@ -341,6 +346,11 @@ def test_a_hundred_thousand_files_are_too_many(folder):
     repository = Repository(folder)
     repository.files.update({f"data/{i // 9_000}/{i}.txt": {"size": 1} for i in range(100_001)})
     assert [finding.rule for finding in check_hub(repository)] == ["hub-12"]
+
+
+def test_a_page_index_makes_a_large_row_group_welcome(folder):
+    a_large_row_group_with_page_index(folder)
+    assert "hub-05" not in {finding.rule for finding in findings_of(folder)}
 
 
 def test_a_script_of_another_name_is_a_warning(folder):

@@ -909,7 +909,7 @@ def test_a_killed_training_goes_on_with_one_two_and_four_processes(mixed, tmp_pa
 SFT = """
 import json, os, re, sys
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import CLIPImageProcessor, CLIPVisionConfig, LlamaConfig, LlavaConfig
 from transformers import LlavaForConditionalGeneration, LlavaProcessor, PreTrainedTokenizerFast
 from trl import SFTConfig, SFTTrainer
@@ -919,6 +919,7 @@ folder, out, steps, resume = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.arg
 letters = {letter: i for i, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
 tokenizer = Tokenizer(models.BPE(vocab=letters, merges=[]))
 tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+tokenizer.decoder = decoders.ByteLevel()
 special = {"pad_token": "<pad>", "eos_token": "</s>", "additional_special_tokens": ["<image>"]}
 tokenizer = PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special)
 template = (
@@ -977,3 +978,7 @@ def test_a_plain_sft_trainer_sees_every_row_once_and_resumes(mixed, tmp_path, wo
     assert len(set(expected[:703])) == 703
     launch(SFT, world_size, mixed, tmp_path / "resumed", steps, tmp_path / "whole/checkpoint-27", **environ)
     assert rows_seen(tmp_path / "resumed", world_size) == expected[27 * 4 * world_size :]
+    if world_size == 2:  # on another number of processes, too
+        (tmp_path / "alone").mkdir()
+        launch(SFT, 1, mixed, tmp_path / "alone", 27 + 10, tmp_path / "whole/checkpoint-27", **environ)
+        assert rows_seen(tmp_path / "alone", 1) == expected[27 * 8 : 27 * 8 + 40]

@@ -1,19 +1,24 @@
 """Predictions: by models of transformers, by a server over HTTP, in a run that is killed, by several processes."""
 
 import base64
+import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
 from chat_server import ChatServer, Refuse, words_of
 from conftest import make_row, picture, write_rows
 
+from m3it.chat import Chat
 from m3it.instance import M3ITError
+from m3it.judge import choose_pairs, judge
 from m3it.load import load_builder
 from m3it.predict import Local, choose_split, predict
 from m3it.score import read_run, score
@@ -225,6 +230,7 @@ def questions(repository: Path, lengths: tuple[int, ...]) -> Path:
     return repository
 
 
+@pytest.mark.slow
 def test_batches_predict_what_single_rows_predict(tiny, tmp_path):
     repo = str(questions(tmp_path / "repo", (0, 30, 3, 11, 1, 60, 2)))
     for size in (1, 4):
@@ -234,7 +240,8 @@ def test_batches_predict_what_single_rows_predict(tiny, tmp_path):
     assert not any(line["prompt"] in line["prediction"] for line in one)
 
 
-@pytest.mark.parametrize("name", ["llava", "instructblip", pytest.param("qwen2_5_vl", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["llava", "instructblip", "qwen2_5_vl"])
 def test_every_kind_of_model_answers_without_its_prompt(name, tmp_path, monkeypatch):
     pytest.importorskip("torch")
     small_models = pytest.importorskip("small_models")
@@ -277,3 +284,51 @@ def test_two_processes_predict_what_one_does(tiny, tmp_path):
     subprocess.run([*launch, *arguments], check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
     predict(str(tiny), ["mine"], tmp_path / "one", repo, batch_size=2, max_tokens=8)
     assert without_times(tmp_path / "two") == without_times(tmp_path / "one") and len(lines_of(tmp_path / "one")) == 13
+
+
+@pytest.fixture
+def real_server(tmp_path):
+    """`transformers serve` with a small LLaVA of random weights: yields (its URL, the model's name there)."""
+    for package in ("torch", "fastapi", "uvicorn"):
+        pytest.importorskip(package)
+    small_models = pytest.importorskip("small_models")
+    model, processor = small_models.small("llava")
+    model.generation_config.max_length = None
+    model.save_pretrained(tmp_path / "llava")
+    processor.save_pretrained(tmp_path / "llava")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [Path(sys.executable).with_name("transformers"), "serve", tmp_path / "llava", "--port", str(port)]
+    with open(tmp_path / "serve.log", "w", encoding="utf-8") as log:
+        process = subprocess.Popen([*command, "--host", "127.0.0.1", "--device", "cpu"], stdout=log, stderr=log)
+        try:
+            while process.poll() is None:
+                with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health"):
+                    break
+                time.sleep(0.5)
+            yield f"http://127.0.0.1:{port}/v1", str(tmp_path / "llava")
+        finally:
+            process.terminate()
+            process.wait()
+
+
+@pytest.mark.slow
+def test_a_real_server_answers_predict_and_judge(real_server, tmp_path):
+    url, name = real_server
+    repo = str(questions(tmp_path / "repo", (0, 3, 7)))
+    runs = [tmp_path / "served", tmp_path / "local"]
+    predict(name, ["mine"], runs[0], repo, base_url=url, max_tokens=8, parallel=1)
+    predict(name, ["mine"], runs[1], repo, max_tokens=8)
+    served, local = map(lines_of, runs)
+    assert [line.get("error") for line in served + local] == [None] * 6
+    assert [line["prediction"] for line in served] == [line["prediction"] for line in local]  # the same model, by HTTP
+    lines = [{**line, "prediction": f"answer {i}"} for i, line in enumerate(local)]
+    write_rows(runs[1] / "predictions.jsonl", lines)  # so that there is something to compare
+    chat = Chat(name, url, cache_dir=tmp_path / "replies", parallel=1)
+    found = judge(choose_pairs(*runs, ("mine",), num_rows=1), chat, tmp_path / "judge", num_evidences=1)
+    # Random weights write no scores: what counts is that every reply came, was asked for again, and is told.
+    assert found["results"]["all"]["unreadable"] == 1
+    replies = found["replies"]
+    assert (replies["num_evidences"], replies["num_asked_again"], replies["num_unreadable"]) == (2, 2, 2)
+    assert replies["completion_tokens"] > 0 and len(replies["answered_as"]) == 1

@@ -732,6 +732,25 @@ def test_matrix_plain_datasets_loads_and_streams_every_row(served, tmp_path):
             assert split_digest(digests) == run["splits"][f"{name}/{split}"]["digest"]
 
 
+def test_a_release_of_a_hub_repository_is_that_of_the_folder_and_lists_it_once(served, tmp_path):
+    hub, run, _, folder = served
+    hub.add("Org/raw", folder.parent / "legacy")
+    code = """
+import json, sys
+sys.path.insert(0, {root!r})
+from m3it.release import release
+run = release("Org/raw", {out!r}, shard_bytes=1, workers=2)
+print(json.dumps([run["source"], run["digest"]]))
+"""
+    before = len(hub.requests)
+    (name, commit), digest = (lambda found: (*found[0].items(), found[1]))(
+        run_program(hub, tmp_path, code.format(root=str(ROOT), out=str(tmp_path / "out")))
+    )
+    asked = [request.path for request in hub.requests[before:] if "/tree/" in request.path]
+    assert (name, commit) == ("Org/raw", hub.find_commit("Org/raw", "main")) and digest == run["digest"]
+    assert len(asked) <= 2 * 3, asked  # for each config one listing of this and one look at the converted branch
+
+
 def test_matrix_the_snippet_of_the_readme_runs_as_it_stands(served, tmp_path):
     hub, _, rows, _ = served
     snippet = README_SNIPPET.search((ROOT / "README.md").read_text("utf-8"))[1]
