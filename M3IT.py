@@ -430,7 +430,9 @@ def read_rows(repository, piece):
     try:
         yield from rows
     except (OSError, pyarrow.ArrowException) as error:
-        raise ShardError(f"{repository.path}/{path}: cannot be read to its end ({error}). Get the file again.") from error
+        raise ShardError(
+            f"{repository.path}/{path}: cannot be read to its end ({error}). Get the file again."
+        ) from error
 
 
 def _read_lines(repository, path, start, stop):
@@ -537,7 +539,9 @@ def check_row(row):
         try:
             value.encode()
         except UnicodeEncodeError as error:
-            raise ShardError(f"expected text in {name}, found half a character (a lone surrogate)", "broken text") from error
+            raise ShardError(
+                f"expected text in {name}, found half a character (a lone surrogate)", "broken text"
+            ) from error
         row[name] = value
     images = row[pictures]
     images = [images] if isinstance(images, str) else images or []

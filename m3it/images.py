@@ -25,7 +25,7 @@ except ImportError:
 try:
     import pybase64
 except ImportError:
-    pybase64 = base64
+    pybase64 = base64  # type: ignore[misc]
 
 # Where Pillow raises DecompressionBombError (2 x its MAX_IMAGE_PIXELS); ours holds where a program has set that off.
 MAX_PIXELS = 178_956_970
