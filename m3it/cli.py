@@ -247,6 +247,68 @@ def rephrase(
 
 
 @app.command(rich_help_panel=MAKE)
+def translate(
+    config: Annotated[str | None, Argument(help="Config name, e.g. okvqa.")] = None,
+    to: Annotated[str, Option(help="Codes, e.g. zh,fr; sw=swh_Latn for a language beyond the 80.")] = "",
+    repo: Repo = None,
+    split: Annotated[str | None, Option(help="train, validation or test. Default: all.")] = None,
+    backend: Annotated[str, Option(help="transformers, ctranslate2 or openai.")] = "transformers",
+    model: Annotated[str, Option(help="Hub id, folder, or server's name.")] = "facebook/nllb-200-distilled-1.3B",
+    base_url: Annotated[str | None, Option(help="OpenAI-compatible server. Default: OpenAI's.")] = None,
+    limit: Annotated[int | None, Option(help="Only so many rows of a split.", min=1)] = None,
+    out: Annotated[Path, Option(help="Repository to write into.")] = Path("translated"),
+    on_error: Annotated[str, Option(help="drop, keep the source's text, or raise.")] = "drop",
+    back: Annotated[int, Option(help="Translate so many texts back, for chrF.", min=0)] = 0,
+    beams: Annotated[int, Option(help="Beams of the search.", min=1)] = 4,
+    parallel: Annotated[int, Option(help="Requests at a time.")] = 8,
+    prices: Annotated[tuple[float, float] | None, Option(help="Of a million tokens in and out.")] = None,
+    max_cost: Annotated[float | None, Option(help="Stop before the request that may exceed it.")] = None,
+    workers: Annotated[int, Option(help="Processes.", min=1)] = 1,
+    cluster: Annotated[str | None, Option(help="Address of a Dask scheduler.")] = None,
+    flores: Annotated[Path | None, Option(help="Score the model on this FLORES folder instead.")] = None,
+    threshold: Annotated[float, Option(help="spBLEU that marks a language, with --flores.")] = 20.0,
+) -> None:
+    """Rows in other languages.   Example: m3it translate okvqa --to zh,fr --out translated"""
+    from m3it.translators import BACKENDS, Job
+
+    if backend not in BACKENDS or on_error not in ("drop", "keep", "raise"):
+        raise typer.BadParameter(f"expected --backend of {', '.join(BACKENDS)}, --on-error of drop, keep, raise")
+    job = Job(backend, model, base_url, beams, parallel, prices, max_cost)
+    shown = partial(progress, description="translate")
+    if flores is not None:
+        from m3it.flores import select_languages
+
+        scores, signatures = select_languages(flores, job, limit=limit)
+        for s in scores:
+            mark = "*" if (s.spbleu or 0) > threshold else " "
+            typer.echo(f"{mark} {s.code:<4}{s.note or f'{s.spbleu:7.2f} spBLEU {s.bleu:7.2f} BLEU'}")
+        typer.echo("\n".join(f"{name}: {value}" for name, value in signatures.items()), err=True)
+        return
+    if not config or not to:
+        raise typer.BadParameter("expected a config and --to")
+    from m3it.translate import translate as translate_config
+
+    runs = translate_config(
+        config,
+        to.split(","),
+        job,
+        default_repo(repo),
+        out,
+        split=split,
+        limit=limit,
+        on_error=on_error,
+        back=back,
+        workers=workers,
+        cluster=cluster,
+        progress=lambda items, total: shown(items, total=total),
+    )
+    for code, run in runs.items():
+        for file, made in run["files"].items():
+            dropped = "".join(f", {number} dropped: {reason}" for reason, number in made["drops"].items())
+            typer.echo(f"{code}/{file}: {made['num_rows']:,} rows{dropped}")
+
+
+@app.command(rich_help_panel=MAKE)
 def card(
     folder: Annotated[Path, Argument(help="A repository's folder, with data/ and README.md.")] = Path("."),
     check: Annotated[
