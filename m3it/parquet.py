@@ -111,7 +111,7 @@ def instances(
                 try:
                     complete_row(row, config, split, path)
                 except (ImageError, UnicodeError) as error:
-                    reason = "image is not base64" if isinstance(error, ImageError) else "text is not Unicode"
+                    reason = "image is not base64" if isinstance(error, ImageError) else "broken text"
                     refuse(path, int(key.rpartition(":")[2].partition("#")[0]), key, ShardError(str(error), reason))
                 else:
                     yield row

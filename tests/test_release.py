@@ -424,7 +424,7 @@ BROKEN = {
     "not JSON": '{"instruction": "i", ',
     "no outputs": json.dumps({k: v for k, v in make_row(1).items() if k != "outputs"}),
     "image is not base64": json.dumps(make_row(1, image_base64_str=["@@@@"])),
-    "text is not Unicode": json.dumps(make_row(1, outputs="\ud800")),
+    "broken text": json.dumps(make_row(1, outputs="\ud800")),
 }
 
 
