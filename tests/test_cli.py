@@ -115,7 +115,11 @@ def test_ctrl_c_exits_130(tmp_path):
         "--out",
         tmp_path / "out",
     )
-    with start("convert", *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    def listen():  # a job in the background of a script ignores Ctrl-C, and hands that on to its children
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with start("convert", *arguments, **pipes, preexec_fn=listen) as process:
         assert process.stdout.readline() == "begun\n"
         time.sleep(0.1)  # from the line to the wait
         process.send_signal(signal.SIGINT)
