@@ -115,6 +115,7 @@ def test_ctrl_c_exits_130(tmp_path):
         "--out",
         tmp_path / "out",
     )
+
     def listen():  # a job in the background of a script ignores Ctrl-C, and hands that on to its children
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
