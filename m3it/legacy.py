@@ -509,8 +509,9 @@ def strangers(repository: Repository) -> dict[str, Raw]:
     folders = {posixpath.basename(raw.folder) for raw in TABLE.values()}
     stems: dict[str, list[str]] = {}
     for path in repository.files:
-        top, *parts, name = path.split("/")
-        if top == "data" and len(parts) == 2 and parts[1] not in folders and name.endswith(".jsonl"):
+        *parents, name = path.split("/")  # the script and the card lie at the root, below no folder
+        top, parts = parents[:1], parents[1:]
+        if top == ["data"] and len(parts) == 2 and parts[1] not in folders and name.endswith(".jsonl"):
             stems.setdefault("/".join(parts), []).extend([name[:-6]] if SPLIT_WORD.search(name) else [])
     return {
         posixpath.basename(folder).replace("_", "-"): Raw(folder, " ".join(names), "", None, INF, "not in the table")

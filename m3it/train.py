@@ -33,7 +33,7 @@ except ImportError as missing:
 TOKENIZER_ROWS = 4096  # from which the tokenizer of `tiny` is trained
 TRIED_ROWS = 10_000  # among which each dataset has a row tried before the first step
 STATE = "mixture.json"  # in a checkpoint: what the mixture was, and how many of its rows were consumed
-RATES = {"tiny": 3e-3, "lora": 1e-4, "whole": 2e-5}  # learning rates where none is given
+RATES = {"tiny": 1e-3, "lora": 1e-4, "whole": 2e-5}  # learning rates where none is given
 PACKAGES = ("torch", "transformers", "accelerate", "peft", "tokenizers")
 
 

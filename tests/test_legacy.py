@@ -1062,3 +1062,13 @@ def test_a_raw_file_of_5_gb_streams_in_flat_memory_and_spreads_over_workers(tmp_
     assert done.returncode == 0, done.stderr[-2000:]
     count, distinct, parts = json.loads(done.stdout.strip().split("\n")[-1])
     assert count == distinct == 45_500 and min(parts) > 15_000
+
+
+def test_files_at_the_root_of_a_repository_are_no_configs():
+    """On the Hub the listing holds the script and the card, too."""
+    from m3it.legacy import strangers
+
+    class Listed:
+        files = {"M3IT.py": {}, "README.md": {}, "data/README.md": {}, "data/vqa/new-set/train.jsonl": {}}
+
+    assert list(strangers(Listed())) == ["new-set"]
