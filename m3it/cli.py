@@ -450,6 +450,24 @@ def predict(
 
 
 @app.command(rich_help_panel=SCORE)
+def score(
+    predictions: Annotated[list[Path], Argument(help="Folders that m3it predict wrote; two models are compared.")],
+    out: Annotated[Path | None, Option(help="Folder for scores.json. Default: the first one's.")] = None,
+    repo: Annotated[str | None, Option(help="What was predicted: checks rows and references.")] = None,
+    metric: Annotated[list[str] | None, Option(help="One more metric for every config, e.g. chrf.")] = None,
+    seed: Annotated[int, Option(help="Of the resamples for the intervals.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Scores by dataset, task and group with 95 % intervals; A B compares.   Example: m3it score runs/tiny"""
+    from m3it.score import render
+    from m3it.score import score as score_predictions
+
+    first = predictions[0]
+    found = score_predictions(predictions, out or (first if first.is_dir() else first.parent), repo, metric or (), seed)
+    typer.echo(json.dumps(found, ensure_ascii=False) if as_json else render(found))
+
+
+@app.command(rich_help_panel=SCORE)
 def judge(
     first: Annotated[Path, Argument(help="Folder of the first model's predictions.")],
     second: Annotated[Path, Argument(help="Folder of the second model's.")],
