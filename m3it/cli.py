@@ -45,6 +45,15 @@ def as_fields(given: list[str] | None) -> dict[str, str] | None:
     return dict(text.split("=", 1) for text in given) if given else None
 
 
+def as_bytes(size: str) -> int:
+    """Bytes of a size such as 400MB or 1.5GB."""
+    units = {"KB": 1e3, "MB": 1e6, "GB": 1e9}
+    try:
+        return int(float(size[:-2]) * units[size[-2:].upper()])
+    except (KeyError, ValueError):
+        raise typer.BadParameter(f"--shard-size {size}: expected e.g. 400MB or 1.5GB") from None
+
+
 def progress(items: Iterable[Any], description: str, total: int | None = None) -> Iterator[Any]:
     """The items, with a bar on stderr in a terminal."""
     from tqdm import tqdm
@@ -119,14 +128,16 @@ def show(
 def check(
     paths: Annotated[list[str] | None, Argument(help="Repositories: folders, URLs or Hub ids.")] = None,
     config: Annotated[str | None, Option(help="Only this config.")] = None,
+    against: Annotated[str | None, Option(help="Compare all rows with those of this repository, of any kind.")] = None,
     fields: Fields = None,
     as_json: Json = False,
 ) -> None:
-    """Every row against the contracts; exit 1 if anything is wrong. Of a published repository (M3IT, M3IT-80): how each
-    config is read, and its first row.   Example: m3it check ."""
+    """Every row against the contracts, every file against the Hub's rules; exit 1 on an error. Of a published
+    repository (M3IT, M3IT-80): how each config is read, and its first row.   Example: m3it check ."""
     from M3IT import Repository
-    from m3it.check import Finding
     from m3it.check import check as check_repository
+    from m3it.check import compare
+    from m3it.hubrules import Finding
     from m3it.layouts import Reading, describe
 
     findings: list[Finding] = []
@@ -134,11 +145,15 @@ def check(
     counts: list[tuple[str, str, int]] = []
     for path in paths or [default_repo(None)]:
         empty = True
-        for result in progress(check_repository(Repository(path), config, as_fields(fields)), "check"):
+        if against:
+            results = compare(path, against, config, as_fields(fields))
+        else:
+            results = check_repository(Repository(path), config, as_fields(fields))
+        for result in progress(results, "check"):
             empty = False
             if isinstance(result, Finding):
                 findings.append(result)
-                text = f"{result.where}: {result.message} [{result.rule}]"
+                text = str(result)
             elif isinstance(result, Reading):
                 readings.append(result)
                 text = describe(result)
@@ -163,11 +178,9 @@ def check(
     else:
         rows = sum(number for _, _, number in counts) + sum(reading.row is not None for reading in readings)
         configs = {name for name, *_ in (*counts, *readings)}
-        typer.echo(
-            f"{rows:,} rows of {len(configs)} configs read, {len(findings)} findings",
-            err=bool(findings),
-        )
-    if findings:
+        done = "the same in both" if against else "read"
+        typer.echo(f"{rows:,} rows of {len(configs)} configs {done}, {len(findings)} findings", err=bool(findings))
+    if any(finding.level == "error" for finding in findings):
         raise Exit(1)
 
 
@@ -306,6 +319,57 @@ def translate(
         for file, made in run["files"].items():
             dropped = "".join(f", {number} dropped: {reason}" for reason, number in made["drops"].items())
             typer.echo(f"{code}/{file}: {made['num_rows']:,} rows{dropped}")
+
+
+@app.command(rich_help_panel=MAKE)
+def release(
+    repo: Annotated[str, Argument(help="Folder, URL or Hub id, of any layout.")],
+    out: Annotated[str, Option(help="Folder or URL of the release.")],
+    format: Annotated[str, Option(help="parquet; jsonl: only a card, for rows in the schema.")] = "parquet",
+    images: Annotated[str, Option(help="Configs with image files (native), base64 strings, or both.")] = "both",
+    config: Annotated[list[str] | None, Option(help="Config to release, may be repeated; default: all.")] = None,
+    shard_size: Annotated[str, Option(help="Of the source, for each file.")] = "400MB",
+    on_error: Annotated[str, Option(help="raise, or drop: leave out broken rows, count and list them.")] = "raise",
+    fields: Fields = None,
+    workers: Annotated[int, Option(help="Processes.", min=1)] = 1,
+    cluster: Annotated[str | None, Option(help="Address of a Dask scheduler, in place of --workers.")] = None,
+) -> None:
+    """Parquet that plain `datasets` loads and the Hub's viewer shows.   Example: m3it release . --out release"""
+    from M3IT import Repository
+    from m3it.check import check as check_repository
+    from m3it.hubrules import Finding
+    from m3it.release import FORMATS, KINDS, upload_line
+    from m3it.release import release as release_repository
+
+    for option, given, known in (("format", format, FORMATS), ("images", images, KINDS),
+                                 ("on-error", on_error, ("raise", "drop"))):  # fmt: skip
+        if given not in known:
+            raise typer.BadParameter(f"--{option} {given}: expected {', '.join(known)}")
+    run = release_repository(
+        repo,
+        out,
+        config or None,
+        format=format,
+        images=images,
+        shard_bytes=as_bytes(shard_size),
+        on_error=on_error,
+        fields=as_fields(fields),
+        workers=workers,
+        cluster=cluster,
+        progress=lambda items, total: progress(items, "release", total),
+    )
+    for split, proof in run["splits"].items():
+        dropped = "".join(f", {number} dropped: {reason}" for reason, number in proof["drops"].items())
+        typer.echo(f"{split}: {proof['rows_in']:,} rows in, {proof['rows_out']:,} out{dropped}, {proof['digest'][:16]}")
+    typer.echo(f"digest of all: {run['digest']}")
+    if format == "jsonl":  # a card alone: what it says can be checked where the rows are
+        return
+    found = [result for result in check_repository(Repository(out)) if isinstance(result, Finding)]
+    for finding in found:
+        typer.echo(str(finding), err=True)
+    if any(finding.level == "error" for finding in found):
+        raise Exit(1)
+    typer.echo(upload_line(out))
 
 
 @app.command(rich_help_panel=MAKE)

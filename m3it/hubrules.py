@@ -34,6 +34,10 @@ class Finding(NamedTuple):
     mend: str = ""
     level: str = "error"
 
+    def __str__(self) -> str:
+        because = f" Why: {self.why}. {self.mend}." if self.why else ""
+        return f"{self.where}: {'warning: ' * (self.level == 'warning')}{self.message} [{self.rule}]{because}"
+
 
 class Rule(NamedTuple):
     """`limit` is what the check compares with; `source` is where the rule is written."""

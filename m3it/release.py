@@ -47,6 +47,7 @@ from m3it.work import (
 SHARD_BYTES = 400_000_000  # of the source; 200-500 MB suit viewer, streaming and shuffling
 TEXT_GROUP_ROWS = 10_000  # about 5 MB
 REFUSED = set('<>:/\\|?*"')  # `datasets` makes folders of config names
+FORMATS = ("parquet", "jsonl")
 KINDS = {"both": ["images", "base64"], "native": ["images"], "base64": ["base64"]}
 
 
@@ -79,7 +80,7 @@ def release(
     a card without a script for rows that are in the schema already. Killed and called again, it goes on.
     """
     out = absolute(out)
-    if images not in KINDS or format not in ("parquet", "jsonl"):
+    if images not in KINDS or format not in FORMATS:
         raise ValueError(f"images={images!r}, format={format!r}: expected both, native or base64, and parquet or jsonl")
     sources = open_sources(repo, configs, fields, on_error)
     if format == "jsonl":

@@ -58,6 +58,8 @@ def test_help_lists_every_command(m3it):
         ["list", "--nonsense"],
         ["list", "--license", "free"],
         ["list", "--task", "vqas"],
+        ["release", ".", "--out", "x", "--format", "csv"],
+        ["release", ".", "--out", "x", "--shard-size", "400"],
         ["show"],
         ["show", "viquae", "--limit", "many"],
         ["show", "viquae", "--limit", "0"],
@@ -236,6 +238,54 @@ def test_check_of_a_path_that_holds_nothing_is_an_error_also_as_the_second(m3it,
     for paths in ([tmp_path / "empty"], [repository, tmp_path / "empty"], [repository, "--config", "coco"]):
         code, _, err = m3it("check", *paths)
         assert code == 1 and "no shards found" in err, paths
+
+
+def test_check_of_a_broken_rule_of_the_hub_says_why_and_what_to_do(m3it, repository, tmp_path):
+    m3it("release", repository, "--out", tmp_path / "made")
+    readme = tmp_path / "made/README.md"
+    readme.write_text(readme.read_text("utf-8").replace("license: other\n", ""), "utf-8")
+    code, out, _ = m3it("check", tmp_path / "made")
+    assert code == 0 and "README.md: warning:" in out and "[hub-18] Why: " in out
+    (tmp_path / "made/data/kvqa/viquae/test.parquet").unlink()
+    code, out, _ = m3it("check", tmp_path / "made")
+    assert code == 1 and "[hub-06] Why: a file is shown under the config and the split that name it" in out
+
+
+def test_check_against_compares_two_repositories(m3it, repository, tmp_path):
+    m3it("release", repository, "--out", tmp_path / "made")
+    code, out, _ = m3it("check", tmp_path / "made", "--against", repository)
+    assert (code, out) == (0, "17 rows of 2 configs the same in both, 0 findings\n")
+    write_rows(repository / "data/kvqa/viquae/test.jsonl", [make_row(n) for n in range(2)])
+    code, out, _ = m3it("check", tmp_path / "made", "--against", repository)
+    assert code == 1 and out.startswith("viquae/test: expected the same rows, found")
+
+
+# ---- release
+
+
+def test_release_prints_the_proof_and_how_to_publish(m3it, repository, tmp_path):
+    code, out, err = m3it("release", repository, "--out", tmp_path / "made", "--config", "viquae")
+    first, *_, digest, upload = out.splitlines()
+    assert (code, err) == (0, "")
+    assert first.startswith("viquae/train: 10 rows in, 10 out, ") and digest.startswith("digest of all: ")
+    assert upload.startswith("hf upload") and str(tmp_path / "made") in upload
+
+
+def test_release_leaves_out_broken_rows_where_asked_and_says_so(m3it, repository, tmp_path):
+    with open(repository / "data/kvqa/viquae/test.jsonl", "a", encoding="utf-8") as file:
+        file.write("{\n")
+    code, _, err = m3it("release", repository, "--out", tmp_path / "one")
+    assert code == 1 and "test.jsonl" in err
+    code, out, _ = m3it("release", repository, "--out", tmp_path / "two", "--on-error", "drop")
+    assert code == 0 and "viquae/test: 4 rows in, 3 out, 1 dropped: not JSON" in out
+
+
+def test_release_as_json_lines_is_a_card(m3it, repository, tmp_path):
+    code, out, _ = m3it("release", repository, "--out", tmp_path / "made", "--format", "jsonl")
+    assert code == 0 and out.splitlines()[-1].startswith("digest of all: ")
+    assert sorted(p.name for p in (tmp_path / "made").iterdir()) == [
+        "LICENSES.md", "README.md", "dataset_infos.json", "run.json",
+    ]  # fmt: skip
 
 
 # ---- card
