@@ -4,6 +4,7 @@ import nox
 
 nox.options.sessions = ["matrix"]
 TESTS = ["tests/test_m3it.py", "tests/test_load.py", "tests/test_legacy.py"]
+RELEASES = ["tests/test_release.py", "-k", "matrix"]  # what plain `datasets` makes of a release
 TOOLS = ["pytest", "hypothesis", "packaging", "requests"]
 # The first environment is the oldest that works, to the patch: its versions are the lower bounds of setup.cfg.
 VERSIONS = {
@@ -29,3 +30,4 @@ def matrix(session: nox.Session, datasets: str) -> None:
     """Load, stream, cut, resume and fail under one version of `datasets`."""
     session.install("-e", ".", *VERSIONS[datasets], *TOOLS)
     session.run("pytest", "-q", *TESTS, *session.posargs)
+    session.run("pytest", "-q", *RELEASES)
