@@ -7,7 +7,6 @@ from itertools import zip_longest
 from typing import Any
 
 from M3IT import Repository, check_row, complete, find_shards, image_bytes, parse, read_rows
-from m3it.card import catalogue_order
 from m3it.hubrules import Finding, check_hub
 from m3it.images import ImageError, pixels, read_base64
 from m3it.instance import FIELDS, ShardError
@@ -162,8 +161,14 @@ def compare(
     texts, bytes of image files. Rows that cannot be read are left out on both sides, and said."""
     names = [config] if config else None
     both = [{s.config: s.builder for s in open_sources(path, names, fields, "drop")} for path in (ours, theirs)]
-    for name in sorted({*both[0], *both[1]}, key=catalogue_order):
-        splits = [builders[name].shards(name) if name in builders else {} for builders in both]
+    for path, builders, others in ((theirs, *both), (ours, *both[::-1])):
+        if missing := [name for name in builders if name not in others]:
+            few = ", ".join(missing[:5]) + ", ..." * (len(missing) > 5)
+            yield Finding(
+                "against", path, f"expected the same configs in both, here is none of these {len(missing)}: {few}"
+            )
+    for name in (name for name in both[0] if name in both[1]):
+        splits = [builders[name].shards(name) for builders in both]
         for split in dict.fromkeys([*splits[0], *splits[1]]):
             where = f"{name}/{split}"
             rows: list[list[tuple[str, bytes]]] = []

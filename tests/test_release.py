@@ -362,8 +362,9 @@ def test_a_missing_config_or_split_is_named(source, made, tmp_path):
     shutil.rmtree(tmp_path / "repo/data/reasoning")
     (tmp_path / "repo/data/kvqa/viquae/test.jsonl").unlink()
     findings = [r for r in compare(str(made[0]), str(tmp_path / "repo")) if isinstance(r, Finding)]
-    assert [finding.where for finding in findings] == ["viquae/test", "nlvr/validation"]
-    assert findings[0].message == f"expected in both, found none in {tmp_path / 'repo'}"
+    configs, split = findings
+    assert configs.where == str(tmp_path / "repo") and configs.message.endswith("here is none of these 1: nlvr")
+    assert (split.where, split.message) == ("viquae/test", f"expected in both, found none in {tmp_path / 'repo'}")
 
 
 def test_check_finds_nothing_in_a_release_and_a_base64_row_that_is_not_its_twins(made, tmp_path):
