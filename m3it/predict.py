@@ -315,16 +315,21 @@ def _gather(folder: Path, name: str, lines: Iterable[tuple[Key, Line]]) -> None:
 
 
 def _close(folder: Path, options: dict[str, Any], order: list[Key]) -> None:
-    """Write predictions.jsonl, rows of this run in their order and then those of earlier ones, and run.json."""
+    """Write predictions.jsonl, rows of this run in their order and then those of earlier ones, and run.json, which
+    counts the rows that were to be predicted: on machines that share no disk, those of the others have no line here."""
     by_key = dict(_lines(_files(folder)))
     keys = dict.fromkeys([*order, *by_key])
     places = Counter(f"{config}/{split}" for config, split, _ in keys)
     failed = dict.fromkeys(places, 0)
-    for config, split, row_id in keys:
-        failed[f"{config}/{split}"] += bool(by_key[config, split, row_id].get("error"))
+    for (config, split, _), line in by_key.items():
+        failed[f"{config}/{split}"] += bool(line.get("error"))
+    if lacking := len(keys) - len(by_key):
+        logger.warning(
+            "%s: %s of %s rows have no prediction; the same command asks for them", folder, lacking, len(keys)
+        )
     run = {"command": "predict", "options": options, "versions": _versions()}
     write_json(folder / "run.json", {**run, "num_rows": dict(places), "num_failed": failed})
-    _gather(folder, "predictions.jsonl", ((key, by_key[key]) for key in keys))
+    _gather(folder, "predictions.jsonl", ((key, by_key[key]) for key in keys if key in by_key))
     (folder / ".predicted.jsonl").unlink(missing_ok=True)
 
 

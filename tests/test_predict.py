@@ -190,6 +190,23 @@ def test_more_rows_and_further_configs_join_a_run(repository, tmp_path):
     assert len(read_run(tmp_path / "out").rows["okvqa-zh", "validation"]) == 4
 
 
+def test_rows_that_no_process_answered_are_missing_until_they_are_asked_for(repository, tmp_path, monkeypatch):
+    import m3it.predict
+
+    options = {"repo": str(repository), "configs": ["viquae"], "out": tmp_path / "out", "batch_size": 1}
+    with ChatServer(shout) as server:
+        with monkeypatch.context() as other:  # the first of two processes; the second wrote to a disk of its own
+            other.setattr(m3it.predict, "_process", lambda: (0, 2, lambda: None))
+            run = predict("m", base_url=server.url, **options)
+        assert run["num_rows"] == {"viquae/test": 3}
+        assert [line["id"] for line in lines_of(tmp_path / "out")] == ["row-20", "row-22"]
+        (line,) = score([tmp_path / "out"], tmp_path / "scores")["models"][0]["datasets"]
+        assert (line["num_rows"], line["num_missing"]) == (2, 1)
+        predict("m", base_url=server.url, **options)
+        assert len(server.asked) == 3
+    assert [line["id"] for line in lines_of(tmp_path / "out")] == ["row-20", "row-21", "row-22"]
+
+
 # ---- bad input
 
 
