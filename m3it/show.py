@@ -54,7 +54,7 @@ def _cell(row: dict[str, Any]) -> Any:
     """One row as a picture: title, images side by side, then the texts."""
     from PIL import Image, ImageDraw
 
-    font, margin, line_height = _font(), 10, TEXT_PIXELS + 5
+    font, margin, line_height = load_font(), 10, TEXT_PIXELS + 5
     images = [Image.fromarray(pixels(image)) for image in image_bytes(row)]
     across = min(4, len(images)) or 1
     side = (CELL_PIXELS - 2 * margin) // across
@@ -65,7 +65,7 @@ def _cell(row: dict[str, Any]) -> Any:
         (row["inputs"], "#000"),
         (f"→ {row['outputs']}", "#0a5"),
     ]
-    lines = [(part, colour) for text, colour in texts for part in _wrap(text, font, CELL_PIXELS - 2 * margin) if part]
+    lines = [(part, colour) for text, colour in texts for part in wrap(text, font, CELL_PIXELS - 2 * margin) if part]
     picture_rows = [max(t.height for t in thumbs[i : i + across]) + 4 for i in range(0, len(thumbs), across)]
     cell = Image.new("RGB", (CELL_PIXELS, sum(picture_rows) + line_height * len(lines) + 3 * margin), "white")
     for i, thumb in enumerate(thumbs):
@@ -81,7 +81,8 @@ def _fit(wh: tuple[int, int], side: int) -> tuple[int, int]:
     return max(1, round(wh[0] * scale)), max(1, round(wh[1] * scale))
 
 
-def _font() -> Any:
+def load_font() -> Any:
+    """The first font of FONTS that is installed, for Pillow."""
     from PIL import ImageFont
 
     for name in FONTS:
@@ -92,7 +93,7 @@ def _font() -> Any:
     return ImageFont.load_default(size=TEXT_PIXELS)
 
 
-def _wrap(text: str, font: Any, width: int) -> list[str]:
+def wrap(text: str, font: Any, width: int) -> list[str]:
     """Lines of at most `width` pixels, broken at blanks, or anywhere where a word alone is too long, as in languages
     without blanks."""
     lines = []

@@ -15,20 +15,11 @@ from chat_server import ChatServer, words_of
 from conftest import make_row, write_rows
 from PIL import Image
 
+from m3it.cases import ReportError, choose_cases, gather, majority_score, mark, read_pictures, worst_cases
 from m3it.chat import Chat
 from m3it.judge import choose_pairs, judge
 from m3it.predict import predict
-from m3it.report import (
-    PUBLISHED,
-    ReportError,
-    choose_cases,
-    draw_verdicts,
-    gather,
-    majority_score,
-    mark,
-    report,
-    worst_cases,
-)
+from m3it.report import PUBLISHED, draw_verdicts, report
 from m3it.score import score
 
 ROOT = Path(__file__).parents[1]
@@ -172,6 +163,35 @@ def test_the_curve_of_a_training_is_drawn(tmp_path):
     text = (tmp_path / "report.html").read_text("utf-8")
     assert "points='0.0,0.0 150.0,100.0 300.0,133.3 450.0,150.0 600.0,160.0'" in text  # falls as 2, 1, 2/3, 1/2, 2/5
     assert "loss 2 to 0.4, eval_loss 0.7 to 0.7, over 40 steps" in Page(text).text
+
+
+def test_of_the_checkpoints_of_a_training_the_last_is_shown(tmp_path):
+    for step in (900, 1000):
+        folder = tmp_path / f"tiny/checkpoint-{step}"
+        folder.mkdir(parents=True)
+        log = [{"step": 0, "loss": 4}, {"step": step, "loss": 1}]
+        (folder / "trainer_state.json").write_text(json.dumps({"log_history": log}), "utf-8")
+    assert list(gather([tmp_path / "tiny"]).curves) == [str(tmp_path / "tiny/checkpoint-1000")]
+
+
+def test_what_the_same_answer_would_get_is_marked_beside_the_score(tmp_path):
+    lines = [
+        {"id": f"row-{i}", "config": "shapes", "split": "test", "prompt": "Look.\nis red a circle"}
+        | {"prediction": "yes" if i < 5 else "no", "references": ["no" if i < 6 else "yes"], "seconds": 0.1}
+        for i in range(8)
+    ]
+    write_rows(tmp_path / "run/predictions.jsonl", lines)  # one "no" for 6 of 8 rows; the model has 1 of 8
+    score([tmp_path / "run"], tmp_path / "scores")
+    report([tmp_path], tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text("utf-8")
+    assert "accuracy; always “no”: 75.0" in Page(text).text and "<u style='left:75.00%'></u>" in text
+
+
+def test_a_very_small_picture_is_enlarged_pixel_by_pixel(runs):
+    found = gather([runs])
+    pictures, _ = read_pictures(found, choose_cases(found, 1))
+    (shown,) = (Image.open(io.BytesIO(files[0])) for files in pictures.values())
+    assert shown.size == (8 * 22, 6 * 22)  # 180 pixels hold 22 times 8
 
 
 def test_figures_show_published_bars_and_ours(runs, tmp_path):

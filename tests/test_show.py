@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from m3it.images import pixels
-from m3it.show import CELL_PIXELS, _font, _wrap, as_text, contact_sheet
+from m3it.show import CELL_PIXELS, as_text, contact_sheet, load_font, wrap
 
 COLOURS = [(250, 10, 20), (10, 200, 30), (20, 30, 240), (240, 200, 10)]
 
@@ -68,15 +68,15 @@ def test_text_is_drawn_and_long_text_makes_the_sheet_longer(tmp_path):
 @settings(max_examples=50, deadline=None)
 @given(st.text(st.sampled_from("aMW i\u4e2d\u6587\u3002 \n"), max_size=150))
 def test_wrapped_lines_fit_and_lose_no_letter(text):
-    font = _font()
-    lines = _wrap(text, font, 120)
+    font = load_font()
+    lines = wrap(text, font, 120)
     assert "".join("".join(lines).split()) == "".join(text.split())
     assert all(font.getlength(line) <= 120 for line in lines)
 
 
 def test_words_stay_whole_where_they_fit():
     text = "The quick brown fox jumps over the lazy dog and reads the newspaper"
-    lines = _wrap(text, _font(), 200)
+    lines = wrap(text, load_font(), 200)
     assert len(lines) > 2 and " ".join(lines) == text
 
 

@@ -1,0 +1,210 @@
+"""What a report shows: what the folders hold, and which rows of it.
+
+In: folders of predictions, of scores.json, of judge.json, and of a training (trainer_state.json).  Out: `Found`, and
+the rows, as `Case`s, with their pictures. Rows are shown by rule, never picked: those of the case study by hash among
+rows on which the models' scores differ, those of the gallery by the lowest score of the dataset's own metric.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from M3IT import image_bytes
+from m3it.images import encode, pixels
+from m3it.instance import M3ITError, hash_of
+from m3it.judge import find_rows
+from m3it.metrics import METRICS
+from m3it.score import Place, Row, Run, measure, own_metrics, read_runs, score_of, usable
+
+NUM_CASES = 8  # rows of the case study
+NUM_WORST = 6  # rows of a dataset in the gallery
+SIDE_PIXELS = 360
+GRADED = ("accuracy", "vqa_accuracy", "exact_match", "f1", "anls")  # 100 is right, 0 is wrong
+FILES = ("predictions.jsonl", "scores.json", "judge.json", "trainer_state.json", "run.json")
+SETTLED = ("run.json", "scores.json", "judge.json")  # that say what made them
+Key = tuple[str, str, str]  # config, split, row id
+
+
+class ReportError(M3ITError):
+    """Folders that hold nothing to report on."""
+
+
+class Found(NamedTuple):
+    """What the folders hold: predictions, scores by model and row, judgements, curves; settings by path; for each
+    config and split the repository of its rows."""
+
+    runs: list[Run]
+    scores: dict[str, Any]
+    row_scores: dict[tuple[str, Key], dict[str, float]]
+    judges: list[dict[str, Any]]
+    curves: dict[str, list[dict[str, Any]]]
+    settings: dict[str, Any]
+    repos: dict[Place, str]
+
+
+class Case(NamedTuple):
+    """A row as it is shown: `answers` are (model, prediction, its score in points or None, error)."""
+
+    key: Key
+    metric: str
+    prompt: str
+    references: list[str]
+    answers: list[tuple[str, str, float | None, str]]
+
+
+# ---- reading
+
+
+def gather(paths: Sequence[Path | str], repo: str | None = None) -> Found:
+    """What the folders, and the folders in them, hold; ReportError for nothing, and for predictions without scores."""
+    folders = dict.fromkeys(f for path in map(Path, paths) for f in (path, *sorted(path.glob("*/"))) if f.is_dir())
+    files = {name: [f / name for f in folders if (f / name).exists()] for name in FILES}
+    of_training = {file.parent.parent: file for file in sorted(files["trainer_state.json"], key=_step)}
+    files["trainer_state.json"] = list(of_training.values())  # the last checkpoint knows of all steps
+    found = {name: {str(file.parent): _json(file) for file in files[name]} for name in FILES[1:]}
+    if not any(files[name] for name in FILES if name != "run.json"):
+        raise ReportError(f"{', '.join(map(str, paths))}: nothing to report. Name folders of {', '.join(FILES[:4])}.")
+    if files["predictions.jsonl"] and not files["scores.json"]:
+        named = " ".join(str(file.parent) for file in files["predictions.jsonl"])
+        raise ReportError(
+            f"Predictions without scores. Run: m3it score {named} --out scores; then name that folder, too."
+        )
+    told = found["scores.json"].values()
+    scores = {name: [item for part in told for item in part[name]] for name in ("models", "comparisons")}
+    order = [model["model"] for model in scores["models"]]
+    runs = read_runs([file.parent for file in files["predictions.jsonl"]]) if files["predictions.jsonl"] else []
+    runs.sort(key=lambda run: order.index(run.model) if run.model in order else len(order))
+    row_scores = dict(_row_scores(file.with_name("row_scores.jsonl") for file in files["scores.json"]))
+    curves = {path: state.get("log_history", []) for path, state in found["trainer_state.json"].items()}
+    judges = list(found["judge.json"].values())
+    return Found(runs, scores, row_scores, judges, curves, _settings_of(found), _repos_of(found["run.json"], repo))
+
+
+def _settings_of(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """What made each file, by its path."""
+    parts = ("command", "options", "versions", "replies")
+    files = [(f"{path}/{name}", told) for name in SETTLED for path, told in found[name].items()]
+    return {file: {part: told[part] for part in parts if part in told} for file, told in files}
+
+
+def _repos_of(runs: dict[str, Any], repo: str | None) -> dict[Place, str]:
+    """Where the rows of each config and split are."""
+    predicted = [run for run in runs.values() if run.get("command") == "predict"]
+    names = [(name, repo or run["options"].get("repo", "")) for run in predicted for name in run.get("num_rows", {})]
+    return {(name.rpartition("/")[0], name.rpartition("/")[2]): where for name, where in names}
+
+
+def _step(state: Path) -> int:
+    """The step of the checkpoint that a file stands in; 0 in another folder."""
+    return int(found[1]) if (found := re.fullmatch(r"checkpoint-(\d+)", state.parent.name)) else 0
+
+
+def _json(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text("utf-8"))
+    except ValueError as error:
+        raise ReportError(f"{file}: expected JSON, {error}. Make it again.") from error
+
+
+def _row_scores(files: Iterable[Path]) -> Iterator[tuple[tuple[str, Key], dict[str, float]]]:
+    for file in files:
+        for line in file.read_text("utf-8").splitlines() if file.exists() else ():
+            row = json.loads(line)
+            yield (row["model"], (row["config"], row["split"], row["id"])), row["scores"]
+
+
+# ---- which rows
+
+
+def cases_of(found: Found, place: Place) -> list[Case]:
+    """The rows of a config and split that every model has a line of, in the order of the first."""
+    runs = [run for run in found.runs if place in run.rows]
+    by_id = [{row["id"]: row for row in run.rows[place]} for run in runs]
+    metric = own_metrics(place[0])[0]
+    cases = []
+    for row_id, row in by_id[0].items():
+        lines = [rows[row_id] for rows in by_id if row_id in rows]
+        key = (*place, row_id)
+        if len(lines) < len(runs):
+            continue
+        scores = [found.row_scores.get((run.model, key), {}).get(metric) for run in runs]
+        named = [(run.model, line.get("prediction", ""), s, str(line.get("error", "")))
+                 for run, line, s in zip(runs, lines, scores, strict=True)]  # fmt: skip
+        cases.append(Case(key, metric, row.get("prompt", ""), row["references"], named))
+    return cases
+
+
+def choose_cases(found: Found, num: int = NUM_CASES) -> list[Case]:
+    """Rows for the case study: of each config in turn the next by hash, those first on which the scores differ."""
+    queues = []
+    for place in places_of(found):
+        cases = [case for case in cases_of(found, place) if not any(error for *_, error in case.answers)]
+        cases.sort(key=lambda case: (len({score for _, _, score, _ in case.answers}) < 2, _hash(case)))
+        queues.append(cases)
+    ranked = [(i, case) for cases in queues for i, case in enumerate(cases[:num])]
+    return [case for _, case in sorted(ranked, key=lambda item: item[0])][:num]
+
+
+def worst_cases(found: Found, place: Place, num: int = NUM_WORST) -> list[Case]:
+    """The rows with the lowest scores, mean of the models; equal ones by hash."""
+    scored = [(sum(s for _, _, s, _ in case.answers if s is not None), case) for case in cases_of(found, place)
+              if any(s is not None for _, _, s, _ in case.answers)]  # fmt: skip
+    return [case for _, case in sorted(scored, key=lambda item: (item[0], _hash(item[1])))][:num]
+
+
+def places_of(found: Found) -> list[Place]:
+    """The configs and splits that were predicted."""
+    return list(dict.fromkeys(place for run in found.runs for place in run.rows))
+
+
+def _hash(case: Case) -> int:
+    return hash_of(case.key[0], case.key[2], 0, "case")
+
+
+def mark(case: Case, score: float | None) -> str:
+    """right, partly or wrong; "" where the metric does not say so."""
+    if score is None or case.metric not in GRADED:
+        return ""
+    return "right" if score >= 99.99 else "wrong" if score <= 0.01 else "partly"
+
+
+def points_of(case: Case, score: float | None) -> str:
+    """The score of an answer in words."""
+    return "" if score is None else f"{METRICS[case.metric].title} {score:.0f}"
+
+
+def majority_score(rows: list[Row], place: Place) -> tuple[str, float] | None:
+    """(the commonest reference, what a model would score that always gives it); None where no metric of right and wrong
+    is the dataset's own."""
+    metric, rows = own_metrics(place[0])[0], usable(rows)
+    if metric not in GRADED or not rows:
+        return None
+    answer = Counter(row["references"][0] for row in rows).most_common(1)[0][0]
+    scored = measure([{**row, "prediction": answer} for row in rows], [metric], place[0])
+    return answer, float(score_of(metric, scored.sums[metric])) * METRICS[metric].points
+
+
+def read_pictures(found: Found, cases: Iterable[Case]) -> tuple[dict[Key, list[bytes]], list[str]]:
+    """The pictures of the rows that are shown, as JPEG files; and what could not be read, in words."""
+    wanted: dict[Place, set[str]] = {}
+    for case in cases:
+        wanted.setdefault(case.key[:2], set()).add(case.key[2])
+    pictures: dict[Key, list[bytes]] = {}
+    problems = []
+    for place, ids in wanted.items():
+        try:
+            for row_id, row in find_rows(found.repos.get(place, ""), *place, ids):
+                pictures[(*place, row_id)] = [_shown(file, row_id) for file in image_bytes(row)]
+        except (M3ITError, ValueError, OSError) as error:
+            problems.append(f"{'/'.join(place)}: {error}")
+    return pictures, problems
+
+
+def _shown(file: bytes, row_id: str) -> bytes:
+    """The picture as JPEG: a big one reduced, each pixel of a very small one made a square."""
+    found = pixels(file, row_id, SIDE_PIXELS)
+    times = max(1, SIDE_PIXELS // 2 // max(found.shape[:2]))
+    return encode(found.repeat(times, axis=0).repeat(times, axis=1), quality=82)
