@@ -21,7 +21,8 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from m3it.metrics import METRICS, caption_words
+from m3it.metrics import METRICS
+from m3it.tokens import caption_words
 
 Texts, References = list[str], list[list[str]]
 

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from m3it.instance import M3ITError, hash_of
-from m3it.metrics import METRICS, finish_bleu, lookup, mean, reference_fields, short_answer
+from m3it.metrics import METRICS, lookup, mean, reference_fields, short_answer
+from m3it.ngrams import finish_bleu
 from m3it.work import versions, write_json
 
 NUM_RESAMPLES = 1000

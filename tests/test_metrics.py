@@ -17,8 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from M3IT import CATALOGUE, LANGUAGES
-from m3it import metrics
-from m3it.metrics import METRICS, caption_words, choices, chosen, lookup, reference_fields, short_answer, words
+from m3it import metrics, ngrams
+from m3it.metrics import METRICS, choices, chosen, lookup, reference_fields, short_answer
+from m3it.tokens import bleu_tokenizer, caption_words, spaced, words
 
 FOLDER = Path(__file__).parent
 WORDS = re.findall(
@@ -84,36 +85,36 @@ def test_bleu_is_that_of_sacrebleu_for_the_corpus_and_for_rows(language, tokeniz
     sacrebleu = pytest.importorskip("sacrebleu.metrics")
     counts = metrics.bleu(PREDICTIONS, REFERENCES, language)
     corpus = sacrebleu.BLEU(tokenize=tokenize).corpus_score(PREDICTIONS, columns(REFERENCES)).score
-    close(metrics.finish_bleu(counts.sum(axis=0)), corpus)
+    close(ngrams.finish_bleu(counts.sum(axis=0)), corpus)
     by_row = sacrebleu.BLEU(tokenize=tokenize, effective_order=True)
     expected = [by_row.sentence_score(p, r).score for p, r in zip(PREDICTIONS, REFERENCES, strict=True)]
-    close(metrics.finish_bleu(counts, rows=True), expected)
+    close(ngrams.finish_bleu(counts, rows=True), expected)
     for size in (1, 2, 3, 10, 50):  # small corpora lack whole orders of n-grams
         corpus = [
             sacrebleu.BLEU(tokenize=tokenize).corpus_score(PREDICTIONS[i : i + size], columns(REFERENCES[i : i + size]))
             for i in range(0, 100, size)
         ]
         sums = [counts[i : i + size].sum(axis=0) for i in range(0, 100, size)]
-        close(metrics.finish_bleu(np.array(sums)), [found.score for found in corpus])
+        close(ngrams.finish_bleu(np.array(sums)), [found.score for found in corpus])
 
 
 def test_bleu_is_that_of_coco_caption_on_the_same_tokens():
     # it adds 1e-15 to matches and 1e-9 to totals, and does not smooth: where all orders match it is the same figure
     scorer = pytest.importorskip("pycocoevalcap.bleu.bleu").Bleu(4)
-    tokens = metrics.bleu_tokenizer("en")
+    tokens = bleu_tokenizer("en")
     said = {i: [" ".join(tokens(text))] for i, text in enumerate(PREDICTIONS)}
     gold = {i: [" ".join(tokens(text)) for text in row] for i, row in enumerate(REFERENCES)}
     expected, _ = scorer.compute_score(gold, said, verbose=0)
-    close(metrics.finish_bleu(metrics.bleu(PREDICTIONS, REFERENCES).sum(axis=0)), 100 * expected[3])
+    close(ngrams.finish_bleu(metrics.bleu(PREDICTIONS, REFERENCES).sum(axis=0)), 100 * expected[3])
 
 
 def test_chrf_is_that_of_sacrebleu_for_the_corpus_and_for_rows():
     chrf = pytest.importorskip("sacrebleu.metrics").CHRF()
     counts = metrics.chrf(PREDICTIONS, REFERENCES)
     corpus = chrf.corpus_score(PREDICTIONS, columns(REFERENCES)).score
-    close(metrics.finish_chrf(counts.sum(axis=0)), corpus)
+    close(ngrams.finish_chrf(counts.sum(axis=0)), corpus)
     expected = [chrf.sentence_score(p, r).score for p, r in zip(PREDICTIONS, REFERENCES, strict=True)]
-    close(metrics.finish_chrf(counts), expected)
+    close(ngrams.finish_chrf(counts), expected)
 
 
 def coco_caption_cider(predictions, references):
@@ -136,7 +137,7 @@ def test_cider_d_is_what_coco_caption_calls_cider():
 
 def test_cider_d_of_more_rows_than_a_block_and_of_one():
     pytest.importorskip("pycocoevalcap")
-    cases = draw_cases(1, metrics.BLOCK_ROWS + 300)
+    cases = draw_cases(1, ngrams.BLOCK_ROWS + 300)
     predictions, references = ([case[name] for case in cases] for name in ("prediction", "references"))
     close(metrics.cider_d(predictions, references), coco_caption_cider(predictions, references))
     close(metrics.cider_d(["a cat"], [["a cat"]]), [0.0])  # no other row, no idf
@@ -289,10 +290,10 @@ def test_an_empty_prediction_gets_nothing_and_a_perfect_one_everything(name, lan
 
 def test_numbers_of_n_grams_that_would_not_fit_are_given_anew(monkeypatch):
     before = [METRICS[name].measure(PREDICTIONS, REFERENCES) for name in ("bleu", "chrf", "cider_d")]
-    monkeypatch.setattr(metrics, "LARGEST", 1 << 34)  # as if the vocabulary had millions of words
+    monkeypatch.setattr(ngrams, "LARGEST", 1 << 34)  # as if the vocabulary had millions of words
     called = []
-    renumber = metrics._renumber
-    monkeypatch.setattr(metrics, "_renumber", lambda gram: called.append(len(gram)) or renumber(gram))
+    renumber = ngrams._renumber
+    monkeypatch.setattr(ngrams, "_renumber", lambda gram: called.append(len(gram)) or renumber(gram))
     after = [METRICS[name].measure(PREDICTIONS, REFERENCES) for name in ("bleu", "chrf", "cider_d")]
     for one, other in zip(before, after, strict=True):
         close(one, other)
@@ -317,7 +318,7 @@ def test_words_of_languages_with_and_without_blanks():
     assert words("ＡＢＣ的T恤", "zh") == ["abc", "的", "t", "恤"]
     assert words("น้ำที่นี่", "th") == ["น\u0e49\u0e4d", "า", "ที่", "นี่"]  # NFKC parts sara am
     assert words("が行く", "ja") == ["が", "行", "く"]
-    assert {code for code in LANGUAGES if not metrics.spaced(code)} == {"zh", "ja", "th", "lo", "km", "my"}
+    assert {code for code in LANGUAGES if not spaced(code)} == {"zh", "ja", "th", "lo", "km", "my"}
 
 
 @pytest.mark.parametrize(

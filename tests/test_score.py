@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from conftest import make_row, write_rows
 
-from m3it.metrics import METRICS, finish_bleu
+from m3it.metrics import METRICS
+from m3it.ngrams import finish_bleu
 from m3it.score import ScoreError, compare, interval, measure, read_run, read_runs, render, resample, score, usable
 
 
