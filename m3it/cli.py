@@ -584,6 +584,25 @@ def report(
     typer.echo(out)
 
 
+@app.command(rich_help_panel=SCORE)
+def quickstart(
+    out: Annotated[
+        Path, Option(help="Folder of the data, the model and the report; a killed run goes on there.")
+    ] = Path("quickstart"),
+    repo: Annotated[
+        str | None, Option(help="Mix in its configs. Default: this folder where it holds data/, else none.")
+    ] = None,
+) -> None:
+    """Make SHAPES, train a tiny model, test it: some minutes on two cores, offline.   Example: m3it quickstart"""
+    from m3it.quickstart import quickstart as run_all
+
+    repo = repo or ("." if os.path.isdir("data") else None)
+    found = run_all(out, repo, tell=partial(typer.echo, err=True), progress=progress)
+    interval = f"{found['score']:.1f} % [{found['low']:.1f}, {found['high']:.1f}]"
+    always = f"always {found['majority_answer']!r}: {found['majority_score']:.1f} %"
+    typer.echo(f"accuracy on the test questions: {interval}; {always}\n{found['page']}")
+
+
 def main() -> None:
     """Run the command line: a known error is one sentence and exit 1, wrong usage 2, Ctrl-C 130; M3IT_DEBUG=1 shows
     tracebacks."""
