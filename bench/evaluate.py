@@ -1,6 +1,6 @@
 """Scores of 100,000 captions: time and peak memory of every metric, beside rouge-score, sacrebleu and pycocoevalcap.
 
-    pip install -e '.[eval]' pycocoevalcap && python bench/evaluate.py
+    pip install -e '.[eval]' pycocoevalcap && python bench/evaluate.py --out bench/results/evaluate.md
 
 Captions are drawn from a vocabulary with the word frequencies of English (Zipf), 5 to 20 words, five references each,
 half of a prediction's words from one of them. Each measurement runs in a process of its own, one after another, and
@@ -15,7 +15,8 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -128,32 +129,46 @@ def measure_apart(case: str, args: argparse.Namespace) -> dict[str, float]:
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
 
 
+def measure(args: argparse.Namespace) -> Iterator[list[str]]:
+    """Yield the lines of the table, each as soon as it is measured."""
+    for name, metric in METRICS.items():
+        ours = measure_apart(name, args)
+        line = [metric.title, f"{ours['seconds']:.1f} s", f"{ours['peak_mb']:,.0f} MB", *[""] * 5]
+        if name in REFERENCES:
+            whose = REFERENCES[name][0]
+            theirs = measure_apart(f"{name}@{whose}", args)
+            line[3:6] = whose, f"{theirs['seconds']:.1f} s", f"{theirs['peak_mb']:,.0f} MB"
+            ratio, apart = theirs["seconds"] / ours["seconds"], abs(theirs["score"] - ours["score"])
+            line[6:] = f"{ratio:.1f} x", f"{apart:.0e}"
+        yield line
+    together = measure_apart("all", args)
+    yield ["all, with intervals", f"{together['seconds']:.1f} s", f"{together['peak_mb']:,.0f} MB", *[""] * 5]
+
+
 def main() -> None:
-    """Print the table, a line as soon as it is measured."""
+    """Measure, print the table, and write it where the card finds it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--references", type=int, default=5)
+    parser.add_argument("--out", type=Path)
     parser.add_argument("--case", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.case:
         run_one(args.case, args.rows, args.references)
         return
-    print(f"{args.rows:,} predictions, {args.references} references each; seconds of CPU, peak memory of the process\n")
-    print("| metric | ours | peak | reference | its time | its peak | ratio | difference |")
-    print("|---|---:|---:|---|---:|---:|---:|---:|")
-    for name, metric in METRICS.items():
-        ours = measure_apart(name, args)
-        line = f"| {metric.title} | {ours['seconds']:.1f} s | {ours['peak_mb']:,.0f} MB "
-        if name in REFERENCES:
-            whose = REFERENCES[name][0]
-            theirs = measure_apart(f"{name}@{whose}", args)
-            line += f"| {whose} | {theirs['seconds']:.1f} s | {theirs['peak_mb']:,.0f} MB "
-            line += f"| {theirs['seconds'] / ours['seconds']:.1f} x | {abs(theirs['score'] - ours['score']):.0e} |"
-        else:
-            line += "| | | | | |"
-        print(line, flush=True)
-    together = measure_apart("all", args)
-    print(f"| all, with intervals | {together['seconds']:.1f} s | {together['peak_mb']:,.0f} MB | | | | | |")
+    lines = ["| metric | m3it | peak | reference | its time | its peak | ratio | difference |"]
+    lines.append("|---|---:|---:|---|---:|---:|---:|---:|")
+    print(*lines, sep="\n")
+    for line in measure(args):
+        lines.append(f"| {' | '.join(line)} |")
+        print(lines[-1], flush=True)
+    packages = ", ".join(f"{name} {version(name)}" for name in ("rouge-score", "sacrebleu", "pycocoevalcap"))
+    rows = f"{args.rows:,} predictions, {args.references} references each; seconds of CPU, peak memory of the process"
+    note = f"{rows} with its texts; Python {sys.version.split()[0]}, {packages}"
+    lines += ["", f"{note}; made by `python bench/evaluate.py`.", ""]
+    print(*lines[-2:], sep="\n")
+    if args.out:
+        args.out.write_text("\n".join(lines), "utf-8")
 
 
 if __name__ == "__main__":
