@@ -13,6 +13,7 @@ from m3it.instance import FIELDS, ShardError
 from m3it.layouts import Reading, layout, survey
 from m3it.legacy import Legacy
 from m3it.parquet import instances
+from m3it.parts import from_messages
 from m3it.release import open_sources
 
 
@@ -64,6 +65,8 @@ def check_shard(repository: Repository, path: str) -> Iterator[tuple[str, str | 
         where = f"{path}:{line_number}" if path.endswith(".jsonl") else repository.where(path, offset)
         try:
             row = parse(line) if isinstance(line, bytes) else {**line, "meta": line.get("meta", "{}")}
+            if "messages" in row:  # of `m3it release --format messages`
+                row = {**from_messages(row), "images": row["images"]}
             rule, message = row_problem(row)
             row_id = json.loads(row["meta"]).get("id") if not rule else None
         except (ValueError, RecursionError) as error:
@@ -161,7 +164,7 @@ def compare(
     texts, bytes of image files. Rows that cannot be read are left out on both sides, and said."""
     names = [config] if config else None
     both = [{s.config: s.builder for s in open_sources(path, names, fields, "drop")} for path in (ours, theirs)]
-    for path, builders, others in ((theirs, *both), (ours, *both[::-1])):
+    for path, builders, others in ((theirs, both[0], both[1]), (ours, both[1], both[0])):
         if missing := [name for name in builders if name not in others]:
             few = ", ".join(missing[:5]) + ", ..." * (len(missing) > 5)
             yield Finding(

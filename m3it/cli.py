@@ -145,10 +145,9 @@ def check(
     counts: list[tuple[str, str, int]] = []
     for path in paths or [default_repo(None)]:
         empty = True
+        results: Iterator[Any] = check_repository(Repository(path), config, as_fields(fields))
         if against:
             results = compare(path, against, config, as_fields(fields))
-        else:
-            results = check_repository(Repository(path), config, as_fields(fields))
         for result in progress(results, "check"):
             empty = False
             if isinstance(result, Finding):
@@ -325,7 +324,9 @@ def translate(
 def release(
     repo: Annotated[str, Argument(help="Folder, URL or Hub id, of any layout.")],
     out: Annotated[str, Option(help="Folder or URL of the release.")],
-    format: Annotated[str, Option(help="parquet; jsonl: only a card, for rows in the schema.")] = "parquet",
+    format: Annotated[
+        str, Option(help="parquet; messages, for other trainers; jsonl: a card for rows in the schema.")
+    ] = "parquet",
     images: Annotated[str, Option(help="Configs with image files (native), base64 strings, or both.")] = "both",
     config: Annotated[list[str] | None, Option(help="Config to release, may be repeated; default: all.")] = None,
     shard_size: Annotated[str, Option(help="Of the source, for each file.")] = "400MB",

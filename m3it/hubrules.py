@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from M3IT import SHARD, RangeFile, Repository
 from m3it.instance import ShardError
-from m3it.release_card import spelling
+from m3it.release_card import STRUCT_FIELD, spelling
 
 
 class Finding(NamedTuple):
@@ -313,6 +313,8 @@ def check_row_groups(path: str, metadata: pq.FileMetaData) -> Iterator[Finding]:
 def spelling_of(feature: dict[str, Any]) -> str:
     """A feature of the YAML in the words of `release_card.spelling`."""
     inner = feature.get("list") or feature.get("sequence")
+    if isinstance(inner, list):
+        inner = f"[{', '.join(STRUCT_FIELD.format(**column) for column in inner)}]"
     return f"list: {inner}" if inner else str(feature.get("dtype"))
 
 

@@ -4,6 +4,7 @@ is."""
 import base64
 import html
 import json
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -200,15 +201,17 @@ def _judge(found: dict[str, Any]) -> str:
 
 
 def _curve(path: str, log: list[dict[str, Any]]) -> str:
-    """The losses of a training over its steps."""
+    """The losses of a training over its steps, on a scale of logarithms: most of a curve is flat."""
     series = {name: [(e["step"], e[name]) for e in log if name in e] for name in ("loss", "eval_loss")}
     points = [point for some in series.values() for point in some]
     if not points:
         return ""
-    last, top = max(x for x, _ in points) or 1, max(y for _, y in points) or 1
+    last, losses = max(x for x, _ in points) or 1, [max(y, 1e-9) for _, y in points]
+    low, high = math.log(min(losses)), math.log(max(losses))
     lines = ""
     for i, some in enumerate(series.values()):
-        places = " ".join(f"{600 * x / last:.1f},{200 - 200 * y / top:.1f}" for x, y in some)
+        heights = [(math.log(max(y, 1e-9)) - low) / ((high - low) or 1) for _, y in some]
+        places = " ".join(f"{600 * x / last:.1f},{200 - 200 * h:.1f}" for (x, _), h in zip(some, heights, strict=True))
         lines += f"<polyline class=c{i} points='{places}'/>"
     told = ", ".join(
         f"<i class='dot c{i}'></i>{name} {some[0][1]:.3g} to {some[-1][1]:.3g}"
@@ -216,7 +219,7 @@ def _curve(path: str, log: list[dict[str, Any]]) -> str:
         if some
     )
     chart = f"<svg viewBox='-4 -4 608 208' preserveAspectRatio=none role=img aria-label='loss'>{lines}</svg>"
-    return f"<h3>{esc(path)}</h3><p class=note>{told}, over {last:,} steps</p>{chart}"
+    return f"<h3>{esc(path)}</h3><p class=note>{told}, over {last:,} steps; logarithmic</p>{chart}"
 
 
 def _cards(cases: Iterable[Case], pictures: dict[Key, list[bytes]], colours: dict[str, str]) -> str:
@@ -288,7 +291,7 @@ p,h1,h3,h4,li,dd,summary{overflow-wrap:anywhere}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(8.5rem,1fr));gap:.7rem}
 .tiles div{background:var(--card);border:1px solid var(--line);border-radius:.6rem;padding:.6rem .9rem;
 color:var(--soft);font-size:.85rem}.tiles b{display:block;font-size:1.5rem;color:var(--ink)}
-details>summary{font-weight:600}.bars{max-width:60rem}
+details>summary{font-weight:600}.bars{max-width:60rem;margin-bottom:1rem}
 .group{display:flex;justify-content:space-between;gap:1rem;margin:.8rem 0 .2rem;font-weight:600}
 .group small{font-weight:400}.bar{display:flex;align-items:center;gap:.8rem;margin:.2rem 0}
 .bar>span{flex:0 0 18rem;font-variant-numeric:tabular-nums}

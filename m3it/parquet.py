@@ -27,22 +27,35 @@ GROUP_ROWS, GROUP_BYTES = 100, 100_000_000  # of a row group with pictures, whic
 
 STRINGS = pa.list_(pa.string())
 FILES = pa.list_(pa.struct({"bytes": pa.binary(), "path": pa.string()}))  # what the Image feature stores
+MESSAGES = pa.list_(pa.struct({"role": pa.string(), "content": pa.string()}))
+TURNS = pa.list_(pa.struct({"user": pa.string(), "assistant": pa.string()}))
 TEXTS = {name: pa.string() for name in ("instruction", "inputs", "outputs")}
 ABOUT = {name: pa.string() for name in ("task", "dataset", "language", "license")}
 FILTERS = ABOUT | {name: pa.int32() for name in ("num_images", "width", "height")}
 FILTERS |= {name: pa.string() for name in ("row_id", "source_file")}
 TYPES = TEXTS | {"image_base64_str": STRINGS, "images": FILES} | FILTERS
-TYPES |= {"image_sha256": STRINGS, "meta": pa.string(), "digest": pa.binary(32)}
+TYPES |= {"messages": MESSAGES, "texts": TURNS, "image_sha256": STRINGS, "meta": pa.string(), "digest": pa.binary(32)}
 COLUMNS = {
     "base64": ["instruction", "inputs", "image_base64_str", "outputs"],
     "images": ["instruction", "inputs", "images", "outputs", *FILTERS, "image_sha256", "meta"],
     "text": [*TEXTS, *FILTERS],
+    "messages": ["messages", "images", "texts", *FILTERS],  # for other people's trainers
     "lines": ["instruction", "inputs", "image_base64_str", "outputs", "meta"],  # of our JSON Lines
     "rows": [*TEXTS, *FILTERS, "digest"],  # what the text config and the proof are made of; stays in .work/
 }
 SCHEMAS = {kind: pa.schema({name: TYPES[name] for name in names}) for kind, names in COLUMNS.items()}
 REPEATED = {"instruction", "source_file", *ABOUT}  # few values: dictionaries
-LONG = {"inputs", "outputs", "meta", "digest", "image_base64_str", "images", "image_sha256"}  # no use as bounds
+LONG = {
+    "inputs",
+    "outputs",
+    "meta",
+    "digest",
+    "image_base64_str",
+    "images",
+    "image_sha256",
+    "messages",
+    "texts",
+}  # no use as bounds
 
 
 def write_shard(
@@ -67,15 +80,25 @@ def write_shard(
 
 def open_writer(path: Path, kind: str) -> pq.ParquetWriter:
     """A Parquet file of one kind: page index, zstd for all but image files, dictionaries where values repeat."""
-    compression = {"images.list.element.bytes": "none", "images.list.element.path": "zstd"} if kind == "images" else {}
-    for field in SCHEMAS[kind]:
-        if field.name != "images":
-            compression[f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name] = "zstd"
+    compression = {
+        leaf: "none" if leaf == "images.list.element.bytes" else "zstd"
+        for field in SCHEMAS[kind]
+        for leaf in leaves(field.name, field.type)
+    }
     names = COLUMNS[kind]
     return pq.ParquetWriter(
         path, SCHEMAS[kind], compression=compression, use_dictionary=[name for name in names if name in REPEATED],
         write_statistics=[name for name in names if name not in LONG], write_page_index=True, write_batch_size=16,
     )  # fmt: skip
+
+
+def leaves(name: str, type: pa.DataType) -> list[str]:
+    """What Parquet stores of a column, by the names that it has there."""
+    if pa.types.is_list(type):
+        return leaves(f"{name}.list.element", type.value_type)
+    if pa.types.is_struct(type):
+        return [leaf for field in type for leaf in leaves(f"{name}.{field.name}", field.type)]
+    return [name]
 
 
 def groups(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
@@ -152,8 +175,17 @@ def header_size(image: bytes) -> tuple[int, int] | tuple[None, None]:
 def as_columns(rows: list[dict[str, Any]], about: dict[str, str], names: set[str]) -> dict[str, pa.Array]:
     """The rows as Arrow arrays, by column."""
     columns = {name: pa.array([about[name]] * len(rows), pa.string()) for name in ABOUT}
-    for name in names - set(ABOUT) - {"images"}:
+    for name in names - set(ABOUT) - {"images", "messages", "texts"}:
         columns[name] = pa.array([row[name] for row in rows], TYPES[name])
+    if "messages" in names:
+        asked = ["\n".join(text for text in (row["instruction"], row["inputs"]) if text) for row in rows]
+        columns["messages"] = pa.array([
+            [{"role": "user", "content": "<image>" * row["num_images"] + text},
+             {"role": "assistant", "content": row["outputs"]}]
+            for row, text in zip(rows, asked, strict=True)
+        ], MESSAGES)  # fmt: skip
+        turns = [[{"user": text, "assistant": row["outputs"]}] for row, text in zip(rows, asked, strict=True)]
+        columns["texts"] = pa.array(turns, TURNS)
     if "images" in names:
         files = pa.array([file for row in rows for file in row["files"]], pa.binary())
         structs = pa.StructArray.from_arrays([files, pa.nulls(len(files), pa.string())], names=["bytes", "path"])

@@ -3,7 +3,7 @@
 Other sets may be on the Hub or local, Parquet, JSON Lines or WebDataset, in a shape told by the fields of their rows:
 ours        instruction, inputs, outputs, and images or image_base64_str
 messages    images, messages: [{"role": "user", "content": ...}, ...], content a text or parts of type image and text,
-            as TRL reads them
+            as TRL reads them; an <image> in a text marks a picture, as for ms-swift and LLaMA-Factory
 texts       images, texts: [{"user": ..., "assistant": ...}, ...], as FineVision and The Cauldron hold them
 or in any, with a function row -> Instance. A conversation that does not fit inputs and outputs stays whole in
 `meta["messages"]`; `to_messages` gives every row's messages.
@@ -127,7 +127,8 @@ class Other(M3IT):
             )
         mapped = SHAPES[shape](row)
         meta = json.loads(mapped.pop("meta", None) or "{}")
-        own = {"id": str(row["id"])} if isinstance(row.get("id"), (str, int)) else {}
+        row_id = row.get("id", row.get("row_id"))
+        own = {"id": str(row_id)} if isinstance(row_id, (str, int)) else {}
         mapped["meta"] = json.dumps({**own, **meta}, ensure_ascii=False)
         return [{**mapped, "images": [{"path": None, "bytes": self._bytes(image)} for image in pictures(row)]}]
 
@@ -198,7 +199,9 @@ def as_ours(row: dict[str, Any]) -> dict[str, Any]:
 
 def from_messages(row: dict[str, Any]) -> dict[str, Any]:
     """A row of TRL's shape: a question and an answer become inputs and outputs; a longer conversation stays in meta."""
-    messages = [{"role": message["role"], "content": _content(message["content"])} for message in row["messages"]]
+    texts = [message["content"] for message in row["messages"] if isinstance(message["content"], str)]
+    tagged = len(pictures(row)) > 0 and sum(text.count("<image>") for text in texts) == len(pictures(row))
+    messages = [{"role": m["role"], "content": _content(m["content"], tagged)} for m in row["messages"]]
     asked = [message for message in messages if message["role"] == "user"]
     answers = [message for message in messages if message["role"] == "assistant"]
     if not asked or not answers:
@@ -240,8 +243,13 @@ SHAPES: dict[tuple[str, ...], Callable[[dict[str, Any]], dict[str, Any]]] = {
 }
 
 
-def _content(content: Any) -> list[dict[str, Any]]:
-    """The parts of a message: images without their pixels, texts."""
+def _content(content: Any, tagged: bool) -> list[dict[str, Any]]:
+    """The parts of a message: images without their pixels, texts; `tagged`: a text has <image> where an image is."""
+    if isinstance(content, str) and tagged:
+        parts = [
+            part for text in content.split("<image>") for part in ({"type": "image"}, {"type": "text", "text": text})
+        ]
+        return [part for part in parts[1:] if part.get("text") != ""]
     if isinstance(content, str):
         return [{"type": "text", "text": content}]
     if not isinstance(content, list) or not all(

@@ -47,7 +47,7 @@ from m3it.work import (
 SHARD_BYTES = 400_000_000  # of the source; 200-500 MB suit viewer, streaming and shuffling
 TEXT_GROUP_ROWS = 10_000  # about 5 MB
 REFUSED = set('<>:/\\|?*"')  # `datasets` makes folders of config names
-FORMATS = ("parquet", "jsonl")
+FORMATS = ("parquet", "jsonl", "messages")
 KINDS = {"both": ["images", "base64"], "native": ["images"], "base64": ["base64"]}
 
 
@@ -77,23 +77,26 @@ def release(
     """Make a release of a repository in a folder or below a URL; returns what run.json holds.
 
     `images`: "both", "native" (image files only, under the names of the datasets) or "base64". `format="jsonl"` writes
-    a card without a script for rows that are in the schema already. Killed and called again, it goes on.
+    a card without a script for rows that are in the schema already; "messages" writes conversations with image files,
+    for ms-swift, LLaMA-Factory (with its dataset_info.json) and nanoVLM. Killed and called again, it goes on.
     """
     out = absolute(out)
     if images not in KINDS or format not in FORMATS:
-        raise ValueError(f"images={images!r}, format={format!r}: expected both, native or base64, and parquet or jsonl")
+        raise ValueError(f"images={images!r}, format={format!r}: expected {', '.join(KINDS)}; {', '.join(FORMATS)}")
     sources = open_sources(repo, configs, fields, on_error)
     if format == "jsonl":
         return release_as_it_is(repo, out, sources)
     if out == sources[0].builder.repository.root:
         raise M3ITError(f"{out}: expected another folder than the one that is read. Pass another --out.")
+    if format == "messages":
+        images = format  # there is one kind of file
     names = [source.config for source in sources]
     options = {"configs": names, "images": images, "shard_bytes": shard_bytes, "on_error": on_error}
-    pieces = [piece for source in sources for piece in plan(source, KINDS[images], shard_bytes)]
+    pieces = [piece for source in sources for piece in plan(source, KINDS.get(images, [images]), shard_bytes)]
     with open_executor(workers, cluster) as executor:
         made = map_shards(write_shard, pieces, out, options, executor, progress)
         records = {piece.path: made[piece.path] for piece in pieces}
-        texts = list(plan_text(out, records, shard_bytes))
+        texts = [] if format == "messages" else list(plan_text(out, records, shard_bytes))
         made = map_shards(write_text_shard, texts, out, options, executor, progress)
     splits = prove(out, records)
     records |= {piece.path: made[piece.path] for piece in texts}

@@ -4,6 +4,7 @@ Rendered from what was measured in its files (`release.describe_configs`) and wh
 """
 
 import json
+import posixpath
 from typing import Any
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ from M3IT import CATALOGUE
 from m3it.card import CATEGORIES, TEXT, catalogue_order, scalar, size_category
 
 SPLITS = ("train", "validation", "test")
+STRUCT_FIELD = "{{name: {name}, dtype: {dtype}}}"
 SNIPPET = """from {module} import load_dataset
 from io import BytesIO
 from base64 import b64decode
@@ -27,6 +29,10 @@ for train_instance in dataset['train']:
     outputs = train_instance["outputs"]  # str
     image_base64_str_list = train_instance["image_base64_str"]  # str (base64)
     image_0 = Image.open(BytesIO(b64decode(image_base64_str_list[0])))
+"""
+CONVERSATIONS = """from datasets import load_dataset
+
+dataset = load_dataset("THIS", "{config}", split="{split}", streaming=True)
 """
 BODY = """# M3IT: Multi-Modal Multilingual Instruction Tuning
 
@@ -67,6 +73,8 @@ NOTES = {
     "native": "Pictures are stored as image files. The published columns, with base64 strings, are what "
     "`m3it.load_dataset` makes of them (`pip install m3it`): one line of the old programs changes.",
     "base64": "The published four columns, with base64 strings.",
+    "messages": "Each row is a conversation, for other trainers: `messages` with an `<image>` for each picture "
+    "(ms-swift; LLaMA-Factory, by `dataset_info.json`), `texts` without (nanoVLM), `images` as files.",
     "jsonl": "JSON Lines with the published four columns and `meta`, a JSON string with the row id.",
 }
 
@@ -83,18 +91,36 @@ def release_card(
         how = next((kind for kind in ("images", "image_base64_str") if kind in config["schema"].names), "")
         lines.append(f"| `{name}` | {sum(sizes):,} | " + " | ".join(f"{size:,}" for size in sizes) + f" | {how} |")
     split = next(iter(configs[first]["splits"])) if first else ""
+    talks = images == "messages"
+    snippet = SNIPPET.format(module="m3it" if images == "native" else "datasets")
     body = BODY.format(
         rows=num_rows,
         datasets=len({known["dataset"] for known in about.values()}),
         notes=NOTES[images],
-        snippet=SNIPPET.format(module="m3it" if images == "native" else "datasets"),
-        pictures=PICTURES.format(config=first, split=split) if first else "",
+        snippet=CONVERSATIONS.format(config=first, split=split) if talks else snippet,
+        pictures=PICTURES.format(config=first, split=split) if first and not talks else "",
         table="\n".join(lines),
     )
     return {
         "README.md": release_head(configs, about, first or next(iter(configs)), num_rows) + body,
         "dataset_infos.json": json.dumps(release_infos(configs), indent=1, ensure_ascii=False) + "\n",
         "LICENSES.md": licenses_text(about),
+        **({"dataset_info.json": json.dumps(llama_factory_infos(configs), indent=1) + "\n"} if talks else {}),
+    }
+
+
+def llama_factory_infos(configs: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """dataset_info.json of LLaMA-Factory: each file as a set, `viquae-train`; its README in data/ says what is what."""
+    about = {
+        "formatting": "sharegpt",
+        "columns": {"messages": "messages", "images": "images"},
+        "tags": {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"},
+    }
+    return {
+        f"{name}-{posixpath.basename(path).removesuffix('.parquet')}": {"file_name": path, **about}
+        for name, config in configs.items()
+        for made in config["splits"].values()
+        for path in made["paths"]
     }
 
 
@@ -132,12 +158,17 @@ def spelling(type: pa.DataType) -> str:
         return f"list: {spelling(type.value_type)}"
     if pa.types.is_struct(type) and {field.name for field in type} == {"bytes", "path"}:
         return "image"
+    if pa.types.is_struct(type):
+        return f"[{', '.join(STRUCT_FIELD.format(name=field.name, dtype=field.type) for field in type)}]"
     return str(type).removeprefix("large_")
 
 
 def release_infos(configs: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """dataset_infos.json of a release."""
     values = {"list: string": {"feature": TEXT, "_type": "Sequence"}, "list: image": [{"_type": "Image"}]}
+    for field in (field for config in configs.values() for field in config["schema"]):
+        if pa.types.is_list(field.type) and (kind := spelling(field.type)) not in values:
+            values[kind] = [{column.name: TEXT for column in field.type.value_type}]
     infos = {}
     for name, config in configs.items():
         kinds = {field.name: spelling(field.type) for field in config["schema"]}

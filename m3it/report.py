@@ -69,9 +69,9 @@ def draw_verdicts(judges: list[dict[str, Any]], path: Path) -> None:
     axes.set(xlim=(0, 100), xlabel="% of the judged rows (win, tie, lose of the first model; numbers are rows)")
     axes.invert_yaxis()
     axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.set_title(
-        "FairEval verdicts: blue win, gray tie, orange lose; hatched bars are published figures", fontsize=10
-    )
+    ours = "" if judges else ", none is ours"
+    hatched = f"hatched bars are published (arXiv 2306.04387){ours}"
+    axes.set_title(f"FairEval verdicts: blue win, gray tie, orange lose\n{hatched}", fontsize=10)
     figure.savefig(path, dpi=110, metadata={"Software": None})
 
 

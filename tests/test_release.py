@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from conftest import make_row, picture, write_rows
+from datasets import load_dataset as plain_load_dataset
 from hub import Hub, olah_environment
 from PIL import Image
 
@@ -290,6 +291,34 @@ def test_base64_release_has_no_image_configs(source, tmp_path):
     assert "viquae-images" not in (tmp_path / "out/README.md").read_text("utf-8")
 
 
+def test_messages_release_is_read_as_conversations_by_others_and_by_a_mixture(source, made, tmp_path):
+    from m3it.mixture import Mixture
+    from m3it.parts import Part, to_messages
+
+    run = release(str(source), tmp_path / "made", format="messages")
+    assert run["digest"] == made[1]["digest"] and not (tmp_path / "made/data/text").exists()
+    assert not [r for r in check(Repository(str(tmp_path / "made"))) if isinstance(r, Finding) and r.level == "error"]
+    sets = json.loads((tmp_path / "made/dataset_info.json").read_text("utf-8"))  # as LLaMA-Factory looks for it
+    assert all((tmp_path / "made" / known["file_name"]).is_file() for known in sets.values())
+    for name in ("viquae", "nlvr", "okvqa-zh"):
+        for split, rows in plain_load_dataset(str(tmp_path / "made"), name, cache_dir=str(tmp_path / "cache")).items():
+            expected = load_dataset(str(source), name, split=split, cache_dir=str(tmp_path / "cache"))
+            assert f"{name}-{split}" in sets and rows.num_rows == expected.num_rows
+            for row, known in zip(rows, expected, strict=True):
+                asked = "\n".join(text for text in (known["instruction"], known["inputs"]) if text)
+                places = "<image>" * len(known["image_base64_str"])
+                user, assistant = row["messages"]
+                assert user == {"role": "user", "content": places + asked}
+                assert assistant == {"role": "assistant", "content": known["outputs"]}
+                assert row["texts"] == [{"user": asked, "assistant": known["outputs"]}]
+                assert len(row["images"]) == row["num_images"] == len(known["image_base64_str"])
+    theirs = Mixture(None, parts=[Part(str(tmp_path / "made/data/reasoning/nlvr"), split="validation")])
+    ours = Mixture(str(source), ["nlvr"], split="validation")
+    found, expected = ({row["id"]: (row["images"], to_messages(row)) for row in map(each.row, range(each.num_rows))}
+                       for each in (theirs, ours))  # fmt: skip
+    assert found == expected and len(found) == ours.num_rows
+
+
 def test_jsonl_release_is_a_card_without_a_script(source, tmp_path):
     run = release(str(source), tmp_path / "card", format="jsonl")
     assert sorted(path.name for path in (tmp_path / "card").iterdir()) == [
@@ -490,7 +519,7 @@ def test_a_folder_without_rows_and_the_folder_itself_as_out_are_refused(source, 
         release(str(tmp_path / "empty"), tmp_path / "out")
     with pytest.raises(M3ITError, match="another --out"):
         release(str(source), source)
-    with pytest.raises(ValueError, match="expected both, native or base64"):
+    with pytest.raises(ValueError, match="expected both, native, base64"):
         release(str(source), tmp_path / "out", images="png")
 
 
