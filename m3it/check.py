@@ -65,7 +65,7 @@ def check_shard(repository: Repository, path: str) -> Iterator[tuple[str, str | 
         where = f"{path}:{line_number}" if path.endswith(".jsonl") else repository.where(path, offset)
         try:
             row = parse(line) if isinstance(line, bytes) else {**line, "meta": line.get("meta", "{}")}
-            if "messages" in row:  # of `m3it release --format messages`
+            if isinstance(row, dict) and "messages" in row:  # of `m3it release --format messages`
                 row = {**from_messages(row), "images": row["images"]}
             rule, message = row_problem(row)
             row_id = json.loads(row["meta"]).get("id") if not rule else None
