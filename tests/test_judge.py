@@ -170,6 +170,17 @@ def test_bursts_of_429_cuts_and_slow_answers_change_no_verdict(tmp_path):
         assert (tmp_path / "rough" / name).read_bytes() == (tmp_path / "calm" / name).read_bytes()
 
 
+def test_a_server_that_gives_one_reply_a_request_is_enough(tmp_path):
+    def one_only(body: dict) -> str:
+        if body.get("n", 1) > 1:
+            raise Refuse(400, "n > 1 is not supported")
+        return always_longer(body)
+
+    with ChatServer(one_only) as server:
+        found = judged(match_of(tmp_path), tmp_path / "out", server)
+    assert len(server.asked) == 72 and found["replies"]["num_refused"] == 0 and found["results"]["all"]["win"] == 8
+
+
 def test_a_server_that_draws_no_samples_is_named(tmp_path):
     rng, lock = random.Random(0), threading.Lock()
 

@@ -278,6 +278,7 @@ def test_lines_that_predict_does_not_write(tmp_path):
         ('{"id": "1", "conf', "line 1: expected a JSON object"),
         ("[1]", "line 1: expected id to be a str, found [1]"),
         ('{"id": 1}', "line 1: expected id to be a str, found 1"),
+        ('{"config": "viquae", "prediction": "x"}', "line 1: expected id to be a str, found null"),
         (json.dumps({**line(0, None)}), "expected prediction to be a str, found null"),
         (json.dumps({**line(0, "x"), "references": "x"}), 'expected references to be a list, found "x"'),
     ]:
