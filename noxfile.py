@@ -31,3 +31,12 @@ def matrix(session: nox.Session, datasets: str) -> None:
     session.install("-e", ".", *VERSIONS[datasets], *TOOLS)
     session.run("pytest", "-q", *TESTS, *session.posargs)
     session.run("pytest", "-q", *RELEASES)
+
+
+@nox.session(venv_backend="venv", reuse_venv=True)
+@nox.parametrize("trainer", ["ms-swift", "llamafactory"], ids=["ms-swift", "llamafactory"])
+def trainers(session: nox.Session, trainer: str) -> None:
+    """What other people's trainers read of `m3it release --format messages`."""
+    session.install("-e", ".", trainer, env={"PIP_CONSTRAINT": ".ci/constraints.txt"})
+    session.run("pip", "uninstall", "-y", "-q", "torchvision", "torchaudio")  # their wheels want CUDA's libraries
+    session.run("python", "tests/read_messages.py", trainer)
