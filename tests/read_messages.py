@@ -1,7 +1,7 @@
 """What other people's trainers read of `m3it release --format messages`: `nox -s trainers` runs this with each of them.
 
-`python tests/read_messages.py ms-swift|llamafactory`: releases three sets of the sample, reads them by the trainer's own
-loader, and compares every row with its source.
+`python tests/read_messages.py ms-swift|llamafactory`: releases three sets of the sample, reads them by the trainer's
+own loader, and compares every row with its source.
 """
 
 import hashlib
