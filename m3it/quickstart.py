@@ -5,6 +5,7 @@ drawn at its published size), tiny/ (the model), predictions/, scores/, report.h
 again, and one that was killed goes on.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ DATASET, SPLIT = "shapes", "test"
 NUM_EVALUATED = 256  # validation rows that the loss is measured on during training
 # Rows of 8 frames, or of a page of text, would have a whole batch padded to their length: their texts are cut.
 SETTINGS = Settings(
-    epochs=7, batch_size=32, max_length=128, log_every=25, evaluate_every=250, save_every=250, workers=1
+    epochs=6, batch_size=32, max_length=128, log_every=25, evaluate_every=250, save_every=250, workers=1
 )
 
 
@@ -40,11 +41,14 @@ def quickstart(
     Returns `page`, the report's path; `score`, `low`, `high`: the accuracy in points with its 95 % interval;
     `majority_answer` and `majority_score`: what always giving the commonest answer would get.
     """
+    import torch
+
     out = Path(out)
     tell("1 of 4  SHAPES: questions about nine cells, drawn at the published size")
     convert(DATASET, source_root(DATASET, None, out), out)
     tell(f"2 of 4  training tiny on SHAPES and {f'the configs of {repo}' if repo else 'nothing else: no data/ here'}")
     if not (out / "tiny/run.json").exists():
+        torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))  # one core reads; more threads than cores would spin
         held_out = Mixture(None, parts=[Part(str(out), DATASET, "validation")])
         rows = [held_out.row(position) for position in range(min(held_out.num_rows, NUM_EVALUATED))]
         train("tiny", mix(out, repo, settings), out / "tiny", settings, rows, resume=True)
