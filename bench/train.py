@@ -1,0 +1,272 @@
+"""How fast decoded pictures reach a trainer, beside its peers, in one run, and how long a step of training waits for
+them: `python bench/train.py [--rows 4000] [--out bench/results/train.md]`.
+
+Makes JPEGs of 640 x 480, stores the same rows as our JSON Lines, as a release, and as each peer wants them, and reads
+them with 2 workers into uint8 RGB arrays of 336 x 252, bicubic. Each path runs in a process of its own, by turns; the
+clock runs from the first batch to the last, so that nobody's start counts. Peers that are not installed are left out:
+`pip install webdataset`, `pip install --no-deps litdata mosaicml-streaming`.
+"""
+
+import argparse
+import functools
+import io
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+BATCH = 32
+PROGRAM = """
+import base64, glob, io, json, os, time
+import numpy as np
+from PIL import Image
+from torch.utils.data import DataLoader
+SIZE = (336, 252)
+
+def by_pillow(file):
+    return np.asarray(Image.open(io.BytesIO(file)).convert("RGB").resize(SIZE, Image.Resampling.BICUBIC))
+
+def stack(pictures):
+    return np.stack(pictures)
+
+{prepare}
+if __name__ == "__main__":
+    began = count = 0
+    for batch in {loop}:
+        began = began or time.perf_counter()
+        count += len(batch)
+    print(json.dumps((count - {batch}) / (time.perf_counter() - began)), flush=True)
+    os._exit(0)
+"""
+LOADER = "DataLoader(dataset, batch_size={batch}, num_workers=2, collate_fn=collate)"
+OURS = """
+from m3it.images import pixels
+from m3it.mixture import Mixture
+
+def decode(row):
+    return pixels(row["images"][0], row["id"], 336)
+
+mixture = Mixture({folder!r}, ["viquae"], batch_size={batch}, transform=decode)
+loader = mixture.loader(num_workers=2, collate_fn=stack, num_batches=mixture.num_rows // {batch})
+"""
+PATHS = {  # name -> (package, what is made before the clock starts, what is looped over)
+    "m3it, JSON Lines": ("m3it", OURS.replace("{folder!r}", "{lines!r}"), "loader"),
+    "m3it, Parquet of m3it release": ("m3it", OURS.replace("{folder!r}", "{release!r}"), "loader"),
+    "bare decoding, files in memory, 2 processes": (
+        "m3it",
+        """
+from m3it.images import pixels
+files = [open(path, "rb").read() for path in sorted(glob.glob({files!r} + "/*.jpg"))]
+dataset = files
+def collate(files):
+    return np.stack([pixels(file, "", 336) for file in files])
+""",
+        LOADER,
+    ),
+    "`datasets`, JSON loader, PIL": (
+        "datasets",
+        """
+from datasets import load_dataset
+dataset = load_dataset("json", data_files={shard!r}, split="train", streaming=True)
+def collate(rows):
+    return np.stack([by_pillow(base64.b64decode(row["image_base64_str"][0])) for row in rows])
+""",
+        LOADER,
+    ),
+    "`datasets`, Parquet, Image": (
+        "datasets",
+        """
+from datasets import load_dataset
+dataset = load_dataset("parquet", data_files={parquet!r}, split="train", streaming=True)
+dataset = dataset.cast_column("images", [__import__("datasets").Image()])
+def collate(rows):
+    pictures = [row["images"][0].convert("RGB").resize(SIZE, Image.Resampling.BICUBIC) for row in rows]
+    return np.stack([np.asarray(picture) for picture in pictures])
+""",
+        LOADER,
+    ),
+    "webdataset, PIL": (
+        "webdataset",
+        """
+import webdataset
+dataset = webdataset.WebDataset(sorted(glob.glob({tars!r} + "/*.tar")), shardshuffle=False).shuffle(100)
+def collate(rows):
+    return np.stack([by_pillow(row["jpg"]) for row in rows])
+""",
+        LOADER,
+    ),
+    "litdata, PIL": (
+        "litdata",
+        """
+import litdata
+dataset = litdata.StreamingDataset({lit!r}, shuffle=True)
+def collate(rows):
+    return np.stack([by_pillow(row["jpg"]) for row in rows])
+""",
+        "litdata.StreamingDataLoader(dataset, batch_size={batch}, num_workers=2, collate_fn=collate)",
+    ),
+    "MosaicML streaming, PIL": (
+        "streaming",
+        """
+import streaming
+dataset = streaming.StreamingDataset(local={mds!r}, shuffle=True, batch_size={batch})
+def collate(rows):
+    return np.stack([by_pillow(row["jpg"]) for row in rows])
+""",
+        LOADER,
+    ),
+}
+MAKE_LIT = """
+import glob, litdata, sys
+def read(path):
+    return {"jpg": open(path, "rb").read(), "text": "What is this?"}
+if __name__ == "__main__":
+    litdata.optimize(read, sorted(glob.glob(sys.argv[1] + "/*.jpg")), sys.argv[2], chunk_bytes="64MB", num_workers=1)
+"""
+STEP = """
+import itertools, json, time
+from m3it.messages import Collator
+from m3it.mixture import Mixture
+from m3it.models import make_tiny
+import torch
+mixture = Mixture({lines!r}, ["viquae"], batch_size=64)
+model, processor = make_tiny(["What is this?", "Answer the question."])
+collator = Collator(processor, 512, 336)
+mixture.transform = collator.prepare
+optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
+waited, began = 0.0, 0.0
+loader = iter(mixture.loader(num_workers=1, collate_fn=collator, num_batches=24))
+for step in range(24):
+    asked = time.perf_counter()
+    batch = next(loader)
+    if step >= 4:  # the first ones fill the queue
+        began = began or asked
+        waited += time.perf_counter() - asked
+    model(**batch).loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+print(json.dumps(waited / (time.perf_counter() - began)))
+"""
+
+
+def make_files(folder: Path, num_rows: int) -> None:
+    """Write JPEGs of about 85 kB: smooth colours with noise, as large as photographs of COCO."""
+    import numpy as np
+    from PIL import Image
+
+    draw = np.random.default_rng(0)
+    folder.mkdir(parents=True)
+    for number in range(num_rows):
+        coarse = Image.fromarray(draw.integers(0, 256, (12, 16, 3), dtype=np.uint8))
+        smooth = np.asarray(coarse.resize((640, 480), Image.Resampling.BICUBIC), np.int16)
+        noisy = np.clip(smooth + draw.integers(-14, 15, smooth.shape), 0, 255).astype(np.uint8)
+        Image.fromarray(noisy).save(folder / f"{number:06d}.jpg", quality=80)
+
+
+def make_sets(folder: Path, num_rows: int) -> dict[str, str]:
+    """The same rows as every reader wants them; the words of PATHS."""
+    import base64
+    import tarfile
+
+    from m3it.release import release
+
+    files, lines = folder / "files", folder / "lines"
+    make_files(files, num_rows)
+    shard = lines / "data/kvqa/viquae/train.jsonl"
+    shard.parent.mkdir(parents=True)
+    paths = sorted(files.glob("*.jpg"))
+    with open(shard, "w", encoding="utf-8") as file:
+        for number, path in enumerate(paths):
+            row = {"instruction": "Answer the question.", "inputs": "What is this?"}
+            row |= {"image_base64_str": [base64.b64encode(path.read_bytes()).decode()], "outputs": f"{number}"}
+            file.write(json.dumps(row | {"meta": json.dumps({"id": str(number)})}) + "\n")
+    release(str(lines), folder / "release", images="native", shard_bytes=100_000_000)
+    (folder / "tars").mkdir()
+    for shard_number in range(4):
+        with tarfile.open(folder / f"tars/{shard_number}.tar", "w") as archive:
+            for path in paths[shard_number::4]:
+                archive.add(path, path.name)
+                text = tarfile.TarInfo(f"{path.stem}.txt")
+                text.size = len(b"What is this?")
+                archive.addfile(text, io.BytesIO(b"What is this?"))
+    if works("litdata"):
+        (folder / "make_lit.py").write_text(MAKE_LIT, "utf-8")
+        call([sys.executable, str(folder / "make_lit.py"), str(files), str(folder / "lit")])
+    if works("streaming"):
+        from streaming import MDSWriter
+
+        with MDSWriter(out=str(folder / "mds"), columns={"jpg": "bytes", "text": "str"}) as writer:
+            for path in paths:
+                writer.write({"jpg": path.read_bytes(), "text": "What is this?"})
+    names = ("files", "lines", "release", "tars", "lit", "mds")
+    parquet = str(folder / "release/data/kvqa/viquae/*.parquet")
+    return {name: str(folder / name) for name in names} | {"shard": str(shard), "parquet": parquet}
+
+
+@functools.cache
+def works(package: str) -> bool:
+    """Whether a package can be imported: MosaicML's needs a torchvision that fits torch."""
+    return subprocess.run([sys.executable, "-c", f"import {package}"], capture_output=True, check=False).returncode == 0
+
+
+def call(command: list[str]) -> str:
+    """What a program prints; its error ends the bench."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "HF_DATASETS_DISABLE_PROGRESS_BARS": "1", "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)[:3000]}\n{done.stderr[-2000:]}")
+    return done.stdout
+
+
+def measure(folder: Path, num_rows: int, repeats: int) -> list[list[str]]:
+    """The rows of the table: path, pictures a second, beside the JSON loader, beside bare decoding."""
+    words = {**make_sets(folder, num_rows), "batch": BATCH}
+    program = folder / "program.py"
+    rates: dict[str, list[float]] = {name: [] for name, (package, _, _) in PATHS.items() if works(package)}
+    waits: list[float] = []
+    for _ in range(repeats):
+        for name in rates:
+            _, prepare, loop = PATHS[name]
+            code = PROGRAM.format(prepare=prepare.format(**words), loop=loop.format(**words), batch=BATCH)
+            program.write_text(code, "utf-8")
+            rates[name].append(json.loads(call([sys.executable, str(program)]).strip().split("\n")[-1]))
+        waits.append(json.loads(call([sys.executable, "-c", STEP.format(**words)]).strip().split("\n")[-1]))
+    median = {name: statistics.median(found) for name, found in rates.items()}
+    loader, bare = median["`datasets`, JSON loader, PIL"], next(r for n, r in median.items() if n.startswith("bare"))
+    table = [[name, f"{rate:,.0f}", f"{rate / loader:.2f} x", f"{rate / bare:.2f}"] for name, rate in median.items()]
+    table += [[name, "cannot be imported here", "", ""] for name in PATHS if name not in median]
+    table.append(["share of a step of `tiny` that waits, batch 64", f"{statistics.median(waits):.1%}", "", ""])
+    return table
+
+
+def main() -> None:
+    """Measure, print the table, and write it where the card finds it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=4000)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        table = measure(Path(folder), options.rows, options.repeats)
+    found = ", ".join(
+        f"{name} {version(name)}" for name in ("datasets", "webdataset", "litdata", "mosaicml-streaming", "pillow")
+        if works({"mosaicml-streaming": "streaming", "pillow": "PIL"}.get(name, name))
+    )  # fmt: skip
+    note = (
+        f"Median of {options.repeats}, {options.rows:,} JPEGs of 640 x 480 to 336 x 252, 2 workers, "
+        f"{os.cpu_count()} cores, load {os.getloadavg()[2]:.1f}, {found}; made by `python bench/train.py`."
+    )
+    head = ["| path | pictures/s | x JSON loader | of bare decoding |", "|---|---:|---:|---:|"]
+    text = "\n".join([*head, *(f"| {' | '.join(row)} |" for row in table), "", f"{note}\n"])
+    print(text)
+    if options.out:
+        options.out.write_text(text, "utf-8")
+
+
+if __name__ == "__main__":
+    main()
