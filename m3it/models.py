@@ -66,8 +66,8 @@ class Stem(PreTrainedModel):
         widths = [3, 16, 32, 64, config.hidden_size]
         layers: list[nn.Module] = []
         for before, after in zip(widths, widths[1:], strict=False):
-            layers += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.GroupNorm(8, after)]
-            layers += [nn.MaxPool2d(2), nn.GELU()]  # pooled, a stem learns shapes from a third of the pictures
+            layers += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after)]
+            layers += [nn.MaxPool2d(2), nn.ReLU()]  # with GroupNorm and GELU, colours were learned but hardly shapes
         self.layers = nn.Sequential(*layers)
         self.positions = nn.Parameter(torch.zeros(1, (config.image_size // STRIDE) ** 2, config.hidden_size))
         self.post_init()
@@ -75,11 +75,10 @@ class Stem(PreTrainedModel):
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight)
-        elif isinstance(module, nn.GroupNorm):
-            nn.init.ones_(module.weight)
-            nn.init.zeros_(module.bias)
         elif isinstance(module, Stem):
             nn.init.normal_(module.positions, std=0.5)
+        else:
+            super()._init_weights(module)
 
     def forward(self, pixel_values: torch.Tensor, **options: Any) -> BaseModelOutput:
         tokens = self.layers(pixel_values).flatten(2).transpose(1, 2) + self.positions
