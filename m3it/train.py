@@ -382,10 +382,14 @@ def plot_loss(history: list[dict[str, Any]], path: Path) -> None:
 
     figure = Figure((7, 4), layout="constrained")
     axes = figure.subplots()
-    for name, label in (("loss", "training"), ("eval_loss", "evaluation")):
-        points = [(entry["step"], entry[name]) for entry in history if name in entry]
+    curves = {
+        label: [(entry["step"], entry[name]) for entry in history if name in entry]
+        for name, label in (("loss", "training"), ("eval_loss", "evaluation"))
+    }
+    for label, points in curves.items():
         if points:
-            axes.plot(*zip(*points, strict=True), label=label, marker="." if name == "eval_loss" else None)
+            axes.plot(*zip(*points, strict=True), label=label, marker="." if label == "evaluation" else None)
     axes.set(xlabel="step", ylabel="loss per token of the answers")
-    axes.legend()
+    if any(curves.values()):  # a run of a step or two logs nothing
+        axes.legend()
     figure.savefig(path)

@@ -25,11 +25,12 @@ from small_models import small  # noqa: E402
 from m3it.messages import Collator  # noqa: E402
 from m3it.mixture import Mixture  # noqa: E402
 from m3it.models import load_model  # noqa: E402
+from m3it.parts import Part  # noqa: E402
 from m3it.train import STATE, Settings, evaluation_rows, train  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 SPLITS = ("validation", "test")
-EPOCHS = 8  # over easy-vqa
+EPOCHS = 5  # over easy-vqa
 FAST = Settings(batch_size=4, log_every=1, save_every=2, log_rows=True, max_steps=4)
 
 
@@ -240,6 +241,7 @@ def test_a_broken_image_stops_or_is_left_out(data, base, tmp_path):
 SCRIPT = """
 import os, sys, time
 from m3it.mixture import Mixture
+from m3it.parts import Part
 from m3it.train import Settings, train
 
 class Slow(Mixture):
@@ -247,9 +249,9 @@ class Slow(Mixture):
         time.sleep(float(os.environ.get("SECONDS", 0)))
         return super().batch(start, stop)
 
-data, base, out = sys.argv[1:]
+data, other, base, out = sys.argv[1:]
 settings = Settings(batch_size=2, save_every=3, log_every=1, log_rows=True, learning_rate=1e-2)
-train(base, Slow(data, ["viquae", "vist"], batch_size=2), out, settings, resume=True)
+train(base, Slow(data, ["viquae", "vist"], parts=[Part(other)], batch_size=2), out, settings, resume=True)
 """
 
 
@@ -260,14 +262,32 @@ def launch(processes, script, *arguments, seconds=0):
     return subprocess.Popen([*command, str(script), *map(str, arguments)], env=environment)
 
 
+def finevision(folder):
+    """A set of ten rows as FineVision holds them: Parquet, images and texts."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = [
+        {
+            "images": [{"bytes": base64.b64decode(image), "path": None} for image in make_row(i)["image_base64_str"]],
+            "texts": [{"user": f"What is {i}?", "assistant": f"It is {i}."}],
+        }
+        for i in range(10)
+    ]
+    folder.mkdir()
+    pq.write_table(pa.Table.from_pylist(rows), folder / "train.parquet", row_group_size=4)
+    return folder
+
+
 @pytest.mark.slow
 def test_a_run_killed_on_two_processes_goes_on_on_one_two_and_four(data, base, tmp_path):
+    other = finevision(tmp_path / "fine")
     psutil = pytest.importorskip("psutil", reason="it comes with accelerate")
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
-    assert launch(2, script, data, base, tmp_path / "whole").wait() == 0
+    assert launch(2, script, data, other, base, tmp_path / "whole").wait() == 0
     killed = tmp_path / "killed"
-    process = launch(2, script, data, base, killed, seconds=1)
+    process = launch(2, script, data, other, base, killed, seconds=1)
     while not (killed / "checkpoint-6" / STATE).exists():
         assert process.poll() is None
         time.sleep(0.05)
@@ -277,13 +297,14 @@ def test_a_run_killed_on_two_processes_goes_on_on_one_two_and_four(data, base, t
     psutil.wait_procs(workers)
     process.wait()
     assert not (killed / "run.json").exists()
-    expected = Counter(ids_of(mixture_of(data, batch_size=2), 50))
+    expected = Counter(ids_of(mixture_of(data, parts=[Part(str(other))], batch_size=2), 60))
+    assert len(expected) == 60
     for processes in (1, 2, 4):
         out = tmp_path / f"on-{processes}"
         shutil.copytree(killed, out)
-        assert launch(processes, script, data, base, out).wait() == 0
+        assert launch(processes, script, data, other, base, out).wait() == 0
         taken = sum(rows_of(out), [])
-        assert Counter(taken[:50]) == expected and len(taken) - 50 < 2 * processes
+        assert Counter(taken[:60]) == expected and len(taken) - 60 < 2 * processes
     assert rows_of(tmp_path / "on-2") == rows_of(tmp_path / "whole")
     assert losses_of(tmp_path / "on-2") == losses_of(tmp_path / "whole")
 
@@ -326,8 +347,8 @@ def test_tiny_answers_easy_vqa(tmp_path):
             for i, (question, answer, number) in enumerate(zip(questions, answers, numbers, strict=True))
         ]
         write_rows(tmp_path / f"data/vqa/easy-vqa/{split}.jsonl", rows)
-    mixture = Mixture(tmp_path, ["easy-vqa"], batch_size=32)
-    settings = Settings(batch_size=32, epochs=EPOCHS, workers=1, log_every=200, save_every=10**9)
+    mixture = Mixture(tmp_path, ["easy-vqa"], batch_size=64)
+    settings = Settings(batch_size=64, epochs=EPOCHS, workers=1, log_every=200, save_every=10**9)
     run = train("tiny", mixture, tmp_path / "out", settings)
     accuracy = accuracy_of(tmp_path / "out", all_rows(tmp_path, "easy-vqa", "test"))
     print(f"easy-vqa: accuracy {accuracy:.4f} after {run['seconds']} s")
