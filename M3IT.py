@@ -575,11 +575,12 @@ def image_bytes(row):
 class M3ITConfig(datasets.BuilderConfig):
     """`images`: a list of Image in place of the base64 strings. `meta`: one more column, a JSON string with the row
     id and what the source knew. `on_error`: "raise", or "drop" to leave out rows that cannot be read, count them by
-    reason and list them."""
+    reason and list them. `corrections`: config -> row id -> field -> (text, who), as m3it/corrections.py reads them."""
 
     images: bool = False
     meta: bool = False
     on_error: str = "raise"
+    corrections: dict = None
 
     def __post_init__(self):
         super().__post_init__()
@@ -609,7 +610,7 @@ class M3IT(datasets.GeneratorBasedBuilder):
         self.repository = repository
         config_name = self._choose(config_name)
         paths = [] if repository.commit else [path for paths in self.shards(config_name).values() for path in paths]
-        for name, default in (("images", False), ("meta", False), ("on_error", "raise")):
+        for name, default in (("images", False), ("meta", False), ("on_error", "raise"), ("corrections", None)):
             if kwargs.get(name, default) == default:
                 kwargs.pop(name, None)  # so that a default said aloud shares its cache entry
         self.BUILDER_CONFIGS = []  # any name whose files are found is a config; `datasets` refuses what a list lacks
@@ -680,6 +681,8 @@ class M3IT(datasets.GeneratorBasedBuilder):
         names = list(self.info.features)
         for piece in pieces:
             for key, row in self.read(piece):
+                if "corrected" in row:
+                    self._list("m3it-corrected", row["corrected"])
                 yield key, {name: row[name] for name in names}
 
     def read(self, piece):
@@ -708,11 +711,18 @@ class M3IT(datasets.GeneratorBasedBuilder):
             row["images"] = [{"path": None, "bytes": image} for image in image_bytes(row)]
         elif "images" in row:
             row["image_base64_str"] = [base64.b64encode(image).decode() for image in image_bytes(row)]
-        if self.config.meta:
+        mended = (self.config.corrections or {}).get(self.config.name)
+        if self.config.meta or mended:
             meta = json.loads(row["meta"])
             if not isinstance(meta, dict):
                 raise ShardError(f"expected a JSON object in meta, found {row['meta'][:60]}", "meta is no object")
-            row["meta"] = json.dumps({"id": key, **meta}, ensure_ascii=False)
+            meta = {"id": key, **meta}
+            if mended and str(meta["id"]) in mended:
+                fields = mended[str(meta["id"])]
+                row.update({name: text for name, (text, _) in fields.items()})
+                meta["corrected"] = {**meta.get("corrected", {}), **{name: who for name, (_, who) in fields.items()}}
+                row["corrected"] = {"id": str(meta["id"]), "fields": list(fields)}
+            row["meta"] = json.dumps(meta, ensure_ascii=False)
         return row
 
     def _refuse(self, path, offset, key, error):
@@ -720,17 +730,24 @@ class M3IT(datasets.GeneratorBasedBuilder):
         reason = getattr(error, "reason", "not JSON")
         if self.config.on_error == "drop":
             logger.warning("%s: dropped, %s (%s)", key, reason, error)
-            os.makedirs(os.path.dirname(self.manifest), exist_ok=True)
-            line = json.dumps({"id": key, "reason": reason, "error": str(error)}, ensure_ascii=False) + "\n"
-            with io.FileIO(self.manifest, "a") as manifest:  # one write, so that lines of several workers stay whole
-                manifest.write(line.encode())
+            self._list("m3it-drops", {"id": key, "reason": reason, "error": str(error)})
             return
         where = self.repository.where(path, offset)
         advice = "Mend the row, or pass on_error='drop' to leave such rows out."
         raise ShardError(f"{where}: {error}. {advice}", reason) from error
 
+    def _list(self, folder, told):
+        """Add a line to one of this config's lists in the cache."""
+        path = self.listed(folder)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with io.FileIO(path, "a") as file:  # one write, so that lines of several workers stay whole
+            file.write((json.dumps(told, ensure_ascii=False) + "\n").encode())
+
+    def listed(self, folder):
+        """Where a list of this config lies: m3it-drops, or m3it-corrected. A row read twice stands there twice."""
+        return os.path.join(self._cache_dir_root, folder, f"{self.config_id}-{self.hash}.jsonl")
+
     @property
     def manifest(self):
-        """Where dropped rows are listed, a JSON object a line: id, reason, error. A row read twice stands there
-        twice."""
-        return os.path.join(self._cache_dir_root, "m3it-drops", f"{self.config_id}-{self.hash}.jsonl")
+        """Where dropped rows are listed, a JSON object a line: id, reason, error."""
+        return self.listed("m3it-drops")

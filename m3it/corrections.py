@@ -7,8 +7,8 @@ corrected row's meta says who corrected which field.
 
 import csv
 import difflib
-from collections.abc import Iterable
-from pathlib import Path
+import os
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from m3it.instance import M3ITError, text
@@ -19,7 +19,7 @@ CORRECTED = ("instruction", "inputs", "outputs")
 Corrections = dict[str, dict[str, dict[str, tuple[str, str]]]]
 
 
-def read_corrections(path: Path | str) -> Corrections:
+def read_corrections(path: str | os.PathLike) -> Corrections:
     """config -> row id -> field -> (text, who); M3ITError names the line that is not as expected."""
     found: Corrections = {}
     try:
@@ -49,6 +49,16 @@ def _add(found: Corrections, cells: list[str], place: str) -> None:
     if field in fields:
         raise M3ITError(f"{place}: {field} of row {row_id!r} of {config} is corrected twice. Keep one of the lines.")
     fields[field] = (corrected, who)
+
+
+def check_configs(corrections: Corrections, known: Callable[[], list[str]]) -> None:
+    """M3ITError for a config that there is not, with the nearest; `known` is asked only if there are corrections."""
+    names = known() if corrections else []
+    for config in corrections:
+        if config not in names:
+            near = difflib.get_close_matches(config, names, 1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise M3ITError(f"corrections of {config!r}: there is no such config.{hint} Mend the column config.")
 
 
 def unused(corrections: Corrections, config: str, row_ids: Iterable[str]) -> list[str]:

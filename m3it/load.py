@@ -8,7 +8,8 @@ import os
 from collections import Counter
 from typing import Any
 
-from M3IT import M3IT, Repository
+from M3IT import M3IT, Repository, config_names
+from m3it.corrections import check_configs, read_corrections, unused
 from m3it.layouts import choose_builder
 
 logger = logging.getLogger(__name__)
@@ -23,17 +24,21 @@ def load_builder(
     cache_dir: str | None = None,
     storage_options: dict[str, Any] | None = None,
     fields: dict[str, str] | None = None,
+    corrections: str | os.PathLike | None = None,
     **options: Any,
 ) -> M3IT:
     """The builder that reads config `name` of the repository at `path`; `options` are M3ITConfig's: images, meta,
-    on_error."""
+    on_error. `corrections`: a TSV file (m3it/corrections.py)."""
     pinned = revision not in (None, "main") or "@" in os.fspath(path)
     repository = Repository(path, revision, token, storage_options, cache_dir)
     kind, repository = choose_builder(repository, name, pinned, token, cache_dir, fields)
     options |= {"fields": fields} if fields else {}
-    return kind(
+    options |= {"corrections": read_corrections(corrections) or None} if corrections else {}
+    builder = kind(
         cache_dir=cache_dir, repository=repository, config_name=name, token=token, repo_id=repository.repo_id, **options
     )
+    check_configs(builder.config.corrections or {}, lambda: [*config_names(), *builder.found()])
+    return builder
 
 
 def load_dataset(
@@ -46,6 +51,7 @@ def load_dataset(
     meta: bool = False,
     on_error: str = "raise",
     fields: dict[str, str] | None = None,
+    corrections: str | os.PathLike | None = None,
     revision: str | None = None,
     token: str | bool | None = None,
     cache_dir: str | None = None,
@@ -60,11 +66,12 @@ def load_dataset(
     `images`: a column of decoded images in place of base64 strings. `meta`: one more column, a JSON string with the
     row id and what the source knew. `on_error="drop"`: rows that cannot be read are left out, counted by reason, and
     listed in the builder's manifest. `fields`: where raw rows that m3it/legacy.py does not know keep their inputs,
-    outputs, images. `trust_remote_code` is accepted, so that old programs run unchanged; no remote code ever runs.
+    outputs, images. `corrections`: a TSV file of mended texts, put in place of theirs (docs/translate.md).
+    `trust_remote_code` is accepted, so that old programs run unchanged; no remote code ever runs.
     """
     builder = load_builder(
         path, name, revision=revision, token=token, cache_dir=cache_dir, storage_options=storage_options,
-        images=images, meta=meta, on_error=on_error, fields=fields,
+        images=images, meta=meta, on_error=on_error, fields=fields, corrections=corrections,
     )  # fmt: skip
     if streaming:
         return builder.as_streaming_dataset(split=split)
@@ -83,7 +90,23 @@ def load_dataset(
             counts,
             builder.manifest,
         )
+    if left := unused(builder.config.corrections or {}, builder.config.name, corrected_ids(builder)):
+        logger.warning(
+            "%s: %s corrections name a row that it does not have: %s. Mend their ids, or leave them out.",
+            builder.config.name,
+            len(left),
+            ", ".join(left[:8]),
+        )
     return builder.as_dataset(split=split)
+
+
+def corrected_ids(builder: M3IT) -> list[str]:
+    """The ids of the rows that corrections were put into while the config was prepared."""
+    path = builder.listed("m3it-corrected")
+    if not os.path.exists(path):
+        return []
+    with open(path, encoding="utf-8") as file:
+        return [json.loads(line)["id"] for line in file]
 
 
 def count_drops(builder: M3IT) -> Counter:

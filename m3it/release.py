@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 
 from M3IT import CATALOGUE, LANGUAGES, M3IT, PIECE_BYTES, Repository, find_shards
 from m3it.card import catalogue_order
+from m3it.corrections import unused
 from m3it.instance import M3ITError
 from m3it.layouts import layout
 from m3it.legacy import Legacy
@@ -38,6 +39,7 @@ from m3it.work import (
     absolute,
     map_shards,
     open_executor,
+    sha256_of,
     versions,
     write_json,
     write_run,
@@ -70,6 +72,7 @@ def release(
     shard_bytes: int = SHARD_BYTES,
     on_error: str = "raise",
     fields: dict[str, str] | None = None,
+    corrections: str | None = None,
     workers: int = 1,
     cluster: str | None = None,
     progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda items, total: items,
@@ -78,12 +81,15 @@ def release(
 
     `images`: "both", "native" (image files only, under the names of the datasets) or "base64". `format="jsonl"` writes
     a card without a script for rows that are in the schema already; "messages" writes conversations with image files,
-    for ms-swift, LLaMA-Factory (with its dataset_info.json) and nanoVLM. Killed and called again, it goes on.
+    for ms-swift, LLaMA-Factory (with its dataset_info.json) and nanoVLM. `corrections`: a TSV file of mended texts;
+    run.json counts them, and lists those that name no row. Killed and called again, it goes on.
     """
     out = absolute(out)
     if images not in KINDS or format not in FORMATS:
         raise ValueError(f"images={images!r}, format={format!r}: expected {', '.join(KINDS)}; {', '.join(FORMATS)}")
-    sources = open_sources(repo, configs, fields, on_error)
+    if corrections and format == "jsonl":
+        raise M3ITError(f"{corrections}: corrected rows must be written anew. Pass --format parquet.")
+    sources = open_sources(repo, configs, fields, on_error, corrections)
     if format == "jsonl":
         return release_as_it_is(repo, out, sources)
     if out == sources[0].builder.repository.root:
@@ -92,6 +98,7 @@ def release(
         images = format  # there is one kind of file
     names = [source.config for source in sources]
     options = {"configs": names, "images": images, "shard_bytes": shard_bytes, "on_error": on_error}
+    options |= {"corrections": sha256_of(Path(corrections))} if corrections else {}
     pieces = [piece for source in sources for piece in plan(source, KINDS.get(images, [images]), shard_bytes)]
     with open_executor(workers, cluster) as executor:
         made = map_shards(write_shard, pieces, out, options, executor, progress)
@@ -106,7 +113,8 @@ def release(
         write_text(f"{out}/drops.jsonl", "".join(json.dumps(drop, ensure_ascii=False) + "\n" for drop in drops))
     for record in records.values():  # the texts and digests of the rows are no part of the release
         record["beside"] = {path: file for path, file in record["beside"].items() if not path.startswith(".work/")}
-    return write_run(f"{out}/run.json", "release", options, records, **origin(sources, splits))
+    told = {"corrections": count_corrections(out, records, sources)} if corrections else {}
+    return write_run(f"{out}/run.json", "release", options, records, **origin(sources, splits), **told)
 
 
 def upload_line(out: str) -> str:
@@ -121,7 +129,11 @@ def upload_line(out: str) -> str:
 
 
 def open_sources(
-    repo: str, configs: Iterable[str] | None = None, fields: dict[str, str] | None = None, on_error: str = "raise"
+    repo: str,
+    configs: Iterable[str] | None = None,
+    fields: dict[str, str] | None = None,
+    on_error: str = "raise",
+    corrections: str | None = None,
 ) -> list[Source]:
     """The configs of a repository, or those that are asked for, each with its builder, in the catalogue's order."""
     names = sorted(configs or list_configs(Repository(repo)), key=catalogue_order)
@@ -132,7 +144,7 @@ def open_sources(
             raise M3ITError(f"{name}: the Hub takes no {' '.join(sorted(wrong))} in a config name. Rename its folder.")
         if name == "text":
             raise M3ITError("text: a release has a config of this name, with the texts of all. Rename its folder.")
-        builder = load_builder(repo, name, meta=True, fields=fields, on_error=on_error)
+        builder = load_builder(repo, name, meta=True, fields=fields, on_error=on_error, corrections=corrections)
         builder.repository = shared.setdefault(builder.repository.root, builder.repository)
         sources.append(describe(builder))
     if not sources:
@@ -256,6 +268,20 @@ def prove(out: str, records: dict[str, dict[str, Any]]) -> dict[str, Any]:
             )
         proof["digest"] = split_digest(digests[name])
     return splits
+
+
+def count_corrections(out: str, records: dict[str, dict[str, Any]], sources: list[Source]) -> dict[str, Any]:
+    """How many rows were corrected, and which corrections of a released config name no row of it."""
+    folder, row_ids = Folder(out), dict[str, list[str]]()
+    for path, record in records.items():
+        if record["arguments"]["config"] != "text":
+            with folder.open(rows_path(path)) as file:
+                found = pq.read_table(file, columns=["row_id"])["row_id"].to_pylist()
+            row_ids.setdefault(record["arguments"]["config"], []).extend(found)
+    mended = sources[0].builder.config.corrections or {}
+    left = {name: unused(mended, name, found) for name, found in row_ids.items()}
+    num_rows = sum(len(mended.get(name, {})) - len(left[name]) for name in row_ids)
+    return {"num_rows": num_rows, "no_such_row": {name: ids for name, ids in left.items() if ids}}
 
 
 def origin(sources: list[Source], splits: dict[str, Any]) -> dict[str, Any]:

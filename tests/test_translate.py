@@ -14,6 +14,7 @@ from m3it.corrections import read_corrections, unused
 from m3it.desk import Desk
 from m3it.flores import select_languages
 from m3it.instance import M3ITError
+from m3it.release import release
 from m3it.translate import known_instructions, translate
 from m3it.translators import ENGLISH, Job, by_length, find_language, open_translator
 
@@ -464,3 +465,43 @@ def test_a_broken_table_of_corrections_is_refused_with_its_line(tmp_path, text, 
     (tmp_path / "c.tsv").write_text(text, "utf-8")
     with pytest.raises(M3ITError, match=said):
         read_corrections(tmp_path / "c.tsv")
+
+
+def test_a_correction_is_applied_at_load_and_at_release_and_meta_says_who(tmp_path, caplog):
+    table = tmp_path / "c.tsv"
+    table.write_text(HEAD + "okvqa-zh\trow-1\toutputs\t猫\tLi\nokvqa-zh\trow-9\toutputs\t狗\tLi\n", "utf-8")
+    write_rows(tmp_path / "repo/data/kvqa/okvqa/zh/validation.jsonl", [make_row(i) for i in range(3)])
+    repo = str(tmp_path / "repo")
+    plain = load_dataset(repo, "okvqa-zh", split="validation")
+    mended = load_dataset(repo, "okvqa-zh", split="validation", meta=True, corrections=table)
+    assert plain["outputs"][1] == "answer 1" and list(mended["outputs"]) == ["answer 0", "猫", "answer 2"]
+    assert json.loads(mended[1]["meta"]) == {"id": "row-1", "corrected": {"outputs": "Li"}}
+    assert json.loads(mended[0]["meta"]) == {"id": "row-0"}
+    assert "okvqa-zh: 1 corrections name a row that it does not have: row-9" in caplog.text
+    streamed = load_dataset(repo, "okvqa-zh", split="validation", streaming=True, corrections=table)
+    assert [row["outputs"] for row in streamed] == ["answer 0", "猫", "answer 2"] and "meta" not in streamed.features
+    run = release(repo, tmp_path / "released", corrections=str(table))
+    assert run["corrections"] == {"num_rows": 1, "no_such_row": {"okvqa-zh": ["row-9"]}}
+    released = load_dataset(str(tmp_path / "released"), "okvqa-zh", split="validation", meta=True)
+    assert released["outputs"][1] == "猫" and json.loads(released[1]["meta"])["corrected"] == {"outputs": "Li"}
+
+
+def test_tables_of_corrections_share_no_cache_entry_whatever_their_name(tmp_path):
+    write_rows(tmp_path / "repo/data/kvqa/okvqa/zh/validation.jsonl", [make_row(i) for i in range(2)])
+    for word in ("猫", "狗"):
+        (tmp_path / "c.tsv").write_text(HEAD + f"okvqa-zh\trow-1\toutputs\t{word}\tLi\n", "utf-8")
+        for _ in range(2):  # prepared, then from the cache
+            rows = load_dataset(str(tmp_path / "repo"), "okvqa-zh", split="validation", corrections=tmp_path / "c.tsv")
+            assert list(rows["outputs"]) == ["answer 0", word]
+    (tmp_path / "c.tsv").write_text(HEAD, "utf-8")
+    rows = load_dataset(str(tmp_path / "repo"), "okvqa-zh", split="validation", corrections=tmp_path / "c.tsv")
+    assert list(rows["outputs"]) == ["answer 0", "answer 1"]
+
+
+def test_a_correction_of_a_config_that_there_is_not_is_refused_and_a_card_alone_takes_none(tmp_path):
+    write_rows(tmp_path / "repo/data/kvqa/own/validation.jsonl", [make_row(0)])
+    (tmp_path / "c.tsv").write_text(HEAD + "okvqa_zh\trow-1\toutputs\t猫\tLi\n", "utf-8")
+    with pytest.raises(M3ITError, match="corrections of 'okvqa_zh': there is no such config. Did you mean 'okvqa-zh'"):
+        load_dataset(str(tmp_path / "repo"), "own", corrections=tmp_path / "c.tsv")
+    with pytest.raises(M3ITError, match="corrected rows must be written anew. Pass --format parquet"):
+        release(str(tmp_path / "repo"), tmp_path / "out", format="jsonl", corrections=str(tmp_path / "c.tsv"))
