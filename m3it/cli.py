@@ -277,8 +277,9 @@ def translate(
     max_cost: Annotated[float | None, Option(help="Stop before the request that may exceed it.")] = None,
     workers: Annotated[int, Option(help="Processes.", min=1)] = 1,
     cluster: Annotated[str | None, Option(help="Address of a Dask scheduler.")] = None,
-    flores: Annotated[Path | None, Option(help="Score the model on this FLORES folder instead.")] = None,
-    threshold: Annotated[float, Option(help="spBLEU that marks a language, with --flores.")] = 20.0,
+    choose: Annotated[bool, Option("--select-languages", help="Score the model on FLORES instead.")] = False,
+    flores: Annotated[Path | None, Option(help="FLORES as it is published, for --select-languages.")] = None,
+    threshold: Annotated[float, Option(help="spBLEU that marks a language, with --select-languages.")] = 20.0,
 ) -> None:
     """Rows in other languages.   Example: m3it translate okvqa --to zh,fr --out translated"""
     from m3it.translators import BACKENDS, Job
@@ -287,6 +288,8 @@ def translate(
         raise typer.BadParameter(f"expected --backend of {', '.join(BACKENDS)}, --on-error of drop, keep, raise")
     job = Job(backend, model, base_url, beams, parallel, prices, max_cost)
     shown = partial(progress, description="translate")
+    if choose != (flores is not None):
+        raise typer.BadParameter("expected --select-languages and --flores DIR together")
     if flores is not None:
         from m3it.flores import select_languages
 
@@ -332,6 +335,7 @@ def release(
     shard_size: Annotated[str, Option(help="Of the source, for each file.")] = "400MB",
     on_error: Annotated[str, Option(help="raise, or drop: leave out broken rows, count and list them.")] = "raise",
     fields: Fields = None,
+    corrections: Annotated[str | None, Option(help="TSV file of mended texts.")] = None,
     workers: Annotated[int, Option(help="Processes.", min=1)] = 1,
     cluster: Annotated[str | None, Option(help="Address of a Dask scheduler, in place of --workers.")] = None,
 ) -> None:
@@ -355,10 +359,14 @@ def release(
         shard_bytes=as_bytes(shard_size),
         on_error=on_error,
         fields=as_fields(fields),
+        corrections=corrections,
         workers=workers,
         cluster=cluster,
         progress=lambda items, total: progress(items, "release", total),
     )
+    if counted := run.get("corrections"):
+        left = ", ".join(f"{name} {row_id}" for name, ids in counted["no_such_row"].items() for row_id in ids)
+        typer.echo(f"{counted['num_rows']:,} rows corrected" + (f"; no such row: {left}" if left else ""))
     for split, proof in run["splits"].items():
         dropped = "".join(f", {number} dropped: {reason}" for reason, number in proof["drops"].items())
         typer.echo(f"{split}: {proof['rows_in']:,} rows in, {proof['rows_out']:,} out{dropped}, {proof['digest'][:16]}")
