@@ -8,6 +8,7 @@ clock runs from the first batch to the last, so that nobody's start counts. Peer
 """
 
 import argparse
+import base64
 import functools
 import io
 import json
@@ -134,7 +135,8 @@ from m3it.messages import Collator
 from m3it.mixture import Mixture
 from m3it.models import make_tiny
 import torch
-mixture = Mixture({lines!r}, ["viquae"], batch_size=64)
+torch.set_num_threads(1)  # the other core reads
+mixture = Mixture({folder!r}, ["viquae"], batch_size=64)
 model, processor = make_tiny(["What is this?", "Answer the question."])
 collator = Collator(processor, 512, 336)
 mixture.transform = collator.prepare
@@ -154,8 +156,8 @@ print(json.dumps(waited / (time.perf_counter() - began)))
 """
 
 
-def make_files(folder: Path, num_rows: int) -> None:
-    """Write JPEGs of about 85 kB: smooth colours with noise, as large as photographs of COCO."""
+def make_files(folder: Path, num_rows: int, width: int = 640, height: int = 480) -> None:
+    """Write JPEGs of smooth colours with noise: of about 85 kB, as photographs of COCO, where they are 640 x 480."""
     import numpy as np
     from PIL import Image
 
@@ -163,28 +165,35 @@ def make_files(folder: Path, num_rows: int) -> None:
     folder.mkdir(parents=True)
     for number in range(num_rows):
         coarse = Image.fromarray(draw.integers(0, 256, (12, 16, 3), dtype=np.uint8))
-        smooth = np.asarray(coarse.resize((640, 480), Image.Resampling.BICUBIC), np.int16)
+        smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), np.int16)
         noisy = np.clip(smooth + draw.integers(-14, 15, smooth.shape), 0, 255).astype(np.uint8)
         Image.fromarray(noisy).save(folder / f"{number:06d}.jpg", quality=80)
 
 
+def make_lines(folder: Path, paths: list[Path]) -> Path:
+    """Write our JSON Lines of some pictures; returns the file."""
+    shard = folder / "data/kvqa/viquae/train.jsonl"
+    shard.parent.mkdir(parents=True)
+    with open(shard, "w", encoding="utf-8") as file:
+        for number, path in enumerate(paths):
+            row = {"instruction": "Answer the question.", "inputs": "What is this?"}
+            row |= {"image_base64_str": [base64.b64encode(path.read_bytes()).decode()], "outputs": f"{number}"}
+            file.write(json.dumps(row | {"meta": json.dumps({"id": str(number)})}) + "\n")
+    return shard
+
+
 def make_sets(folder: Path, num_rows: int) -> dict[str, str]:
     """The same rows as every reader wants them; the words of PATHS."""
-    import base64
     import tarfile
 
     from m3it.release import release
 
     files, lines = folder / "files", folder / "lines"
     make_files(files, num_rows)
-    shard = lines / "data/kvqa/viquae/train.jsonl"
-    shard.parent.mkdir(parents=True)
+    make_files(folder / "small files", num_rows, 64, 64)
     paths = sorted(files.glob("*.jpg"))
-    with open(shard, "w", encoding="utf-8") as file:
-        for number, path in enumerate(paths):
-            row = {"instruction": "Answer the question.", "inputs": "What is this?"}
-            row |= {"image_base64_str": [base64.b64encode(path.read_bytes()).decode()], "outputs": f"{number}"}
-            file.write(json.dumps(row | {"meta": json.dumps({"id": str(number)})}) + "\n")
+    shard = make_lines(lines, paths)
+    make_lines(folder / "small", sorted((folder / "small files").glob("*.jpg")))
     release(str(lines), folder / "release", images="native", shard_bytes=100_000_000)
     (folder / "tars").mkdir()
     for shard_number in range(4):
@@ -203,7 +212,7 @@ def make_sets(folder: Path, num_rows: int) -> dict[str, str]:
         with MDSWriter(out=str(folder / "mds"), columns={"jpg": "bytes", "text": "str"}) as writer:
             for path in paths:
                 writer.write({"jpg": path.read_bytes(), "text": "What is this?"})
-    names = ("files", "lines", "release", "tars", "lit", "mds")
+    names = ("files", "lines", "small", "release", "tars", "lit", "mds")
     parquet = str(folder / "release/data/kvqa/viquae/*.parquet")
     return {name: str(folder / name) for name in names} | {"shard": str(shard), "parquet": parquet}
 
@@ -228,19 +237,23 @@ def measure(folder: Path, num_rows: int, repeats: int) -> list[list[str]]:
     words = {**make_sets(folder, num_rows), "batch": BATCH}
     program = folder / "program.py"
     rates: dict[str, list[float]] = {name: [] for name, (package, _, _) in PATHS.items() if works(package)}
-    waits: list[float] = []
+    waits: dict[str, list[float]] = {"small": [], "lines": []}
     for _ in range(repeats):
         for name in rates:
             _, prepare, loop = PATHS[name]
             code = PROGRAM.format(prepare=prepare.format(**words), loop=loop.format(**words), batch=BATCH)
             program.write_text(code, "utf-8")
             rates[name].append(json.loads(call([sys.executable, str(program)]).strip().split("\n")[-1]))
-        waits.append(json.loads(call([sys.executable, "-c", STEP.format(**words)]).strip().split("\n")[-1]))
+        for name, found in waits.items():
+            code = STEP.format(folder=words[name])
+            found.append(json.loads(call([sys.executable, "-c", code]).strip().split("\n")[-1]))
     median = {name: statistics.median(found) for name, found in rates.items()}
     loader, bare = median["`datasets`, JSON loader, PIL"], next(r for n, r in median.items() if n.startswith("bare"))
     table = [[name, f"{rate:,.0f}", f"{rate / loader:.2f} x", f"{rate / bare:.2f}"] for name, rate in median.items()]
     table += [[name, "cannot be imported here", "", ""] for name in PATHS if name not in median]
-    table.append(["share of a step of `tiny` that waits, batch 64", f"{statistics.median(waits):.1%}", "", ""])
+    for name, size in (("small", "64 x 64"), ("lines", "640 x 480")):
+        said = f"share of a step of `tiny` that waits, batch 64, {size}, 1 worker"
+        table.append([said, f"{statistics.median(waits[name]):.1%}", "", ""])
     return table
 
 
