@@ -1,8 +1,8 @@
 """How a repository is laid out, and which builder reads a config of it: our shards, or a published layout.
 
-For a config of the published ones the table of m3it/legacy.py decides: raw rows where their mapping is verified; else
-the rows that the Hub's own branch refs/convert/parquet holds in the schema already, if it holds them to their end; else
-raw rows after all, with a warning.
+For a config of the published ones m3it/legacy_table.py decides: raw rows where their mapping is verified; else the rows
+that the Hub's own branch refs/convert/parquet holds in the schema already, if it holds them to their end; else raw rows
+after all, with a warning.
 """
 
 import hashlib
@@ -18,8 +18,10 @@ import huggingface_hub
 
 from M3IT import M3IT, Repository, _status, find_shards, parse
 from m3it.instance import ShardError
-from m3it.legacy import BRANCH, PARQUET, TABLE, VER, Converted, Legacy, code, converted_files, locate, say, tidy
+from m3it.legacy import Converted, Legacy, code, say
 from m3it.legacy80 import TRANSLATED, Joined, Legacy80
+from m3it.legacy_files import BRANCH, PARQUET, converted_files, locate
+from m3it.legacy_table import TABLE, VER, tidy
 
 KINDS = {kind.__name__: kind for kind in (M3IT, Legacy, Legacy80, Converted)}
 

@@ -65,8 +65,8 @@ def load_dataset(
 
     `images`: a column of decoded images in place of base64 strings. `meta`: one more column, a JSON string with the
     row id and what the source knew. `on_error="drop"`: rows that cannot be read are left out, counted by reason, and
-    listed in the builder's manifest. `fields`: where raw rows that m3it/legacy.py does not know keep their inputs,
-    outputs, images. `corrections`: a TSV file of mended texts, put in place of theirs (docs/translate.md).
+    listed in the builder's manifest. `fields`: where raw rows that m3it cannot map keep their inputs, outputs, images
+    (docs/it-broke.md). `corrections`: a TSV file of mended texts, put in place of theirs (docs/translate.md).
     `trust_remote_code` is accepted, so that old programs run unchanged; no remote code ever runs.
     """
     builder = load_builder(

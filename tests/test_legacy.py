@@ -26,9 +26,12 @@ from packaging.version import Version
 
 import M3IT as module
 from M3IT import Repository, ShardError
-from m3it import legacy, legacy80
+from m3it import legacy, legacy80, legacy_mappings
 from m3it.layouts import KINDS, layout, survey
-from m3it.legacy import TABLE, as_images, draw
+from m3it.legacy_fields import as_images, parse_quickly
+from m3it.legacy_files import strangers
+from m3it.legacy_mappings import draw, lettered
+from m3it.legacy_table import TABLE
 from m3it.load import count_drops, load_builder, load_dataset
 
 VERSION = Version(datasets.__version__)
@@ -166,8 +169,9 @@ def repository_80(tmp_path_factory):
 @pytest.fixture
 def pinned(monkeypatch):
     """Every choice by hash is the first option, every order the given one."""
-    monkeypatch.setattr(legacy, "choose", lambda options, *names: options[0])
-    monkeypatch.setattr(legacy, "shuffled", lambda options, *names: list(options))
+    for stage in (legacy, legacy_mappings):
+        monkeypatch.setattr(stage, "choose", lambda options, *names: options[0])
+    monkeypatch.setattr(legacy_mappings, "shuffled", lambda options, *names: list(options))
 
 
 def rows_of(folder, config, split="train", **options):
@@ -350,13 +354,13 @@ def write(path, rows):
     ],
 )
 def test_the_quick_way_through_a_line_finds_what_json_finds(line):
-    found = legacy.parse_quickly(line.encode(), "img_str")
+    found = parse_quickly(line.encode(), "img_str")
     assert (json.loads(found) if isinstance(found, bytes) else found) == json.loads(line)
 
 
 @pytest.mark.parametrize("line", ['{"img_str": "AAAA', '{"img_str": "AAAA"', '{"img_str": "AAAA"} {}', "", "nothing"])
 def test_the_quick_way_leaves_what_is_not_json_as_it_is(line):
-    assert legacy.parse_quickly(line.encode(), "img_str") == line.encode()
+    assert parse_quickly(line.encode(), "img_str") == line.encode()
 
 
 # ---- under `datasets`
@@ -815,7 +819,7 @@ def test_options_beyond_24_are_left_out_and_the_answer_never_is(tmp_path, pinned
     ((inputs, _, outputs),) = said(rows_of(tmp_path, "coco-goi", "validation"))
     assert inputs.count("\n") == 25 and inputs.endswith("(X) thing 23\n(Y) thing 33") and outputs == "(Y) thing 33."
     with pytest.raises(ShardError, match="expected at most 26 options, found 27"):
-        legacy.lettered([str(number) for number in range(27)], "3")
+        lettered([str(number) for number in range(27)], "3")
 
 
 @pytest.mark.parametrize("value", [p(0), [p(0)], f"data:image/png;base64,{p(0)}", [p(0)[:40] + "\n" + p(0)[40:]]])
@@ -1066,7 +1070,6 @@ def test_a_raw_file_of_5_gb_streams_in_flat_memory_and_spreads_over_workers(tmp_
 
 def test_files_at_the_root_of_a_repository_are_no_configs():
     """On the Hub the listing holds the script and the card, too."""
-    from m3it.legacy import strangers
 
     class Listed:
         files = {"M3IT.py": {}, "README.md": {}, "data/README.md": {}, "data/vqa/new-set/train.jsonl": {}}
