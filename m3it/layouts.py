@@ -5,6 +5,7 @@ that the Hub's own branch refs/convert/parquet holds in the schema already, if i
 after all, with a warning.
 """
 
+import functools
 import hashlib
 import json
 import os
@@ -17,7 +18,7 @@ import datasets
 import huggingface_hub
 
 from M3IT import M3IT, Repository, _status, find_shards, parse
-from m3it.instance import ShardError
+from m3it.instance import M3ITError, ShardError
 from m3it.legacy import Converted, Legacy, code, say
 from m3it.legacy80 import TRANSLATED, Joined, Legacy80
 from m3it.legacy_files import BRANCH, PARQUET, converted_files, locate
@@ -108,19 +109,29 @@ def decide(
     return Decision(kind.__name__, False, f"raw rows, mapping {status} ({evidence})", status != VER)
 
 
-def _complete(repo_id: str, name: str, token: Any, cache_dir: str | None) -> set[str]:
-    """The splits of a config that the converted branch holds to their end; none where there is no such branch."""
+@functools.lru_cache(8)  # one commit and one listing for all configs of a job
+def _branch(repo_id: str, token: Any, cache_dir: str | None) -> Repository | None:
+    """The converted branch of a repository; None where there is none."""
     try:
-        splits = converted_files(Repository(repo_id, BRANCH, token, None, cache_dir)).get(name, {})
+        return Repository(repo_id, BRANCH, token, None, cache_dir)
     except ShardError as error:
         if _status(error) not in (401, 403, 404):
             raise
-        return set()
+        return None
+
+
+def _complete(repo_id: str, name: str, token: Any, cache_dir: str | None) -> set[str]:
+    """The splits of a config that the converted branch holds to their end."""
+    branch = _branch(repo_id, token, cache_dir)
+    splits = converted_files(branch).get(name, {}) if branch else {}
     return {split for split, (_, partial) in splits.items() if not partial}
 
 
 def _source(decision: Decision, repository: Repository, token: Any, cache_dir: str | None) -> Repository:
-    return Repository(repository.repo_id, BRANCH, token, None, cache_dir) if decision.from_branch else repository
+    if not decision.from_branch:
+        return repository
+    branch = _branch(str(repository.repo_id), token, cache_dir)
+    return branch or Repository(repository.repo_id, BRANCH, token, None, cache_dir)  # raises if it has gone
 
 
 def describe(reading: Reading) -> str:
@@ -146,20 +157,23 @@ def survey(
     kind = layout(repository)
     kind = kind if issubclass(kind, Legacy) else Legacy
     for name in [tidy(config) or config] if config else kind.configs(repository):
-        decision = Decision(kind.__name__, says="raw rows") if fields else decide(repository, name)
+        decision = (
+            Decision(kind.__name__, says="raw rows") if fields else decide(repository, name, "@" in repository.path)
+        )
         options = {"fields": fields} if fields else {}
         source = _source(decision, repository, None, None)
-        builder = KINDS[decision.kind](repository=source, config_name=name, **options)
         names: list[str] = []
-        row, error = None, ""
+        files: list[str] = []
+        row, mapping, error = None, "", ""
         try:
-            line = builder.first_line()
+            builder = KINDS[decision.kind](repository=source, config_name=name, **options)
+            files = [path for paths in builder.shards(name).values() for path in paths]
+            mapping, line = builder.says, builder.first_line()
             line = parse(line) if isinstance(line, bytes) else line
             names = line.fields if isinstance(line, Joined) else list(line)
             row = builder.map_row(line, "the first row")[0]
         except StopIteration:
             error = "the file has no rows"
-        except (ValueError, ShardError) as problem:
+        except (ValueError, M3ITError) as problem:
             error = str(problem)
-        files = [path for paths in builder.shards(name).values() for path in paths]
-        yield Reading(name, decision.says or "rows in the schema", files, builder.says, names, row, error)
+        yield Reading(name, decision.says or "rows in the schema", files, mapping, names, row, error)

@@ -24,9 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import datasets
-
-from M3IT import M3IT, SPLITS, M3ITConfig, Repository
+from M3IT import M3IT, SPLITS, M3ITConfig, M3ITError, Repository
 from m3it.instance import ShardError, choose
 from m3it.legacy_fields import (
     Mapped,
@@ -35,13 +33,13 @@ from m3it.legacy_fields import (
     as_images,
     by_names,
     field,
+    images_in,
     knowledge,
     own_id,
     parse_quickly,
-    pictures,
 )
-from m3it.legacy_files import BRANCH, check_file, converted_files, known, locate, read_text, strangers
-from m3it.legacy_mappings import Texts
+from m3it.legacy_files import BRANCH, check_alone, check_file, converted_files, known, locate, read_text, strangers
+from m3it.legacy_mappings import Mapping, Texts
 from m3it.legacy_table import INF, NO_PICTURE, NUM_IMAGES, TABLE, Raw, tidy
 
 logger = logging.getLogger(__name__)
@@ -114,12 +112,15 @@ class Legacy(M3IT):
     @property
     def says(self) -> str:
         """The mapping in words."""
-        if self.config.fields:
-            return f"fields {self.config.fields}"
-        mapping = self.raw.mapping
+        mapping, fields = self.mapping, f"; fields {self.config.fields}" if self.config.fields else ""
         if isinstance(mapping, Texts):
-            return f'inputs "{mapping.inputs}", outputs "{mapping.outputs}"'
-        return str(mapping.__doc__) if mapping else "by the usual names of fields"
+            return f'inputs "{mapping.inputs}", outputs "{mapping.outputs}"{fields}'
+        return f"{mapping.__doc__ if mapping else 'by the usual names of fields'}{fields}"
+
+    @functools.cached_property
+    def mapping(self) -> Mapping | None:
+        """The table's mapping, if the user does not say where the texts are."""
+        return None if {"inputs", "outputs"} & set(self.config.fields or ()) else self.raw.mapping
 
     def found(self) -> list[str]:
         return self.configs(self.repository)
@@ -129,29 +130,18 @@ class Legacy(M3IT):
         found = locate(self.repository, raw) if raw else {}
         if not found:
             raise self._unknown(config_name)
+        check_alone(found)
         return {split: found[split] for split in dict.fromkeys(SPLITS.values()) if split in found}
 
     def pieces(self, split: str) -> list[tuple[str, int, int]]:
         assert self.companions is not None  # read before there are workers, they travel there
         return super().pieces(split)
 
-    def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
-        generators = super()._split_generators(dl_manager)
-        if self.config.on_error == "drop":  # `datasets` cannot give a split without rows
-            splits = self.shards(self.config.name)
-            empty = [split for split, paths in splits.items() if not any(map(self.repository.size, paths))]
-            for split in empty:
-                self._refuse_empty(splits[split][0])
-            generators = [generator for generator in generators if generator.name not in empty]
-        return generators
-
-    def _refuse_empty(self, path: str) -> None:
-        self._refuse(path, 0, path, ShardError("the file is empty at this revision", "empty file"))
-
     def lines(self, piece: tuple[str, int, int]) -> Iterator[tuple[int, Any]]:
-        check_file(self.repository, piece[0])
-        if not self.repository.size(piece[0]):
-            self._refuse_empty(piece[0])
+        path = piece[0]
+        check_file(self.repository, path)
+        if not self.repository.size(path):
+            self._refuse(path, 0, path, ShardError("the file is empty at this revision", "empty file"))
         for offset, line in super().lines(piece):
             yield offset, parse_quickly(line, self.raw.images) if isinstance(line, bytes) else line
 
@@ -165,7 +155,7 @@ class Legacy(M3IT):
             raise ShardError(f"expected a JSON object, found {type(row).__name__}", "not an object")
         row_id = own_id(row) or place
         mapped = self._map(row, row_id)
-        images = as_images(mapped.images)
+        images = as_images(mapped.images, self.dataset in NO_PICTURE)
         if len(images) != NUM_IMAGES.get(self.dataset, len(images)):
             raise ShardError(f"expected {NUM_IMAGES[self.dataset]} pictures, found {len(images)}", "picture lost")
         return self._instances(row, row_id, mapped, images)
@@ -173,19 +163,25 @@ class Legacy(M3IT):
     def _map(self, row: Row, row_id: str) -> Mapped:
         """The row by the user's fields, else by the table, else by the usual names of fields."""
         raw, fields, text_only = self.raw, self.config.fields or {}, self.dataset in NO_PICTURE
-        if fields or raw.mapping is None:
+        if self.mapping is None:
             return by_names(row, fields, text_only)
+        own_field = fields.get("instruction", raw.instructions.strip("{}") if raw.instructions[0] == "{" else None)
         try:
-            inputs, outputs = raw.mapping(row, self, row_id)
-            images = field(row, raw.images) if raw.images else pictures(row)
-            own = field(row, raw.instructions.strip("{}")) if raw.instructions.startswith("{") else None
+            inputs, outputs = self.mapping(row, self, row_id)
+            images = images_in(row, fields.get("images", raw.images or None))
+            own = field(row, own_field) if own_field else own_field
         except Unknown as error:
-            mapped = by_names(row, fields, text_only)
+            try:
+                mapped = by_names(row, fields, text_only)
+            except ShardError as other:
+                raise ShardError(
+                    f"{error}, as the table says; nor by the usual names, {other}", other.reason
+                ) from error
             say(
                 f"{self.config.name}: {error}, as the table says; rows without it are read by the usual names of fields"
             )
             return mapped
-        if not images:
+        if not images and fields.get("images") != "":
             raise ShardError("expected a picture, found nothing", "no picture")
         return Mapped(inputs, images, outputs, own)
 
@@ -201,8 +197,10 @@ class Legacy(M3IT):
             instance: Row = {"instruction": instruction, "inputs": mapped.inputs, "image_base64_str": images}
             if text not in (None, ""):
                 instance["outputs"] = text
-            if self.config.meta:
-                instance["meta"] = json.dumps(knowledge(row, name if own_id(row) else None), ensure_ascii=False)
+            if self.config.meta or self.config.corrections:
+                known_by = name if own_id(row) else None
+                told = knowledge(row, known_by, mapped.images, (self.config.fields or {}).get("images", ""))
+                instance["meta"] = json.dumps(told, ensure_ascii=False)
             rows.append(instance)
         return rows
 
@@ -219,30 +217,49 @@ class Legacy(M3IT):
         paths = {name: f"{self.folder}/{name}" for name in ("instructions.json", "instruction.json", self.raw.extra)}
         return {k: read_text(self.repository, path) for k, path in paths.items() if path in self.repository.files}
 
-    def companion(self, *names: str) -> str:
-        """The text of the first of these that lies beside the rows."""
+    def companion(self, *names: str) -> tuple[str, str]:
+        """Name and text of the first of these that lies beside the rows."""
         for name in names:
             if name in self.companions:
-                return self.companions[name]
+                return name, self.companions[name]
         lacking = " or ".join(names)
-        raise ShardError(f"expected {lacking} in {self.folder}, found none. Get it from the Hub", f"no {names[0]}")
+        raise M3ITError(f"expected {lacking} in {self.folder}, found none. Get it from the Hub.")
 
     @functools.cached_property
     def instructions(self) -> list[str]:
-        text = self.companion(*dict.fromkeys((self.raw.instructions, "instructions.json", "instruction.json")))
-        if text.lstrip().startswith("["):
-            return json.loads(text)
-        return [json.loads(line) for line in text.splitlines() if line.strip()]
+        """The dataset's instructions: a JSON list, or a JSON text a line."""
+        name, text = self.companion(*dict.fromkeys((self.raw.instructions, "instructions.json", "instruction.json")))
+        listed = text.lstrip().startswith("[")
+        try:
+            found = json.loads(text) if listed else [json.loads(line) for line in text.splitlines() if line.strip()]
+        except ValueError as error:
+            raise self._unread(name, f"a JSON list of texts, {error}") from error
+        if not found or not all(isinstance(instruction, str) for instruction in found):
+            raise self._unread(name, f"a JSON list of texts, found {json.dumps(found)[:60]}")
+        return found
 
     @functools.cached_property
     def classes(self) -> list[str]:
-        """The names of mapping.txt in the order of its lines: a synset, a blank, the name."""
-        lines = self.companion(self.raw.extra).splitlines()
-        return [line.strip().partition(" ")[2] for line in lines if line.strip()]
+        """The names of mapping.txt by the number of their line: a synset, a blank, the name; "" for a blank line."""
+        lines = self.companion(self.raw.extra)[1].split("\n")
+        return ["".join(line.split(maxsplit=1)[1:]).strip() for line in lines]
 
     @functools.cached_property
     def labels(self) -> Row:
-        return json.loads(self.companion(self.raw.extra))
+        """The names of labels.json, each with its number."""
+        try:
+            found = json.loads(self.companion(self.raw.extra)[1])
+        except ValueError as error:
+            raise self._unread(self.raw.extra, f"a JSON object of labels, {error}") from error
+        if isinstance(found, list) and all(isinstance(name, str) for name in found):
+            found = {name: number for number, name in enumerate(found)}
+        if not isinstance(found, dict) or not found:
+            raise self._unread(self.raw.extra, f"a JSON object of labels, found {json.dumps(found)[:60]}")
+        return found
+
+    def _unread(self, name: str, expected: str) -> M3ITError:
+        """The error of a small file; no ShardError: no row can do without the file, so none is to be dropped."""
+        return M3ITError(f"{self.folder}/{name}: expected {expected}. Get it from the Hub again.")
 
     def _choose(self, name: str | None) -> str:
         name = tidy(name)

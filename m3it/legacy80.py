@@ -25,7 +25,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from M3IT import SPLITS, Repository, cut, parse, read_rows
 from m3it.index import load_index
-from m3it.instance import ShardError
+from m3it.instance import M3ITError, ShardError
 from m3it.legacy import Legacy
 from m3it.legacy_fields import (
     IMAGES,
@@ -34,10 +34,9 @@ from m3it.legacy_fields import (
     OUTPUTS,
     as_images,
     by_names,
-    field,
+    images_in,
     only,
     own_id,
-    pictures,
 )
 from m3it.legacy_files import SPLIT_WORD, check_file, read_text
 from m3it.legacy_table import INF
@@ -133,7 +132,7 @@ class Legacy80(Legacy):
         if not isinstance(picture, dict) or not isinstance(texts, dict):
             raise ShardError("expected a JSON object in the line of pictures and in that of texts", "not an object")
         fields = dict(self.config.fields or {})
-        images = field(picture, fields.pop("images")) if "images" in fields else pictures(picture)
+        images = images_in(picture, fields.pop("images", None))
         if not images:
             raise ShardError(
                 f"expected a picture in one of {', '.join(IMAGES)}, found the fields {', '.join(picture)}", "no picture"
@@ -152,8 +151,11 @@ class Legacy80(Legacy):
     def instructions(self) -> list[str]:
         """The dataset's instructions in the language. Nobody saw such a file: lines {"okvqa": [...]} are read, and
         lines {"task": "okvqa", "instruction": ...}."""
-        values = [json.loads(line) for line in self.companion(self.instructions_path).splitlines() if line.strip()]
-        found: list[str] = []
+        path, found = self.instructions_path, []
+        try:
+            values = [json.loads(line) for line in self.companions.get(path, "").splitlines() if line.strip()]
+        except ValueError as error:
+            raise M3ITError(f"{path}: expected a JSON object a line, {error}. Get it from the Hub again.") from error
         for value in (value for value in values if isinstance(value, dict)):
             named = any(
                 value.get(key) in (self.dataset, self.config.name) for key in ("task", "dataset", "name", "config")
@@ -168,12 +170,9 @@ class Legacy80(Legacy):
             texts = value[name] if name else []
             found += texts if isinstance(texts, list) else [texts]
         if not found:
-            sample = json.dumps(values[:1], ensure_ascii=False)[1:80]
-            hint = "Pass fields={'instruction': ''} to do without"
-            raise ShardError(
-                f"{self.instructions_path}: expected lines that name {self.dataset}, found {sample}. {hint}",
-                "no instruction",
-            )
+            sample = json.dumps(values[:1], ensure_ascii=False)[1:80] if path in self.companions else "no such file"
+            hint = "Pass fields={'instruction': ''} to do without."
+            raise M3ITError(f"{path}: expected lines that name {self.dataset}, found {sample}. {hint}")
         return found
 
     def texts(self, pictures_path: str) -> list[bytes]:

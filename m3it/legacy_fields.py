@@ -6,12 +6,14 @@ reads by them a row that m3it/legacy_table.py does not know. Two names that both
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from M3IT import clean_base64
 from m3it.instance import ShardError
 
 FILL = re.compile(r"\{([\w.]+)\}")
+WORD = re.compile("[A-Za-z][a-z]*")  # of a name: left_img, imgLeft
 BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
 # The names under which raw rows hold one thing; those of the published columns come first.
@@ -56,9 +58,19 @@ def word(row: Row, path: str, what: str) -> str:
     return value
 
 
-def fill(template: str, row: Row, what: str) -> str:
-    """The template with the row's texts in place of {field}."""
-    return FILL.sub(lambda name: word(row, name[1], what), template)
+def text(row: Row, path: str) -> str:
+    """The inputs under this name, which may be empty: a caption answers no question."""
+    return "" if field(row, path) in ("", None) else word(row, path, "inputs")
+
+
+def fill(template: str, row: Row, read: Callable[[Row, str], str]) -> str:
+    """The template with the row's texts in place of {field}, each by `read`."""
+    return FILL.sub(lambda name: read(row, name[1]), template)
+
+
+def answer(row: Row, path: str) -> str:
+    """The outputs under this name."""
+    return word(row, path, "outputs")
 
 
 def joined(row: Row) -> str:
@@ -82,16 +94,15 @@ def by_names(row: Row, fields: dict[str, str], text_only: bool = False) -> Mappe
     """A row by the `fields` that the user names, the others by their usual names: two that fit are an error."""
     meta = row.get("meta")
     if not fields and isinstance(meta, dict) and "inputs" in meta and "image_base64_str" in meta:  # a rephrased row
-        answer = word(row, "answer", "outputs")
-        return Mapped(word(meta, "inputs", "inputs"), meta["image_base64_str"], answer, meta.get("instruction"))
+        return Mapped(text(meta, "inputs"), meta["image_base64_str"], answer(row, "answer"), meta.get("instruction"))
     try:
         inputs = fields["inputs"] if "inputs" in fields else only(row, INPUTS, "inputs")
         outputs = fields["outputs"] if "outputs" in fields else only(row, OUTPUTS, "outputs")
         own = fields["instruction"] if "instruction" in fields else only(row, INSTRUCTIONS, "instruction")
-        images = field(row, fields["images"]) if "images" in fields else pictures(row)
+        images = images_in(row, fields.get("images"))
         if not outputs:
             raise Unknown(f"expected an answer in one of {', '.join(OUTPUTS)}", "no outputs")
-        if not images and not text_only:
+        if not images and not text_only and fields.get("images") != "":
             raise Unknown(f"expected a picture in one of {', '.join(IMAGES)}", "no picture")
         said = word(row, inputs, "inputs") if inputs else ""
         return Mapped(said, images, answers(row, outputs), field(row, own) if own else own)
@@ -115,19 +126,22 @@ def answers(row: Row, path: str) -> str | list[str]:
         return field(row, path)
     if path == "sentences":
         return joined(row)
-    outputs = word(row, path, "outputs")
+    outputs = answer(row, path)
     plain = next((name for name in ("original_answer", "answer") if filled(row, name)), None)
     refused = path == "paraphrased_answer" and re.search(REFUSAL, outputs)
-    return word(row, plain, "outputs") if refused and plain else outputs
+    return answer(row, plain) if refused and plain else outputs
 
 
-def pictures(row: Row) -> Any:
-    """The pictures under one of the usual names, or a left and a right one; [] if there are none."""
+def images_in(row: Row, path: str | None = None) -> Any:
+    """The pictures under this name, "" for a set that has none; else under one of the usual names, or a left and a
+    right one; [] if there are none."""
+    if path is not None:
+        return field(row, path) if path else []
     name = only(row, IMAGES, "images")
     if name:
         return field(row, name)
-    texts = {key.lower(): value for key, value in row.items() if isinstance(value, str) and value}
-    sides = [[value for key, value in texts.items() if side in key] for side in ("left", "right")]
+    texts = [([word.lower() for word in WORD.findall(name)], value) for name, value in row.items()]
+    sides = [[v for words, v in texts if side in words and v and isinstance(v, str)] for side in ("left", "right")]
     return [side[0] for side in sides] if all(len(side) == 1 for side in sides) else []
 
 
@@ -139,9 +153,10 @@ def found_in(row: Row) -> str:
     return f"found the fields {', '.join(names)}. {hint}"
 
 
-def as_images(value: Any) -> list[str]:
-    """The pictures as a list of clean base64; ShardError where one is not base64."""
+def as_images(value: Any, text_only: bool = False) -> list[str]:
+    """The pictures as a list of clean base64; ShardError where one is not base64, or, if not `text_only`, lacks."""
     images = [value] if isinstance(value, str) and value else value or []
+    images = [image for image in images if image] if text_only and isinstance(images, list) else images
     if not isinstance(images, list) or not all(isinstance(image, str) for image in images):
         found = json.dumps(value)[:60]
         raise ShardError(f"expected base64, or a list of it, as pictures, found {found}", "image is no string")
@@ -179,10 +194,16 @@ def own_id(row: Row) -> str | None:
     return str(value) if isinstance(value, (str, int)) and value != "" else None
 
 
-def knowledge(row: Row, row_id: str | None) -> Row:
-    """What the raw row knows beside its pictures, under the source's id if it has one."""
-    meta = row.get("meta")
-    inner = {k: v for k, v in meta.items() if k != "image_base64_str"} if isinstance(meta, dict) else {}
-    pictured = re.compile("|".join(("left", "right", *(f"^{name}$" for name in IMAGES))))
-    outer = {k: v for k, v in row.items() if k != "meta" and not pictured.search(k.lower())}
-    return {**outer, **inner, **({"id": row_id} if row_id else {})}
+def knowledge(row: Row, row_id: str | None, images: Any, field_of_images: str = "") -> Row:
+    """What the raw row knows beside its pictures, `images`, under the source's id if it has one."""
+    shown = [images, *images] if isinstance(images, list) else [images]
+    hidden = {*IMAGES, "meta", field_of_images.partition(".")[0]}
+    meta = row["meta"] if isinstance(row.get("meta"), dict) else {}
+    kept = {
+        name: value
+        for name, value in {**row, **meta}.items()
+        if name not in hidden and (not value or value not in shown)
+    }
+    if "id" in kept:  # of whatever kind: a row id is a text, and names one row
+        kept["source_id"] = kept.pop("id")
+    return {**kept, **({"id": row_id} if row_id else {})}

@@ -12,14 +12,21 @@ BRANCH = "refs/convert/parquet"
 PARQUET = re.compile(
     r"([^/]+)/(?:(partial-)?(train|validation|test)/\d+|[\w.-]*?(train|validation|test)(?:-\d+-of-\d+)?)\.parquet"
 )
-SPLIT_WORD = re.compile("train|validation|val|dev|test")
+SPLIT_WORD = re.compile("(?<![a-z])(train|validation|val|dev|test)(?![a-z])")
+SHARD = re.compile(r"-\d+-of-\d+")
 POINTER = b"version https://git-lfs"
 POINTER_BYTES = 1024  # by Git LFS's specification a pointer is smaller
 
 
 def locate(repository: Repository, raw: Raw) -> dict[str, list[str]]:
-    """Split -> paths: under the newest name that is there and not empty; in another group's folder if it moved."""
+    """Split -> paths: under the newest name that is there and not empty; in another group's folder if it moved. Of a
+    folder that the table does not know, all that are there."""
     found: dict[str, list[str]] = {}
+    if not raw.files:
+        words = {path: SPLIT_WORD.findall(posixpath.basename(path))[:1] for path in rows_in(repository, raw.folder)}
+        named = any(words.values())
+        for path, (word, *_) in ((path, [*split, "train"]) for path, split in words.items() if split or not named):
+            found.setdefault(SPLITS[word], []).append(path)
     for stems in raw.files.split():
         split = SPLITS[SPLIT_WORD.findall(stems)[0]]
         for folder in (raw.folder, f"*/{posixpath.basename(raw.folder)}"):
@@ -38,17 +45,28 @@ def known(repository: Repository, config_name: str) -> Raw | None:
 
 def strangers(repository: Repository) -> dict[str, Raw]:
     """Config -> Raw of the folders that the table does not know."""
-    folders = {posixpath.basename(raw.folder) for raw in TABLE.values()}
-    stems: dict[str, list[str]] = {}
-    for path in repository.files:
-        *parents, name = path.split("/")  # the script and the card lie at the root, below no folder
-        top, parts = parents[:1], parents[1:]
-        if top == ["data"] and len(parts) == 2 and parts[1] not in folders and name.endswith(".jsonl"):
-            stems.setdefault("/".join(parts), []).extend([name[:-6]] if SPLIT_WORD.search(name) else [])
+    known_folders = {posixpath.basename(raw.folder) for raw in TABLE.values()}
+    paths = (path.split("/") for path in repository.files if path.endswith(".jsonl"))
+    folders = (parts[1:3] for parts in paths if len(parts) == 4 and parts[0] == "data")
     return {
-        posixpath.basename(folder).replace("_", "-"): Raw(folder, " ".join(names), "", None, INF, "not in the table")
-        for folder, names in stems.items()
+        name.replace("_", "-"): Raw(f"{group}/{name}", "", "", None, INF, "not in the table")
+        for group, name in folders
+        if name not in known_folders
     }
+
+
+def rows_in(repository: Repository, folder: str) -> list[str]:
+    """The JSON Lines of a folder below data/."""
+    return [p for p in repository.files if posixpath.dirname(p) == f"data/{folder}" and p.endswith(".jsonl")]
+
+
+def check_alone(found: dict[str, list[str]]) -> None:
+    """ShardError where a split has several files that are not the shards of one: which of them it is, is not known."""
+    for split, paths in found.items():
+        if len({SHARD.sub("", path) for path in paths}) > 1:
+            raise ShardError(
+                f"{' and '.join(paths)} could both be the {split} split; expected one. Move the others away."
+            )
 
 
 def converted_files(repository: Repository) -> dict[str, dict[str, tuple[list[str], bool]]]:

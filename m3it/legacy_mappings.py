@@ -6,11 +6,12 @@ outputs); several outputs make several rows. What the script drew at random is d
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from m3it.instance import ShardError, choose, shuffled
-from m3it.legacy_fields import FILL, Row, field, fill, filled, joined, word
+from m3it.legacy_fields import FILL, Row, answer, field, fill, filled, joined, text, word
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -28,6 +29,9 @@ class Beside(Protocol):
     def labels(self) -> Row: ...
 
 
+Mapping = Callable[[Row, Beside, str], tuple[str, Any]]
+
+
 @dataclass(frozen=True)
 class Texts:
     """A mapping that only fills fields in. `before`: the outputs of older files, which lack the field that `outputs`
@@ -40,11 +44,11 @@ class Texts:
     refusal: str = ""
 
     def __call__(self, row: Row, beside: Beside, row_id: str) -> tuple[str, str]:
-        inputs = fill(self.inputs, row, "inputs")
+        inputs = fill(self.inputs, row, text)
         older = self.before and not all(filled(row, name) for name in FILL.findall(self.outputs))
-        outputs = fill(self.before if older else self.outputs, row, "outputs")
+        outputs = fill(self.before if older else self.outputs, row, answer)
         if self.refusal and re.search(self.refusal, outputs):
-            outputs = fill(self.instead, row, "outputs")
+            outputs = fill(self.instead, row, answer)
         return inputs, outputs
 
 
@@ -56,14 +60,14 @@ class LastWord:
     options: tuple[str, str]
 
     def __call__(self, row: Row, beside: Beside, row_id: str) -> tuple[str, str]:
-        answer = word(row, "answer", "outputs")
-        last = re.findall(r"\w+", answer.lower())[-1:]
+        said = answer(row, "answer")
+        last = re.findall(r"\w+", said.lower())[-1:]
         right = [option for option in self.options if [option.lower()] == last]
         if not right:
             options = " or ".join(self.options)
-            raise ShardError(f"expected an answer that ends in {options}, found {answer[-40:]!r}", "no outputs")
+            raise ShardError(f"expected an answer that ends in {options}, found {said[-40:]!r}", "no outputs")
         listed, outputs = lettered(list(self.options), right[0])
-        return f"{fill(self.inputs, row, 'inputs')}Options:\n{listed}", outputs
+        return f"{fill(self.inputs, row, text)}Options:\n{listed}", outputs
 
 
 def coco(row: Row, beside: Beside, row_id: str) -> tuple[str, list[str]]:
@@ -73,7 +77,7 @@ def coco(row: Row, beside: Beside, row_id: str) -> tuple[str, list[str]]:
 
 def coco_goi(row: Row, beside: Beside, row_id: str) -> tuple[str, str]:
     """Lines 1 to 24 of `input` as lettered options, the answer among them."""
-    right = word(row, "outputs", "outputs")
+    right = answer(row, "outputs")
     options = [line for line in word(row, "input", "inputs").split("\n")[1:25] if line.strip()]
     options = shuffled(options if right in options else [*options, right], beside.dataset, row_id)
     inputs, outputs = lettered(options, right)
@@ -95,7 +99,7 @@ def imagenet_open_ended(row: Row, beside: Beside, row_id: str) -> tuple[str, str
 def something(row: Row, beside: Beside, row_id: str) -> tuple[str, str]:
     """Eleven lettered classes of labels.json; the right one is the only text of the row that is one of them."""
     short = (value for value in row.values() if isinstance(value, str) and len(value) < 1000)
-    found = {text.replace("[", "").replace("]", "") for text in short} & set(beside.labels)
+    found = {value.replace("[", "").replace("]", "") for value in short} & set(beside.labels)
     found = found or {name for name, number in beside.labels.items() if str(number) == str(row.get("label"))}
     if len(found) != 1:
         raise ShardError(f"expected one text that labels.json knows, found {len(found)}", "no outputs")
@@ -111,19 +115,19 @@ def snli_ve(row: Row, beside: Beside, row_id: str) -> tuple[str, str]:
     found = {words[value] for value in short if value in words}
     if len(found) != 1:
         raise ShardError(f"expected one label, e.g. entailment, found {len(found)}", "no outputs")
-    (answer,) = found
-    rationale = fill(" Rationale: {rationale}", row, "outputs") if answer == "maybe" else ""
-    return word(row, "hypothesis", "inputs"), answer + rationale
+    (verdict,) = found
+    rationale = fill(" Rationale: {rationale}", row, answer) if verdict == "maybe" else ""
+    return word(row, "hypothesis", "inputs"), verdict + rationale
 
 
 def gqa(row: Row, beside: Beside, row_id: str) -> tuple[str, str]:
     """`output` with every "?." made a full stop."""
-    return word(row, "input", "inputs"), word(row, "output", "outputs").replace("?.", ".")
+    return text(row, "input"), answer(row, "output").replace("?.", ".")
 
 
 def shapes(row: Row, beside: Beside, row_id: str) -> tuple[str, str]:
     """Yes where `answer` is true, else no."""
-    return word(row, "question", "inputs"), "yes" if word(row, "answer", "outputs") == "true" else "no"
+    return text(row, "question"), "yes" if answer(row, "answer") == "true" else "no"
 
 
 def vist(row: Row, beside: Beside, row_id: str) -> tuple[str, str]:
@@ -135,7 +139,7 @@ def mmchat(row: Row, beside: Beside, row_id: str) -> tuple[str, str]:
     """Each turn of `context` behind Person1: or Person2:, and the prefix of who answers."""
     turns = word(row, "context", "inputs").split("\n")
     lines = [f"Person{number % 2 + 1}: {turn}" for number, turn in enumerate(turns)]
-    return "\n".join([*lines, f"Person{len(turns) % 2 + 1}:"]), word(row, "response", "outputs")
+    return "\n".join([*lines, f"Person{len(turns) % 2 + 1}:"]), answer(row, "response")
 
 
 def lettered(options: list[str], right: str) -> tuple[str, str]:
@@ -148,7 +152,7 @@ def lettered(options: list[str], right: str) -> tuple[str, str]:
 
 def draw(right: str, names: list[str], count: int, dataset: str, row_id: str) -> list[str]:
     """`count` different names, the right one among them: those, and in the order, that this row always gets."""
-    others = [name for name in dict.fromkeys(names) if name != right]
+    others = [name for name in dict.fromkeys(names) if name and name != right]
     options = [right]
     for number in range(min(count - 1, len(others))):
         options.append(choose(others, dataset, f"{row_id} option {number}"))
@@ -159,6 +163,10 @@ def draw(right: str, names: list[str], count: int, dataset: str, row_id: str) ->
 def class_of(row: Row, classes: list[str]) -> str:
     """The class whose number is in `label`."""
     label = field(row, "label")
-    if not isinstance(label, int) or isinstance(label, bool) or not 0 <= label < len(classes):
-        raise ShardError(f"expected a label below {len(classes)}, found {json.dumps(label)[:40]}", "no outputs")
+    known = isinstance(label, int) and not isinstance(label, bool) and 0 <= label < len(classes) and classes[label]
+    if not known:
+        found = json.dumps(label)[:40]
+        raise ShardError(
+            f"expected the number of a line in mapping.txt that names a class, found {found}", "no outputs"
+        )
     return classes[label]

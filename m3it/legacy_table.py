@@ -4,13 +4,12 @@
 a guess. Nobody could read a raw row while this was written.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from m3it.legacy_fields import REFUSAL, Row
+from m3it.legacy_fields import REFUSAL
 from m3it.legacy_mappings import (
-    Beside,
     LastWord,
+    Mapping,
     Texts,
     coco,
     coco_goi,
@@ -29,9 +28,9 @@ class Raw(NamedTuple):
     """One config of M3IT."""
 
     folder: str  # below data/
-    files: str  # the stem of each split's file; "|" between the names it had, the newest first
+    files: str  # the stem of each split's file; "|" between the names it had, the newest first; "" not known
     images: str  # the field with the pictures; "" to look for one under the usual names
-    mapping: Callable[[Row, Beside, str], tuple[str, Any]] | None  # None to take fields by their usual names
+    mapping: Mapping | None  # None to take fields by their usual names
     status: str
     evidence: str  # commits that show it; and what is not known
     instructions: str = "instructions.json"  # or a {field} of the row

@@ -8,7 +8,9 @@ import os
 from collections import Counter
 from typing import Any
 
-from M3IT import M3IT, Repository, config_names
+import datasets
+
+from M3IT import M3IT, Repository, ShardError, config_names
 from m3it.corrections import check_configs, read_corrections, unused
 from m3it.layouts import choose_builder
 
@@ -97,7 +99,21 @@ def load_dataset(
             len(left),
             ", ".join(left[:8]),
         )
-    return builder.as_dataset(split=split)
+    return _filled(builder, split, drops)
+
+
+def _filled(builder: M3IT, split: str | None, drops: Counter) -> Any:
+    """The prepared splits; `datasets` refuses one without rows, so that of several it is left out."""
+    name = builder.config.name
+    empty = [each for each, info in builder.info.splits.items() if not info.num_examples]
+    if split in empty or len(empty) == len(builder.info.splits):
+        counts = f"; {drops.total()} were dropped, they are listed in {builder.manifest}" if drops else ""
+        raise ShardError(f"{name}/{split or ', '.join(empty)}: expected rows, found none{counts}.")
+    if not empty or split is not None:
+        return builder.as_dataset(split=split)
+    logger.warning("%s: no rows in %s, left out", name, ", ".join(empty))
+    full = [each for each in builder.info.splits if each not in empty]
+    return datasets.DatasetDict({each: builder.as_dataset(split=each) for each in full})
 
 
 def corrected_ids(builder: M3IT) -> list[str]:

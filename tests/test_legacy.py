@@ -25,7 +25,7 @@ from legacy_script import _TASKS, _URLS
 from packaging.version import Version
 
 import M3IT as module
-from M3IT import Repository, ShardError
+from M3IT import M3ITError, Repository, ShardError
 from m3it import legacy, legacy80, legacy_mappings
 from m3it.layouts import KINDS, layout, survey
 from m3it.legacy_fields import as_images, parse_quickly
@@ -476,6 +476,23 @@ def test_the_table_decides_between_raw_and_converted_rows_and_says_so_once(hub, 
     assert "nlvr/train: refs/convert/parquet has its beginning only (nlvr/partial-train)" in warnings
 
 
+def test_check_reads_a_named_revision_as_loading_does_and_lists_the_branch_once(hub, on_hub, tmp_path):
+    code = """
+from M3IT import Repository
+from m3it.layouts import survey
+main = {reading.config: reading.says for reading in survey(Repository("Legacy/M3IT"))}
+pinned = [reading.says for reading in survey(Repository("Legacy/M3IT@COMMIT"), "chinese-food")]
+print(json.dumps([main, pinned]))
+"""
+    before = len(hub.requests)
+    (main, pinned), _ = run(hub, tmp_path / "home", code.replace("COMMIT", on_hub["M3IT"]))
+    assert len(main) == 54 and main["chinese-food"].startswith("rows of refs/convert/parquet")
+    assert pinned == [f"raw rows, mapping inferred ({FOOD})"]
+    commits = [r for r in hub.requests[before:] if "/revision/refs/convert/parquet" in r.path]
+    listings = [r for r in hub.requests[before:] if "/tree/" in r.path]
+    assert len(commits) == 1 and len(listings) <= 4, [r.path for r in hub.requests[before:]]
+
+
 def test_what_was_loaded_once_loads_offline(hub, on_hub, tmp_path):
     code = """
 from m3it import load_dataset
@@ -736,9 +753,12 @@ def test_translated_instructions_are_found_by_the_name_of_the_dataset(long_80, l
 def test_instructions_of_an_unknown_form_are_an_error_and_can_be_done_without(long_80):
     folder, _ = long_80
     write_lines(folder.parent / "instructions/zh.jsonl", ["eins", "zwei"])
-    with pytest.raises(ShardError, match='instructions/zh.jsonl: expected lines that name okvqa, found "eins"'):
+    with pytest.raises(M3ITError, match='instructions/zh.jsonl: expected lines that name okvqa, found "eins"'):
         rows_of(folder.parents[1], "okvqa-zh")
     assert {row["instruction"] for row in rows_of(folder.parents[1], "okvqa-zh", fields={"instruction": ""})} == {""}
+    (folder.parent / "instructions/zh.jsonl").unlink()
+    with pytest.raises(M3ITError, match="instructions/zh.jsonl: expected lines that name okvqa, found no such file"):
+        rows_of(folder.parents[1], "okvqa-zh")
 
 
 # ---- what is known to be broken
@@ -781,6 +801,82 @@ def test_an_empty_file_is_an_error_of_its_split_or_a_counted_drop(tmp_path):
     both = load_dataset(tmp_path, "a-okvqa", on_error="drop")
     assert {split: len(rows) for split, rows in both.items()} == {"validation": 2}
     assert count_drops(load_builder(tmp_path, "a-okvqa", on_error="drop")) == {"empty file": 1}
+
+
+def test_a_split_whose_rows_are_all_dropped_is_left_out_and_said(tmp_path, caplog):
+    """As where the answers of a test split are withheld; `datasets` cannot give a split without rows."""
+    legacy_maker.m3it(tmp_path, ("text-vqa",))
+    write_lines(tmp_path / "data/vqa/text-vqa/test.jsonl", [{"img_str": p(0), "input": "q", "output": ""}] * 3)
+    for _ in range(2):  # prepared, and from the cache
+        left = load_dataset(tmp_path, "text-vqa", on_error="drop")
+        assert {split: len(rows) for split, rows in left.items()} == {"train": 3, "validation": 2}
+    assert "text-vqa: no rows in test, left out" in caplog.messages
+    with pytest.raises(
+        ShardError, match="text-vqa/test: expected rows, found none; 3 were dropped, they are listed in"
+    ):
+        load_dataset(tmp_path, "text-vqa", split="test", on_error="drop")
+    assert list(load_dataset(tmp_path, "text-vqa", split="test", on_error="drop", streaming=True)) == []
+
+
+@pytest.mark.parametrize(
+    "config, file, text, words",
+    [
+        ("gqa", "vqa/gqa/instruction.json", "", "expected a JSON list of texts, found"),
+        ("gqa", "vqa/gqa/instruction.json", '["cut", "off', "expected a JSON list of texts, Unterminated string"),
+        ("gqa", "vqa/gqa/instruction.json", '{"a": "b"}', "expected a JSON list of texts, found"),
+        ("ss", "classification/ss/labels.json", "{", "expected a JSON object of labels, Expecting"),
+        ("ss", "classification/ss/labels.json", "[]", "expected a JSON object of labels, found"),
+        ("imagenet", "classification/imagenet/mapping.txt", None, "expected mapping.txt in"),
+    ],
+)
+def test_a_small_file_that_no_row_can_do_without_is_no_drop_of_every_row(tmp_path, config, file, text, words):
+    legacy_maker.m3it(tmp_path, (config,))
+    path = tmp_path / "data" / file
+    path.unlink() if text is None else path.write_text(text)
+    for on_error in ("raise", "drop"):
+        with pytest.raises(M3ITError, match=words) as caught:
+            rows_of(tmp_path, config, on_error=on_error)
+        assert path.name in str(caught.value)
+
+
+def test_classes_are_told_by_the_number_of_their_line(tmp_path, pinned):
+    legacy_maker.m3it(tmp_path, ("imagenet-open-ended",))
+    path = tmp_path / "data/classification/imagenet/mapping.txt"
+    path.write_text("n1 tench, Tinca\n\nn2\tnext line: \x85 goldfish\r\nn3  hammerhead\n", newline="")
+    found = [text for _, _, text in said(rows_of(tmp_path, "imagenet-open-ended"))]
+    assert found == ["hammerhead", "tench, Tinca", "hammerhead"]  # labels 3, 0, 3
+    write_lines(path.with_name("val.jsonl"), [{"img_str": p(0), "label": 1}])
+    with pytest.raises(ShardError, match="a line in mapping.txt that names a class, found 1"):
+        rows_of(tmp_path, "imagenet-open-ended", "validation")
+
+
+def test_labels_may_be_a_list(tmp_path, pinned):
+    legacy_maker.m3it(tmp_path, ("ss",))
+    path = tmp_path / "data/classification/ss/labels.json"
+    path.write_text(json.dumps(list(json.loads(path.read_text()))))
+    assert said(rows_of(tmp_path, "ss", "test")) == flat(EXPECTED["ss"][:1])
+
+
+@pytest.mark.parametrize("picture", ["", None, [], [""]])
+def test_a_row_of_science_qa_needs_no_picture(tmp_path, picture):
+    legacy_maker.m3it(tmp_path, ("science-qa",))
+    path = tmp_path / "data/reasoning/science_qa/science_qa_test.jsonl"
+    write_lines(path, [{"img_str": picture, "input": "q", "output": "o"}])
+    assert said(rows_of(tmp_path, "science-qa", "test")) == [("q", [], "o")]
+
+
+@pytest.mark.parametrize(
+    "config, file, row",
+    [
+        ("docvqa", "vqa/docvqa/val.jsonl", {"image_str": p(0), "question": "", "answer": "a"}),
+        ("docvqa", "vqa/docvqa/val.jsonl", {"image_str": p(0), "question": None, "answer": "a"}),
+        ("clevr-rephrased", "reasoning/clevr/val_2023-10-07.jsonl", legacy_maker.rephrased("", "a")),
+    ],
+)
+def test_empty_inputs_are_served_as_the_script_did(tmp_path, config, file, row):
+    legacy_maker.m3it(tmp_path, (config,))
+    write_lines(tmp_path / "data" / file, [row])
+    assert said(rows_of(tmp_path, config, "validation")) == [("", ONE, "a")]
 
 
 def test_an_empty_file_gives_way_to_the_older_one(tmp_path, pinned):
@@ -853,10 +949,10 @@ def test_the_check_of_base64_agrees_with_decoding():
 @pytest.mark.parametrize(
     "row, words",
     [
-        ({"img_str": p(0), "label": 11}, "expected a label below 11, found 11"),
-        ({"img_str": p(0), "label": "3"}, 'expected a label below 11, found "3"'),
+        ({"img_str": p(0), "label": 11}, "expected the number of a line in mapping.txt that names a class, found 11"),
+        ({"img_str": p(0), "label": "3"}, 'the number of a line in mapping.txt that names a class, found "3"'),
         ({"img_str": "", "label": 3}, "expected a picture, found nothing"),
-        ({"label": 3}, "expected an answer in one of"),
+        ({"label": 3}, "expected a field 'img_str', as the table says; nor by the usual names, expected an answer"),
     ],
 )
 def test_a_row_of_imagenet_needs_a_class_and_a_picture(tmp_path, row, words):
@@ -952,11 +1048,58 @@ def test_fields_settle_what_the_rule_does_not(tmp_path):
         rows_of(folder, "new-set", fields={**fields, "outputs": "nope"})
 
 
+def test_fields_for_the_picture_alone_leave_the_table_its_texts(tmp_path, pinned):
+    legacy_maker.m3it(tmp_path, ("imagenet",))
+    path = tmp_path / "data/classification/imagenet/val.jsonl"
+    write_lines(path, [{"photo": {"jpeg": p(0)}, "label": 3}])
+    fields = {"images": "photo.jpeg", "instruction": ""}
+    (row,) = rows_of(tmp_path, "imagenet", "validation", fields=fields, meta=True)
+    assert said([row]) == flat(EXPECTED["imagenet"][:1]) and row["instruction"] == ""
+    meta = {"id": "data/classification/imagenet/val.jsonl:0", "label": 3}
+    assert json.loads(row["meta"]) == meta  # and the picture is not in it
+    (row,) = rows_of(tmp_path, "imagenet", "validation", fields={"images": ""})
+    assert row["image_base64_str"] == []  # "": the set has none
+
+
+def test_a_row_tells_all_that_it_knows_and_keeps_one_id(tmp_path):
+    row = {"id": 7, "question": "q", "answer": "a", "copyright": "c", "left_image": p(0), "right_image": p(1)}
+    (found,) = rows_of(stranger(tmp_path, row), "new-set", meta=True)
+    known = {"question": "q", "answer": "a", "copyright": "c", "source_id": 7}
+    assert json.loads(found["meta"]) == {"id": "data/vqa/new_set/train.jsonl:0", **known}
+
+
+def test_corrections_find_a_row_by_the_id_of_its_source(tmp_path):
+    legacy_maker.m3it(tmp_path, ("text-vqa",))
+    path = tmp_path / "mended.tsv"
+    path.write_text("config\tid\tfield\ttext\twho\ntext-vqa\tt-1\toutputs\tAcme, mended.\tme\n")
+    rows = load_dataset(tmp_path, "text-vqa", split="test", corrections=path)
+    assert rows["outputs"][:] == ["Acme, mended."]
+
+
+def test_files_of_an_unknown_folder_are_read_by_the_words_in_their_names(tmp_path):
+    folder = tmp_path / "data/vqa/new_set"
+    row = {"question": "q", "answer": "a", "img_str": p(0)}
+    stranger(tmp_path, row)
+    (folder / "train.jsonl").rename(folder / "all rows.jsonl")
+    assert load_builder(tmp_path, "new-set").shards("new-set") == {"train": ["data/vqa/new_set/all rows.jsonl"]}
+    shards = [f"data/vqa/new_set/devices_train-0000{k}-of-00002.jsonl" for k in range(2)]
+    for path in (*shards, "data/vqa/new_set/dev.jsonl"):
+        write_lines(tmp_path / path, [row])
+    found = {"train": shards, "validation": ["data/vqa/new_set/dev.jsonl"]}
+    assert load_builder(tmp_path, "new-set").shards("new-set") == found
+    write_lines(folder / "train_v2.jsonl", [row])
+    with pytest.raises(ShardError, match="train_v2.jsonl could both be the train split; expected one"):
+        load_builder(tmp_path, "new-set")
+    legacy_maker.m3it(tmp_path, ("gqa",))
+    problems = {reading.config: reading.error for reading in survey(Repository(tmp_path))}
+    assert problems["gqa"] == "" and "could both be the train split" in problems["new-set"]  # one does not hide others
+
+
 def test_a_folder_without_instructions_says_so(tmp_path):
     folder = stranger(tmp_path, {"question": "q", "answer": "a", "img_str": p(0)}, instructions=())
     fields = {"inputs": "question"}
     with pytest.raises(
-        ShardError, match="expected instructions.json or instruction.json in data/vqa/new_set, found none"
+        M3ITError, match="expected instructions.json or instruction.json in data/vqa/new_set, found none"
     ):
         rows_of(folder, "new-set", fields=fields)
     assert rows_of(folder, "new-set", fields={**fields, "instruction": ""})[0]["instruction"] == ""
