@@ -163,12 +163,14 @@ def survey(
         options = {"fields": fields} if fields else {}
         source = _source(decision, repository, None, None)
         names: list[str] = []
-        files: list[str] = []
-        row, mapping, error = None, "", ""
+        row, error, says = None, "", decision.says or "rows in the schema"
         try:
             builder = KINDS[decision.kind](repository=source, config_name=name, **options)
-            files = [path for paths in builder.shards(name).values() for path in paths]
-            mapping, line = builder.says, builder.first_line()
+        except ShardError as problem:  # which file holds which split?
+            yield Reading(name, says, [], "", names, None, str(problem))
+            continue
+        try:
+            line = builder.first_line()
             line = parse(line) if isinstance(line, bytes) else line
             names = line.fields if isinstance(line, Joined) else list(line)
             row = builder.map_row(line, "the first row")[0]
@@ -176,4 +178,5 @@ def survey(
             error = "the file has no rows"
         except (ValueError, M3ITError) as problem:
             error = str(problem)
-        yield Reading(name, decision.says or "rows in the schema", files, mapping, names, row, error)
+        files = [path for paths in builder.shards(name).values() for path in paths]
+        yield Reading(name, says, files, builder.says, names, row, error)

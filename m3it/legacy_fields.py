@@ -140,7 +140,7 @@ def images_in(row: Row, path: str | None = None) -> Any:
     name = only(row, IMAGES, "images")
     if name:
         return field(row, name)
-    texts = [([word.lower() for word in WORD.findall(name)], value) for name, value in row.items()]
+    texts = [([part.lower() for part in WORD.findall(name)], value) for name, value in row.items()]
     sides = [[v for words, v in texts if side in words and v and isinstance(v, str)] for side in ("left", "right")]
     return [side[0] for side in sides] if all(len(side) == 1 for side in sides) else []
 

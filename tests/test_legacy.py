@@ -281,6 +281,25 @@ def test_a_row_keeps_its_id_and_what_the_source_knew(repository):
     }
 
 
+@pytest.mark.parametrize(
+    "config, said_by_model, served",
+    [
+        ("vqa-v2", "The question is NOT ANSWERABLE.", "The answer is 2"),  # aa84269 looks at lower-cased text
+        ("vqa-v2", "From the image descriptions, two.", "The answer is 2"),
+        ("vqa-v2", "I'm Sorry.", "The answer is 2"),
+        ("vqa-v2", "There are two.", "There are two."),
+        ("okvqa", "I am sorry.", "The answer is pug."),  # 3155a25 does not
+        ("okvqa", "Sorrel is shown.", "Sorrel is shown."),
+        ("okvqa", "It is not answerable.", "It is not answerable."),
+    ],
+)
+def test_a_refused_paraphrase_gives_way_to_the_short_answer(tmp_path, config, said_by_model, served):
+    legacy_maker.m3it(tmp_path, (config,))
+    (path,) = load_builder(tmp_path, config).shards(config)["validation"]
+    write_lines(tmp_path / path, [{**ROWS[config][1], "paraphrased_answer": said_by_model}])
+    assert [row["outputs"] for row in rows_of(tmp_path, config, "validation")] == [served]
+
+
 def test_files_of_older_revisions_are_read_as_their_script_did(tmp_path, pinned):
     legacy_maker.m3it(tmp_path, ("okvqa", "a-okvqa", "viquae", "fm-iqa"))
     for path in tmp_path.glob("data/vqa/*/*_v2.jsonl"):
@@ -493,6 +512,17 @@ print(json.dumps([main, pinned]))
     assert len(commits) == 1 and len(listings) <= 4, [r.path for r in hub.requests[before:]]
 
 
+def test_plain_datasets_reads_the_converted_branch(hub, on_hub, tmp_path):
+    """The line of docs/it-broke.md for those who do without us."""
+    code = """
+import datasets
+loaded = datasets.load_dataset("Legacy/M3IT", data_dir="chinese-food", revision="refs/convert/parquet")
+print(json.dumps({split: [dict(row) for row in rows] for split, rows in loaded.items()}))
+"""
+    found, _ = run(hub, tmp_path / "home", code)
+    assert found == {"test": [served("chinese-food", number) for number in range(2)]}
+
+
 def test_what_was_loaded_once_loads_offline(hub, on_hub, tmp_path):
     code = """
 from m3it import load_dataset
@@ -700,6 +730,23 @@ def test_pieces_of_rows_give_every_row_once_in_any_order(long_80, order):
         assert [base64.b64decode(row["image_base64_str"][0]) for row in rows] == [
             picture(n) * (1 + n % 5) for n in range(60)
         ]
+
+
+def test_resume_in_the_middle_of_a_piece_of_joined_rows_is_exact(long_80):
+    folder, remote = long_80
+    rows = [json.loads(line) for line in (folder / "train_500.jsonl").read_text().splitlines()]
+    for number in range(0, 60, 7):
+        rows[number]["image_str"] = "broken!!"
+    write_lines(folder / "train_500.jsonl", rows)
+    expected = [f"a{number}" for number in range(60) if number % 7]
+    for place, done in itertools.product((folder.parents[1], remote()), (0, 1, 13, 50)):
+        stream = load_dataset(place, "okvqa-zh", split="train", streaming=True, on_error="drop")
+        if not hasattr(stream, "state_dict"):
+            pytest.skip("this version of `datasets` has no state")
+        seen = [row["outputs"] for row in itertools.islice(stream, done)]
+        resumed = load_dataset(place, "okvqa-zh", split="train", streaming=True, on_error="drop")
+        resumed.load_state_dict(stream.state_dict())
+        assert seen + [row["outputs"] for row in resumed] == expected
 
 
 @pytest.mark.parametrize("file, lost", [("okvqa_train_zh.jsonl", 59), ("train_500.jsonl", 30)])
@@ -1153,6 +1200,9 @@ def test_check_of_the_command_line_shows_readings_and_fails_on_what_cannot_be_re
     assert (reading["config"], reading["row"]["inputs"], reading["row"]["outputs"]) == ("new-set", "c", "a")
     shown = CliRunner().invoke(app, ["check", folder, "--fields", "inputs=context"])
     assert "outputs      'a'" in shown.output and "1 rows of 1 configs read, 0 findings" in shown.output
+    for wrong in (["--config", "new-est"], ["--fields", "input=context"]):  # usage is no finding
+        refused = CliRunner().invoke(app, ["check", folder, *wrong])
+        assert isinstance(refused.exception, ValueError) and "findings" not in refused.output
 
 
 # ---- big files
