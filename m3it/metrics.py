@@ -69,13 +69,14 @@ def choices(inputs: str) -> list[str]:
     return [inputs[mark.end() : end].strip() for mark, end in zip(run, ends, strict=True)]
 
 
-ANSWER_IS = re.compile(r".*(?:\banswer(?: is|:)|答案[是为：:])\s*([^\n]+)", re.IGNORECASE | re.DOTALL)
+ANSWER_IS = re.compile(r".*(?:\banswer(?: is\b|:)|答案[是为：:])[\s*:：]*([^\n]+)", re.IGNORECASE | re.DOTALL)
 
 
 def short_answer(text: str) -> str:
-    """What stands behind the last "the answer is", as rewritten answers end, without its period; else the text."""
+    """What stands behind the last "the answer is", as rewritten answers end, without its period and the stars of
+    Markdown; else the text."""
     said = ANSWER_IS.match(text)
-    return said[1].strip().rstrip(".。") if said else text
+    return said[1].rstrip(" .。*") if said else text
 
 
 # ---- one score for each prediction
@@ -91,17 +92,20 @@ def plain(text: str) -> str:
     return " ".join(kept) or text.strip()
 
 
+LETTER = re.compile(r"\(?([A-Za-z])\)?[.:)。]*|(?:\(([A-Za-z])\)|([A-Za-z])(?:\)|[.:](?=\s)))(.*)")
+
+
 def chosen(text: str, options: Texts) -> int | None:
-    """Which option a text names, in its first line: by letter, B, (B), B. or "(B) dog", or by the option's own text;
-    None if by neither, or if letter and text contradict."""
+    """Which option a text names, in its first line: by letter, B, (B), b. or "B) dog", or by the option's own text;
+    None if by neither, or if letter and text contradict. Full width, and the stars and ticks of Markdown, count not."""
     said = re.sub(r"^(?:option|choice|选项)\s*", "", text.strip().partition("\n")[0].strip(), flags=re.IGNORECASE)
-    letter = re.fullmatch(r"\(?([A-Za-z])\)?[.:)。]*|\(([A-Z])\)(.*)|([A-Z])[.:)](?=\s)(.*)", said)
-    by_text = _named(said, options)
+    plainly = re.sub(r"[*`]", "", unicodedata.normalize("NFKC", said)).strip()
+    letter, by_text = LETTER.fullmatch(plainly), _named(said, options)
     if not letter:
         return by_text.pop() if len(by_text) == 1 else None
-    letters = {(letter[1] or letter[2] or letter[4]).upper(), *re.findall(r"\(([A-Z])\)", said)}
+    letters = {(letter[1] or letter[2] or letter[3]).upper(), *re.findall(r"\(([A-Z])\)", plainly)}
     answer = ord(letters.pop()) - ord("A")
-    named = (by_text, _named(letter[3] or letter[5] or "", options))
+    named = (by_text, _named(letter[4] or "", options))
     agree = all(answer in numbers for numbers in named if numbers)
     return answer if not letters and answer < len(options) and agree else None
 
