@@ -60,6 +60,10 @@ class Case(NamedTuple):
 
 def gather(paths: Sequence[Path | str], repo: str | None = None) -> Found:
     """What the folders, and the folders in them, hold; ReportError for nothing, and for predictions without scores."""
+    if missing := [path for path in paths if not Path(path).is_dir()]:
+        raise ReportError(
+            f"{missing[0]}: expected a folder of predictions, scores, verdicts or a training; there is none."
+        )
     folders = dict.fromkeys(f for path in map(Path, paths) for f in (path, *sorted(path.glob("*/"))) if f.is_dir())
     files = {name: [f / name for f in folders if (f / name).exists()] for name in FILES}
     of_training = {file.parent.parent: file for file in sorted(files["trainer_state.json"], key=_step)}

@@ -98,6 +98,12 @@ def _bars(lines: list[tuple[str, Row]], colours: dict[str, str]) -> str:
     return bars
 
 
+def _brief(text: str, length: int = 40) -> str:
+    """The beginning of a text; isolated, so that Arabic turns around nothing beside it."""
+    cut = text[:length].rstrip() + "…" if len(text) > length else text
+    return f"\u2068{cut}\u2069"
+
+
 def _bar_title(name: str, told: str) -> str:
     return f"<div class=group><span>{esc(name)}</span><small>{esc(told)}</small></div>"
 
@@ -128,7 +134,7 @@ def _by_dataset(found: Found, colours: dict[str, str]) -> str:
         body += "".join(_table_row(line, model, same) for line, model in here)
         if same:
             metric = here[0][0]["metric"]
-            bars += _bar_title(place[0], f"{METRICS[metric].title}; always “{same[0][:40]}”: {same[1]:.1f}")
+            bars += _bar_title(place[0], f"{METRICS[metric].title}; always “{_brief(same[0])}”: {same[1]:.1f}")
             own = [(model, line["scores"][metric]) for line, model in here if metric in line["scores"]]
             bars += "".join(_bar(model, score, colours[model], same=same[1]) for model, score in own)
     note = "same answer: the score of giving every row the commonest reference, to see what a score is worth"
@@ -175,7 +181,7 @@ def _judge(found: dict[str, Any]) -> str:
     for name, counts in found["results"].items():
         parts = [(kind, counts[kind]) for kind in ("win", "tie", "lose", "unreadable") if counts[kind]]
         bars += _bar_title(name, f"p = {counts['p']:.3f}") + "<div class=stack>"
-        bars += "".join(f"<span class={kind} style='flex:{n}'>{n}</span>" for kind, n in parts) + "</div>"
+        bars += "".join(f"<span class={kind} style='flex:{n}'><b>{n}</b></span>" for kind, n in parts) + "</div>"
     bias, replies, favours = found["bias"], found["replies"], found["bias"]["favours"]
     names = ", ".join(f"{esc(name)}" for name in replies["answered_as"])
     share = 100 * bias["num_turned"] / max(1, bias["num_rows"])
@@ -218,7 +224,8 @@ def _curve(path: str, log: list[dict[str, Any]]) -> str:
         for i, (name, some) in enumerate(series.items())
         if some
     )
-    chart = f"<svg viewBox='-4 -4 608 208' preserveAspectRatio=none role=img aria-label='loss'>{lines}</svg>"
+    label = f"losses over the steps of {esc(path)}"
+    chart = f"<svg viewBox='-4 -4 608 208' preserveAspectRatio=none role=img aria-label='{label}'>{lines}</svg>"
     return f"<h3>{esc(path)}</h3><p class=note>{told}, over {last:,} steps; logarithmic</p>{chart}"
 
 
@@ -228,7 +235,12 @@ def _cards(cases: Iterable[Case], pictures: dict[Key, list[bytes]], colours: dic
 
 
 def _card(case: Case, images: list[bytes], colours: dict[str, str]) -> str:
-    shown = "".join(f"<img alt='' src='data:image/jpeg;base64,{base64.b64encode(i).decode()}'>" for i in images)
+    name = f"{case.key[0]} {case.key[2]}"
+    shown = "".join(
+        f"<img alt='{esc(name)}, picture {k} of {len(images)}' "
+        f"src='data:image/jpeg;base64,{base64.b64encode(image).decode()}'>"
+        for k, image in enumerate(images, 1)
+    )
     instruction, _line, inputs = case.prompt.partition("\n")
     answers = ""
     for model, prediction, score, error in case.answers:
@@ -294,7 +306,7 @@ color:var(--soft);font-size:.85rem}.tiles b{display:block;font-size:1.5rem;color
 details>summary{font-weight:600}.bars{max-width:60rem;margin-bottom:1rem}
 .group{display:flex;justify-content:space-between;gap:1rem;margin:.8rem 0 .2rem;font-weight:600}
 .group small{font-weight:400}.bar{display:flex;align-items:center;gap:.8rem;margin:.2rem 0}
-.bar>span{flex:0 0 18rem;font-variant-numeric:tabular-nums}
+.bar>span{flex:0 0 18rem;min-width:0;overflow-wrap:anywhere;font-variant-numeric:tabular-nums}
 .track{position:relative;flex:1;height:1.05rem;background:var(--track);border-radius:.25rem}
 .track b{position:absolute;inset:0 auto 0 0;border-radius:.25rem;opacity:.85}
 .track i{position:absolute;top:50%;height:2px;margin-top:-1px;background:var(--ink)}
@@ -308,7 +320,8 @@ details>summary{font-weight:600}.bars{max-width:60rem;margin-bottom:1rem}
 .stack span{display:flex;align-items:center;justify-content:center;min-width:1.6rem}.win{background:var(--win)}
 .tie{background:var(--tie)}.lose{background:var(--lose)}
 .unreadable{background:repeating-linear-gradient(45deg,var(--soft) 0 5px,var(--track) 5px 10px)}
-.stack .tie,.stack .unreadable{color:var(--ink)}
+.stack .tie,.stack .unreadable{color:var(--ink)}.stack .unreadable b{background:var(--track);padding:0 .35em;
+border-radius:.2em}
 @media(prefers-color-scheme:dark){.stack .win,.stack .lose{color:#111}}.legend{font-size:.85rem;color:var(--soft)}
 .legend i{display:inline-block;width:.9em;height:.9em;border-radius:.2em;margin:0 .35em 0 .9em;vertical-align:-.1em}
 .legend i:first-child{margin-left:0}.scroll{overflow-x:auto}
@@ -334,6 +347,6 @@ li.partly{border-color:var(--half)}li.right b{color:var(--good)}li.wrong b{color
 li.partly b{color:var(--half)}
 @media(max-width:34rem){td:nth-child(-n+2){white-space:normal}td:first-child small{display:block}
 body{font-size:15px}.bar{flex-wrap:wrap;gap:.1rem .6rem}
-.track{flex:1 0 100%}.bar>span{flex:none}dl{grid-template-columns:1fr;gap:.1rem}dd{margin-bottom:.5rem}}
+.track,.bar>span{flex:1 0 100%}dl{grid-template-columns:1fr;gap:.1rem}dd{margin-bottom:.5rem}}
 </style></head><body><main>{{body}}</main></body></html>
 """

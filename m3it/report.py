@@ -6,12 +6,16 @@ how the page looks m3it/page.py.
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from m3it.cases import Case, Key, choose_cases, gather, mark, places_of, points_of, read_pictures, worst_cases
 from m3it.page import render_page
+from m3it.show import FONTS, load_font, wrap
 from m3it.work import write_text
 
+VERDICT_COLOURS = {"win": "#2f6fde", "tie": "#b9b5ab", "lose": "#d9730d"}
+LABEL_LETTERS = 34  # of a line beside a bar
 PUBLISHED = {"MiniGPT-4": (167, 28, 105), "InstructBLIP": (196, 9, 95)}  # win, tie, lose: arXiv 2306.04387
 
 
@@ -30,8 +34,12 @@ def report(
         folder = Path(figures)
         folder.mkdir(parents=True, exist_ok=True)
         draw_verdicts(found.judges, folder / "gpt4_eval.png")
-        if cases:
-            draw_cases(cases, pictures, folder / "case_study.png")
+        drawn = [case for case in cases if can_draw(case)]
+        if len(drawn) < len(cases):
+            left = f"{len(cases) - len(drawn)} of {len(cases)} rows, whose letters no font of this machine has"
+            problems.append(f"{folder / 'case_study.png'}: {left}. Install {FONTS[0]}.")
+        if drawn:
+            draw_cases(drawn, pictures, folder / "case_study.png")
     return problems
 
 
@@ -42,36 +50,40 @@ def draw_verdicts(judges: list[dict[str, Any]], path: Path) -> None:
     """Stacked bars of win, tie, lose: the published ones, and below them ours."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
 
     bars = [(f"Ying-VLM vs {other}\npublished", list(counts), True) for other, counts in PUBLISHED.items()]
     for judge in judges:
         counts = judge["results"]["all"]
         names = ", ".join(judge["replies"]["answered_as"]) or judge["replies"]["model"]
-        bars.append(
-            (f"{' vs '.join(judge['models'])}\nours, judge {names}", [counts[v] for v in ("win", "tie", "lose")], False)
-        )
-    figure = Figure(figsize=(9, 1.2 + 0.85 * len(bars)), layout="constrained")
+        left_out = f", {counts['unreadable']} unreadable left out" if counts["unreadable"] else ""
+        label = f"{fill(' vs '.join(judge['models']), LABEL_LETTERS)}\n"
+        label += fill(f"ours, judge {names}{left_out}", LABEL_LETTERS)
+        bars.append((label, [counts[verdict] for verdict in VERDICT_COLOURS], False))
+    figure = Figure(figsize=(9, 1.6 + 0.85 * len(bars)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     for y, (_label, counts, published) in enumerate(bars):
         left, total = 0.0, sum(counts) or 1
-        for number, colour in zip(counts, ("#2f6fde", "#b9b5ab", "#d9730d"), strict=True):
+        for number, colour in zip(counts, VERDICT_COLOURS.values(), strict=True):
             width = 100 * number / total
             hatch = "//" if published else None
             axes.barh(y, width, left=left, color=colour, edgecolor="white", hatch=hatch, height=0.62)
             if number:
+                ink = "#1d1f23" if colour == VERDICT_COLOURS["tie"] else "white"
                 box = {"facecolor": colour, "edgecolor": "none", "pad": 1.5}
                 axes.text(
-                    left + width / 2, y, str(number), ha="center", va="center", color="white", weight="bold", bbox=box
+                    left + width / 2, y, str(number), ha="center", va="center", color=ink, weight="bold", bbox=box
                 )
             left += width
     axes.set_yticks(range(len(bars)), [label for label, *_ in bars])
-    axes.set(xlim=(0, 100), xlabel="% of the judged rows (win, tie, lose of the first model; numbers are rows)")
+    axes.set(xlim=(0, 100), xlabel="% of the judged rows; the numbers are rows")
     axes.invert_yaxis()
     axes.spines[["top", "right", "left"]].set_visible(False)
     ours = "" if judges else ", none is ours"
-    hatched = f"hatched bars are published (arXiv 2306.04387){ours}"
-    axes.set_title(f"FairEval verdicts: blue win, gray tie, orange lose\n{hatched}", fontsize=10)
+    figure.suptitle(f"FairEval verdicts on the first model; hatched: published (arXiv 2306.04387){ours}", fontsize=10)
+    handles = [Patch(color=colour, label=verdict) for verdict, colour in VERDICT_COLOURS.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
     figure.savefig(path, dpi=110, metadata={"Software": None})
 
 
@@ -88,7 +100,23 @@ def draw_cases(cases: list[Case], pictures: dict[Key, list[bytes]], path: Path, 
 
 
 CELL_PIXELS = 520
+MOST_PICTURES, MOST_LINES = 4, 8  # of a row, of a text
+NO_LETTER = "\U0010ffff"  # that no font has: drawn as what a missing letter is drawn as
 INKS = {"right": "#14804f", "wrong": "#b3263e", "partly": "#946200", "": "#333"}
+
+
+def can_draw(case: Case) -> bool:
+    """Whether the font has every letter of the row; a missing one would be an empty box."""
+    font = load_font()
+    texts = [case.prompt, case.references[0], *(text for answer in case.answers for text in (answer[1], answer[3]))]
+    missing = bytes(font.getmask(NO_LETTER))
+    return all(
+        bytes(font.getmask(letter)) != missing for letter in {*"".join(texts)} if letter.isprintable() and letter != " "
+    )
+
+
+def _shortened(lines: list[str]) -> list[str]:
+    return lines if len(lines) <= MOST_LINES else [*lines[: MOST_LINES - 1], f"{lines[MOST_LINES - 1]} …"]
 
 
 def _cell(case: Case, images: list[bytes]) -> Any:
@@ -97,22 +125,20 @@ def _cell(case: Case, images: list[bytes]) -> Any:
 
     from PIL import Image, ImageDraw
 
-    from m3it.show import load_font, wrap
-
     margin, step, left = 12, 20, 190
     font, width = load_font(), CELL_PIXELS - left - margin
     instruction, _line, inputs = case.prompt.partition("\n")
-    texts = [(f"{case.key[0]} {case.key[2]}", "#888"), (instruction, "#666"), (inputs, "#000")]
+    more = f", first {MOST_PICTURES} of {len(images)} pictures" if len(images) > MOST_PICTURES else ""
+    texts = [(f"{case.key[0]} {case.key[2]}{more}", "#888"), (instruction, "#666"), (inputs, "#000")]
     texts.append((f"reference: {case.references[0]}", "#555"))
     for model, prediction, score, error in case.answers:
         kind = mark(case, score)
         told = kind or points_of(case, score)
-        texts.append(
-            (f"{model} [{told}]: {error or prediction}" if told else f"{model}: {error or prediction}", INKS[kind])
-        )
-    lines = [(part, ink) for text, ink in texts for part in wrap(text, font, width)[:8] if part]
+        said = error or prediction.strip() or "(nothing)"
+        texts.append((f"{model} [{told}]: {said}" if told else f"{model}: {said}", INKS[kind]))
+    lines = [(part, ink) for text, ink in texts for part in _shortened(wrap(text, font, width)) if part]
     side = left - 2 * margin if len(images) < 2 else (left - 2 * margin) // 2
-    thumbs = [Image.open(io.BytesIO(image)) for image in images[:4]]
+    thumbs = [Image.open(io.BytesIO(image)) for image in images[:MOST_PICTURES]]
     for thumb in thumbs:
         thumb.thumbnail((side - 2, 220))
     tall = sum(max(t.height for t in thumbs[i : i + 2]) + 4 for i in range(0, len(thumbs), 2)) if thumbs else 0

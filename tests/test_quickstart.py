@@ -59,7 +59,7 @@ def test_every_stage_leaves_its_files_and_is_not_done_again(small):
     page = Path(found["page"]).read_text("utf-8")
     text = text_of(page)
     assert "Training" in text and "over 4 steps" in text and page.count("<polyline") == 2
-    assert f"always “{answer}”: {100 * shares[answer]:.1f}" in text
+    assert f"always “\u2068{answer}\u2069”: {100 * shares[answer]:.1f}" in text
     assert page.count("<article>") == 8 + 6 and page.count("data:image/jpeg;base64,") == 8 + 6  # grid and worst rows
     mixed = json.loads((out / "tiny/run.json").read_text("utf-8"))["mixture"]
     assert {"shapes", "okvqa", "nlvr", "msrvtt"} <= set(mixed["files"]) and "okvqa-zh" not in mixed["files"]

@@ -10,12 +10,13 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 from chat_server import ChatServer, words_of
 from conftest import make_row, write_rows
 from PIL import Image
 
-from m3it.cases import ReportError, choose_cases, gather, majority_score, mark, read_pictures, worst_cases
+from m3it.cases import Case, ReportError, choose_cases, gather, majority_score, mark, read_pictures, worst_cases
 from m3it.chat import Chat
 from m3it.judge import choose_pairs, judge
 from m3it.predict import predict
@@ -185,7 +186,7 @@ def test_what_the_same_answer_would_get_is_marked_beside_the_score(tmp_path):
     score([tmp_path / "run"], tmp_path / "scores")
     report([tmp_path], tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text("utf-8")
-    assert "accuracy; always “no”: 75.0" in Page(text).text and "<u style='left:75.00%'></u>" in text
+    assert "accuracy; always “\u2068no\u2069”: 75.0" in Page(text).text and "<u style='left:75.00%'></u>" in text
 
 
 def test_a_very_small_picture_is_enlarged_pixel_by_pixel(runs):
@@ -204,6 +205,52 @@ def test_figures_show_published_bars_and_ours(runs, tmp_path):
     assert ours.height > Image.open(tmp_path / "published.png").height  # one bar more
     inks = {pixel for _, pixel in sheet.convert("RGB").getcolors(1 << 20)}
     assert {(20, 128, 79), (179, 38, 62)} <= inks  # right and wrong are marked
+
+
+def test_pictures_say_what_they_are_and_curves_too(runs, tmp_path):
+    report([runs], tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text("utf-8")
+    alts = re.findall(r"<img alt='([^']*)'", page)
+    assert len(alts) == page.count("<img ") and all(
+        re.search(r"row-\d+, picture (1 of 1|[12] of 2)$", alt) for alt in alts
+    )
+
+
+def test_rows_whose_letters_the_font_lacks_are_left_out_of_the_figure_and_counted(runs, tmp_path, monkeypatch):
+    import m3it.report
+
+    monkeypatch.setattr(m3it.report, "can_draw", lambda case: case.key[0] == "viquae")
+    (problem,) = report([runs], tmp_path / "report.html", figures=tmp_path)
+    assert "case_study.png: 2 of 8 rows, whose letters no font" in problem  # the two of the own config
+    assert (tmp_path / "case_study.png").exists()
+
+
+def test_a_letter_that_the_font_lacks_is_noticed(monkeypatch):
+    from PIL import ImageFont
+
+    import m3it.report
+
+    monkeypatch.setattr(m3it.report, "load_font", lambda: ImageFont.load_default(15))  # Pillow's own has Latin only
+    case = Case(("a", "test", "1"), "f1", "What?", ["x"], [("m", "a coffee", 0.0, "")])
+    assert m3it.report.can_draw(case)
+    assert not m3it.report.can_draw(case._replace(references=["狗"]))
+    assert not m3it.report.can_draw(case._replace(answers=[("m", "狗", 0.0, "")]))
+
+
+def test_long_names_and_unreadable_rows_fit_into_the_figure(runs, tmp_path):
+    judge = json.loads((runs / "judge/judge.json").read_text("utf-8"))
+    judge["models"] = ["organisation/a-model-with-a-name-of-many-words-13b-instruct", "other"]
+    judge["results"]["all"]["unreadable"] = 2
+    draw_verdicts([judge], tmp_path / "long.png")
+    ink = np.asarray(Image.open(tmp_path / "long.png").convert("RGB")).min(axis=2) < 250
+    assert not ink[:, :2].any() and not ink[:, -2:].any() and not ink[:1].any()  # nothing is cut off at the edges
+    blue = (np.asarray(Image.open(tmp_path / "long.png").convert("RGB")) == (0x2F, 0x6F, 0xDE)).all(axis=2)
+    assert np.ptp(np.flatnonzero(blue.any(axis=0))) > 300  # and the bars keep their place
+
+
+def test_a_folder_that_is_not_there_is_said(tmp_path):
+    with pytest.raises(ReportError, match="nowhere: expected a folder of predictions, .*; there is none"):
+        report([tmp_path / "nowhere"], tmp_path / "report.html")
 
 
 def test_nothing_to_report_is_said(tmp_path):
