@@ -135,9 +135,10 @@ def _shared_split(runs: tuple[Run, Run], config: str) -> str:
     if shared:
         raise JudgeError(f"{config}: both runs hold {' and '.join(shared)}. Keep one split in a folder of its own.")
     run = runs[0] if not splits[0] else runs[1]
-    held = ", ".join(dict.fromkeys(name for name, _ in run.rows))
+    held = ", ".join("/".join(place) for place in run.rows)
+    place = "/".join([config, *(splits[0] or splits[1])[:1]])
     raise JudgeError(
-        f"{run.model} has no predictions of {config} {' '.join(splits[0] or splits[1])}; it has {held}. Predict "
+        f"{run.model} has no predictions of {place}; it has {held}. Predict "
         f"{config} with both models, or name with --config what both have."
     )
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from M3IT import CATALOGUE, M3IT, image_bytes
-from m3it.chat import Chat, ChatError, Request, message
+from m3it.chat import Chat, ChatError, Reply, Request, message
 from m3it.instance import M3ITError
 from m3it.load import load_builder
 from m3it.metrics import lookup, reference_fields
@@ -168,6 +168,8 @@ class Server:
                 reply = None
             elif reply:
                 self.taken.add(question.num_images)
+                error = _cut_off(reply)
+                reply = None if error else reply
             seconds, start = time.perf_counter() - start, time.perf_counter()
             yield Answered(question, reply.text if reply else None, error, seconds)
 
@@ -190,6 +192,14 @@ class Server:
         self.refused[number] += 1
         if self.refused[number] == 1:
             logger.warning("a row with %s is refused; such rows are listed as failed: %s", _pictures(number), error)
+
+
+def _cut_off(reply: Reply) -> str:
+    """Why a reply without text is no answer; "" for one with text, and where the model itself ended there."""
+    if reply.text.strip() or reply.finish_reason in ("", "stop"):
+        return ""
+    hint = ": a model that thinks first needs a larger --max-tokens" if reply.finish_reason == "length" else ""
+    return f"the server gave no text, finish_reason {reply.finish_reason!r}{hint}"
 
 
 def _pictures(number: int) -> str:
@@ -227,7 +237,9 @@ def predict(
     seen: dict[Key, None] = {}
     chat = Chat(model, base_url, cache_dir=folder / "replies", parallel=parallel) if base_url else None
     ask = Server(chat, max_tokens) if chat else Local(model, max_tokens, batch_size)
-    questions = (q for config in configs for q in progress(read_questions(repo, config, split, limit), config))
+    questions = (
+        q for config in dict.fromkeys(configs) for q in progress(read_questions(repo, config, split, limit), config)
+    )
     left = _left(questions, done, seen)
     mine = (q for i, q in enumerate(left) if i // batch_size % num_processes == rank)
     with open(folder / f".predicted-{rank}.jsonl", "w", encoding="utf-8", newline="\n") as file:

@@ -362,7 +362,7 @@ def test_entropy_and_sign_test_by_hand():
 def test_a_config_that_one_run_lacks_is_said(tmp_path):
     write_run(tmp_path / "long", str)
     write_run(tmp_path / "short", str, configs=("okvqa",))
-    with pytest.raises(JudgeError, match="short has no predictions of viquae test; it has okvqa"):
+    with pytest.raises(JudgeError, match="short has no predictions of viquae/test; it has okvqa/validation"):
         choose_pairs(tmp_path / "long", tmp_path / "short", ("viquae",))
 
 

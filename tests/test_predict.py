@@ -13,7 +13,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from chat_server import ChatServer, Refuse, words_of
+from chat_server import ChatServer, Refuse, completion, words_of
 from conftest import make_row, picture, write_rows
 
 from m3it.chat import Chat
@@ -144,6 +144,26 @@ def test_a_failed_row_is_tried_again_and_nothing_else_is(repository, tmp_path):
         assert ["21" in words_of(body["messages"][-1]) for body in server.asked] == [True]
     assert run["num_failed"] == {"viquae/test": 0}
     assert [line["prediction"] for line in lines_of(tmp_path / "out")] == [f"WHAT IS {i}?" for i in (20, 21, 22)]
+
+
+def test_a_reply_that_was_cut_off_before_its_text_is_no_empty_answer(repository, tmp_path):
+    ends = {"20": "length", "21": "content_filter", "22": "stop"}
+
+    def silent(request: dict) -> dict:
+        number = words_of(request["messages"][-1]).rstrip("?")[-2:]
+        return completion(request, None, ends[number])
+
+    with ChatServer(silent) as server:
+        run = predict("m", ["viquae"], tmp_path / "out", str(repository), base_url=server.url)
+    cut, filtered, silent_line = lines_of(tmp_path / "out")
+    assert "larger --max-tokens" in cut["error"] and "'content_filter'" in filtered["error"]
+    assert silent_line["prediction"] == "" and run["num_failed"] == {"viquae/test": 2}
+
+
+def test_a_config_named_twice_is_asked_once(repository, tmp_path):
+    with ChatServer(shout) as server:
+        run = predict("m", ["viquae", "viquae"], tmp_path / "out", str(repository), base_url=server.url)
+        assert len(server.asked) == 3 and run["num_rows"] == {"viquae/test": 3}
 
 
 KILLED = """
