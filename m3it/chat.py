@@ -39,11 +39,12 @@ logger = logging.getLogger(__name__)
 
 
 class ChatError(M3ITError):
-    """A server that cannot be asked, or refuses; `status` is its HTTP status, None where it gave no answer."""
+    """A server that cannot be asked, or refuses; `status` is its HTTP status, None where it gave no answer; `refused`:
+    it is this request that it does not take, and it may well take the next one."""
 
-    def __init__(self, message: str, status: int | None = None):
+    def __init__(self, message: str, status: int | None = None, refused: bool = False):
         super().__init__(message)
-        self.status = status
+        self.status, self.refused = status, refused
 
 
 class CostError(ChatError):
@@ -143,7 +144,8 @@ class Chat:
         """Yield the replies in the order of the requests, which are drawn as needed; of equals one is asked.
 
         A None comes back as None, in its place. With `on_error="drop"` a request that the server refuses (400, 413,
-        415, 422) comes as its ChatError. All else raises; what is under way then is still kept.
+        415, 422; or 500 at every try, while it answers others) comes as its ChatError. All else raises; what is under
+        way then is still kept.
         """
         if on_error not in ("raise", "drop"):
             raise ValueError(f"on_error={on_error!r}: expected 'raise' or 'drop'")
@@ -161,7 +163,7 @@ class Chat:
                 try:
                     answer: Answer = future.result() if future else None
                 except ChatError as error:
-                    if on_error == "raise" or error.status not in REFUSED:
+                    if on_error == "raise" or not error.refused:
                         raise
                     answer = error
                 yield answer
@@ -247,7 +249,7 @@ class Chat:
 
     def _send(self, request: Request, stop: threading.Event) -> tuple[dict[str, Any], Reply]:
         """(what was sent, the reply), tried again after faults that pass."""
-        num_tries = 0
+        num_tries, num_before = 0, self.num_asked
         while True:
             while (wait := self._not_before - time.monotonic()) > 0 and not stop.wait(wait):
                 pass  # others may have put it off meanwhile
@@ -264,7 +266,7 @@ class Chat:
                 # The commonest mistake is a server that does not run: said in seconds, as long as it never answered.
                 patience = RETRY_SECONDS if self.num_asked or fault.status else RETRY_SECONDS[:2]
                 if not fault.passes or num_tries > len(patience):
-                    raise self._error(fault, num_tries) from fault.__cause__
+                    raise self._error(fault, num_tries, self.num_asked > num_before) from fault.__cause__
                 wait = patience[num_tries - 1]
                 logger.warning("%s: %s; trying again in %g s", self._server, fault, max(wait, fault.wait_seconds))
                 with self._change:  # a stated wait is for all that would ask
@@ -330,18 +332,22 @@ class Chat:
     def _server(self) -> str:
         return str(self._connect().base_url).rstrip("/")
 
-    def _error(self, fault: "Fault", num_tries: int) -> ChatError:
-        """The sentence for what did not pass: who, what it said, what to do."""
+    def _error(self, fault: "Fault", num_tries: int, others_pass: bool) -> ChatError:
+        """The sentence for what did not pass: who, what it said, what to do. Servers say 500 of a request that they
+        cannot take, too: where they answer others meanwhile (`others_pass`), it is the request."""
+        refused = fault.status in REFUSED or (fault.status == 500 and others_pass)
         if fault.status in (401, 403):
             told = f"refuses the key: {fault}. Set OPENAI_API_KEY to one that is valid there."
         elif fault.status == 404:
             told = f"has no {self.model!r}: {fault}. {self._models()}"
         elif not fault.passes:
             told = f"refuses the request: {fault}."
+        elif refused:
+            told = f"fails on this request at each of {num_tries} tries, while it answers others: {fault}."
         else:
             hint = "" if self.num_asked else " Is it running there? The URL of most servers ends in /v1."
             told = f"gives no reply after {num_tries} tries: {fault}.{hint} Run again to go on; all replies are kept."
-        return ChatError(f"{self._server} {told}", fault.status)
+        return ChatError(f"{self._server} {told}", fault.status, refused)
 
     def _models(self) -> str:
         """What the server has instead, the nearest name first."""

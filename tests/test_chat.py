@@ -483,6 +483,26 @@ def test_a_refused_request_comes_in_its_place_if_asked_for(tmp_path):
             list(chat.ask_all(requests(5)))
 
 
+def test_a_request_that_gets_500_at_every_try_while_others_are_answered_counts_as_refused(tmp_path):
+    num_answered = threading.Semaphore(0)
+
+    def reply(request):
+        if request["messages"][0]["content"] == "question 0":
+            num_answered.acquire(timeout=30)  # another one has its reply, before each failure
+            raise Refuse(500, "cannot identify image file")
+        num_answered.release()
+        return "fine"
+
+    with ChatServer(reply) as server:
+        chat = Chat("m", server.url, cache_dir=tmp_path, parallel=4)
+        first, *others = chat.ask_all(requests(16), on_error="drop")
+        assert texts(others) == ["fine"] * 15 and first.status == 500
+        assert "fails on this request at each of 11 tries, while it answers others: 500" in str(first)
+        server.reply = lambda request: (_ for _ in ()).throw(Refuse(500, "out of order"))  # it answers nobody
+        with pytest.raises(ChatError, match="out of order"):
+            list(Chat("m", server.url, cache_dir=tmp_path / "new", parallel=4).ask_all(requests(8), on_error="drop"))
+
+
 def test_wrong_arguments_are_named(tmp_path):
     with pytest.raises(ValueError, match="max_cost=1.0: expected prices"):
         Chat("m", max_cost=1.0)
