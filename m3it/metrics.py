@@ -165,8 +165,9 @@ def anls(predictions: Texts, references: References, language: str = "en") -> np
     def one(prediction: str, gold: Texts) -> float:
         answer, best = " ".join(prediction.lower().split()), 0.0
         for reference in {" ".join(reference.lower().split()) for reference in gold}:
-            longer, shorter = sorted((len(answer), len(reference)), reverse=True)
-            if shorter and shorter >= longer * max(best, 0.5):  # else the lengths alone say no
+            # The script takes the length of the text in capitals, where ß is two letters; we repeat it, to compare.
+            longer, apart = max(len(answer.upper()), len(reference.upper())), abs(len(answer) - len(reference))
+            if answer and reference and apart <= longer * (1 - max(best, 0.5)):  # else the lengths alone say no
                 best = max(best, 1 - edit_distance(answer, reference) / longer)
         return best if best >= 0.5 else 0.0
 
