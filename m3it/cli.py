@@ -510,12 +510,24 @@ def predict(
     batch_size: Annotated[int, Option(help="Rows at a time, of a transformers model.", min=1)] = 8,
     max_tokens: Annotated[int, Option(help="Longest prediction.", min=1)] = 256,
     parallel: Annotated[int, Option(help="Requests at a time, to a server.", min=1)] = 8,
+    on_error: Annotated[str, Option(help="raise, or drop: leave out rows that cannot be read.")] = "raise",
 ) -> None:
     """What a model answers to rows.   Example: m3it predict --model runs/tiny --config shapes --out eval/tiny"""
     from m3it.predict import predict as predict_rows
 
     run = predict_rows(
-        model, config, out, default_repo(repo), split, limit, base_url, batch_size, max_tokens, parallel, progress
+        model,
+        config,
+        out,
+        default_repo(repo),
+        split,
+        limit,
+        base_url,
+        batch_size,
+        max_tokens,
+        parallel,
+        on_error,
+        progress,
     )
     for place, number in run["num_rows"].items():
         failed = run["num_failed"][place]

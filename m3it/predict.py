@@ -73,9 +73,11 @@ def choose_split(builder: M3IT, split: str | None) -> str:
     return found[0]
 
 
-def read_questions(repo: str, config: str, split: str | None, limit: int | None) -> Iterator[Question]:
-    """The rows of a split, in order."""
-    builder = load_builder(repo, config, meta=True)
+def read_questions(
+    repo: str, config: str, split: str | None, limit: int | None, on_error: str = "raise"
+) -> Iterator[Question]:
+    """The rows of a split, in order; with `on_error` "drop" those that cannot be read are left out, and said."""
+    builder = load_builder(repo, config, meta=True, on_error=on_error)
     split = choose_split(builder, split)
     rows = (row for piece in builder.pieces(split) for _, row in builder.read(piece))
     for row in islice(rows, limit):
@@ -220,6 +222,7 @@ def predict(
     batch_size: int = 8,
     max_tokens: int = 256,
     parallel: int = 8,
+    on_error: str = "raise",
     progress: Progress = lambda rows, _: rows,
 ) -> dict[str, Any]:
     """Predict the rows of configs and write predictions.jsonl and run.json into `out`; returns what run.json holds.
@@ -238,7 +241,9 @@ def predict(
     chat = Chat(model, base_url, cache_dir=folder / "replies", parallel=parallel) if base_url else None
     ask = Server(chat, max_tokens) if chat else Local(model, max_tokens, batch_size)
     questions = (
-        q for config in dict.fromkeys(configs) for q in progress(read_questions(repo, config, split, limit), config)
+        question
+        for config in dict.fromkeys(configs)
+        for question in progress(read_questions(repo, config, split, limit, on_error), config)
     )
     left = _left(questions, done, seen)
     mine = (q for i, q in enumerate(left) if i // batch_size % num_processes == rank)

@@ -311,6 +311,18 @@ def test_the_answer_is_not_shown_to_the_model(tiny, tmp_path):
     assert "swordfish" not in str(prepared.messages) and question.tail["references"] == ["swordfish"]
 
 
+def test_a_line_that_is_no_row_is_left_out_where_asked(tmp_path):
+    from m3it.predict import read_questions
+
+    shard = tmp_path / "data/vqa/mine/test.jsonl"
+    write_rows(shard, [make_row(1), make_row(2)])
+    shard.write_bytes(shard.read_bytes() + b"{broken\n")
+    with pytest.raises(M3ITError, match=r"test.jsonl:3"):
+        list(read_questions(str(tmp_path), "mine", None, None))
+    rows = list(read_questions(str(tmp_path), "mine", None, None, "drop"))
+    assert [question.head["id"] for question in rows] == ["row-1", "row-2"]
+
+
 @pytest.mark.slow
 def test_two_processes_predict_what_one_does(tiny, tmp_path):
     repo = str(questions(tmp_path / "repo", tuple(range(13))))
