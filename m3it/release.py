@@ -192,9 +192,11 @@ def plan(source: Source, kinds: list[str], shard_bytes: int) -> Iterator[Piece]:
 
 
 def into_shards(split: str, things: list[Any], sizes: list[int], shard_bytes: int) -> Iterator[tuple[str, list[Any]]]:
-    """Yield (name of a shard, what goes into it), in order, as equal in size as the things allow."""
+    """Yield (name of a shard, what goes into it), in order, as equal in size as the things allow: one, or an even
+    number of them, so that two workers end together."""
     total = max(1, sum(sizes))
-    count = max(1, min(len(things), round(total / shard_bytes)))
+    count = round(total / shard_bytes)
+    count = max(1, min(len(things), count + (count > 1 and count % 2)))
     groups: list[list[Any]] = [[] for _ in range(count)]
     done = 0
     for thing, size in zip(things, sizes, strict=True):

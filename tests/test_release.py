@@ -34,7 +34,7 @@ from m3it.images import size
 from m3it.instance import M3ITError
 from m3it.load import load_dataset
 from m3it.parquet import COLUMNS, groups, header_size, row_digest, split_digest
-from m3it.release import release
+from m3it.release import into_shards, release
 
 ROOT = Path(__file__).parents[1]
 PUBLISHED = ["instruction", "inputs", "image_base64_str", "outputs"]
@@ -165,10 +165,10 @@ def test_files_have_what_a_viewer_needs_and_nothing_that_locks_versions_out(made
 
 
 def test_a_row_group_ends_at_100_rows_or_before_100_MB():
-    tiny, big = {"image_base64_str": ["x"]}, {"image_base64_str": ["x" * 20_000_000] * 2}
+    tiny, big = {"files": [b"x"]}, {"files": [bytes(15_000_000)] * 2}
     assert [len(group) for group in groups([tiny] * 250)] == [100, 100, 50]
-    assert [len(group) for group in groups([big, big, big, tiny, big, big])] == [2, 3, 1]  # 40 MB each
-    assert [len(group) for group in groups([{"image_base64_str": ["x" * 20_000_000] * 6}, tiny])] == [1, 1]
+    assert [len(group) for group in groups([big, big, big, tiny, big, big])] == [2, 3, 1]  # 40 MB each, as base64
+    assert [len(group) for group in groups([{"files": [bytes(15_000_000)] * 6}, tiny])] == [1, 1]
     assert list(groups([])) == []
 
 
@@ -180,6 +180,14 @@ def test_shards_are_about_as_large_as_asked_and_twins_share_their_names(source, 
     assert names == sorted(path.name for path in (tmp_path / "out/data/kvqa/viquae-images").iterdir())
     assert run["splits"]["viquae/train"]["rows_out"] == NUM_TRAIN
     assert [r["row_id"] for r in pq.read_table(tmp_path / "out/data/kvqa/viquae-images").to_pylist()][-1] == "row-229"
+
+
+def test_a_split_in_several_shards_has_an_even_number_of_them():
+    def sizes(count, shard_bytes):
+        return [len(group) for _, group in into_shards("train", [0] * count, [1] * count, shard_bytes)]
+
+    assert [sizes(count, 4) for count in (1, 5, 8, 10, 12, 20)] == [[1], [5], [4, 4], [5, 5], [3] * 4, [4, 3, 3] * 2]
+    assert sizes(3, 1) == [1, 1, 1]  # there is no more to share
 
 
 def jpeg(**options):
