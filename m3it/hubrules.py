@@ -110,10 +110,29 @@ RULES = {
         1_000_000, "warning", "pictures above 1 MB are slow to show",
         "hub-docs datasets-streaming.md", "Smaller copies would be another dataset: leave it, or say so in the card"),
     "hub-20": Rule(
-        300_000_000, "error", "one row must fit what is read for a page, 300 MB",
+        (300_000_000, 100), "error", "a page of the viewer is 100 rows, for which it reads 300 MB at most",
         "dataset-viewer prod.yaml rowsIndex", "Put fewer pictures into a row"),
+    "hub-21": Rule(
+        30, "warning", "a column of texts with 30 values or fewer becomes buttons to filter by",
+        "hub-docs data-studio.md", "Make configs of fewer kinds of rows"),
+    "hub-22": Rule(
+        1, "error", "one config opens first; `datasets` refuses a repository with several defaults",
+        "datasets/utils/metadata.py", "Leave default: true at one config"),
+    "hub-23": Rule(
+        {"image", "images"}, "warning", "base64 is shown as text, cut off, and never as a picture",
+        "dataset-viewer viewer_utils/features.py", "Add a config with image files: m3it release"),
+    "hub-24": Rule(
+        100_000_000, "warning", "who streams reads whole row groups, of about 100 MB",
+        "hub-docs datasets-streaming.md", "Write row groups of 100 rows"),
+    "hub-25": Rule(
+        500_000_000, "warning", "viewer, streaming and the shuffle of `datasets` do best with files of 200 to 500 MB",
+        "hub-docs storage-limits.md, datasets#8669", "Release it with a smaller --shard-size"),
+    "hub-26": Rule(
+        10_000_000, "error", "the viewer's answers hold 10 MB, and one holds the features of all configs",
+        "dataset-viewer chart/values.yaml", "Release fewer configs with --config, or fewer columns"),
 }
 # fmt: on
+LANGUAGE = re.compile("[a-z]{2,3}|code|multilingual")
 TASKS = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 SIZES = {"n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B"}
 IMAGE_CELL_BYTES = 600  # of a signed URL with width and height, which stands for a picture in the viewer's answer
@@ -151,6 +170,16 @@ def read_head(repository: Repository) -> tuple[dict[str, Any], str]:
     return head, ""
 
 
+def as_list(value: Any) -> list[Any]:
+    """What YAML has as one value or as several; none for nothing."""
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def mappings(value: Any) -> list[dict[str, Any]]:
+    """Those of the values that are mappings."""
+    return [entry for entry in as_list(value) if isinstance(entry, dict)]
+
+
 def check_files(repository: Repository, top: set[str]) -> Iterator[Finding]:
     """Yield scripts, folders that are too full, files that are too large."""
     name = posixpath.basename(repository.repo_id or repository.root.rstrip("/"))
@@ -184,53 +213,77 @@ def check_head(head: dict[str, Any]) -> Iterator[Finding]:
     link = head.get("license_link")
     if link is not None and link not in ("LICENSE", "LICENSE.md") and not str(link).startswith("https://"):
         yield finding("hub-18", "README.md", f"license_link: expected LICENSE, LICENSE.md or a URL, found {link}")
-    for key, good in (("language", re.compile("[a-z]{2,3}")), ("task_categories", TASKS)):
-        values = head.get(key) or []
+    for key, good in (("language", LANGUAGE), ("task_categories", TASKS)):
+        values = as_list(head.get(key))
         wrong = [value for value in values if not isinstance(value, str) or not good.fullmatch(value)]
         if wrong or not values:
             yield finding("hub-18", "README.md", f"{key}: expected codes of the Hub's list, found {wrong or 'none'}")
-    sizes = head.get("size_categories") or []
-    if not sizes or set(sizes) - SIZES:
+    sizes = as_list(head.get("size_categories"))
+    if not sizes or set(map(str, sizes)) - SIZES:
         yield finding("hub-18", "README.md", f"size_categories: expected e.g. 1M<n<10M, found {sizes or 'none'}")
 
 
 def check_configs(repository: Repository, head: dict[str, Any]) -> Iterator[Finding]:
     """Yield what is wrong with the configs of the YAML, and with the files that they name or do not name."""
-    configs = head.get("configs") or []
+    configs, infos = mappings(head.get("configs")), mappings(head.get("dataset_info"))
+    for key, values in (("configs", configs), ("dataset_info", infos)):
+        if odd := [value for value in as_list(head.get(key)) if value not in values]:
+            yield finding("hub-17", "README.md", f"{key}: expected a list of mappings, found {odd[0]!r}")
     for rule in ("hub-07", "hub-08"):
         if len(configs) > RULES[rule].limit:
             found = f"expected at most {RULES[rule].limit:,} configs, found {len(configs):,}"
             yield finding(rule, "README.md", found)
             break
-    infos = head.get("dataset_info") or []
-    info_by_config = {info.get("config_name"): info for info in (infos if isinstance(infos, list) else [infos])}
-    has_texts = any(is_text(info) for info in info_by_config.values())
+    size, limit = len(json.dumps(infos, default=str)), RULES["hub-26"].limit
+    if size > limit:
+        yield finding("hub-26", "README.md", f"expected dataset_info of {gb(limit)} at most, found {gb(size)}")
+    names = [config.get("config_name") for config in configs]
+    defaults = [str(config.get("config_name")) for config in configs if config.get("default")]
+    if len(defaults) > RULES["hub-22"].limit:
+        yield finding("hub-22", "README.md", f"expected default: true at one config, found it at {', '.join(defaults)}")
+    info_by_config = {str(info.get("config_name")): info for info in infos}
+    has_texts = any(is_text(info) for info in infos)
+    if infos and not any(columns_of(info) & RULES["hub-23"].limit for info in infos):
+        yield finding("hub-23", "README.md", "expected a config with a column of pictures, found none")
     listed: list[str] = []
-    for config in configs:
-        name, info = config.get("config_name"), info_by_config.get(config.get("config_name"), {})
+    for config, name in zip(configs, names, strict=True):
         if not isinstance(name, str) or not RULES["hub-11"].limit.fullmatch(name):
             yield finding("hub-11", "README.md", f"expected a config_name, found {name!r}")
             continue
-        if not info.get("features"):
+        if names.index(name) < len(names) - 1 - names[::-1].index(name):
+            yield finding("hub-11", "README.md", f"expected names that differ, found {name!r} more than once")
+        info = info_by_config.get(name, {})
+        if not mappings(info.get("features")):
             yield finding("hub-13", f"README.md, {name}", "expected features in dataset_info, found none")
-        opened: list[str] = []
+        seen: list[pq.FileMetaData] = []
         for split, paths, problems in splits_of(repository, name, config):
             yield from problems
             listed += paths
-            size, limit = sum(map(repository.size, paths)), RULES["hub-02"].limit
-            if size > limit and (is_text(info) or not has_texts):
-                found = f"expected {gb(limit)}, or a config of texts beside it; found {gb(size)}"
-                yield finding("hub-02", f"{name}/{split}", found)
-            yield from check_split(repository, f"{name}/{split}", paths, info, opened)
+            yield from check_sizes(repository, f"{name}/{split}", paths, has_texts and not is_text(info))
+            yield from check_split(repository, f"{name}/{split}", paths, info, seen)
+        yield from check_values(name, seen)
     for path in repository.files:
         if SHARD.fullmatch(posixpath.basename(path)) and path not in listed:
             yield finding("hub-06", path, "no config of README.md lists this file")
 
 
+def check_sizes(repository: Repository, where: str, paths: list[str], has_texts: bool) -> Iterator[Finding]:
+    """Yield that a split is larger than what is searched, or shown; and its largest file, if that is too large."""
+    size, limit = sum(map(repository.size, paths)), RULES["hub-02"].limit
+    shown = all(path.endswith(".parquet") for path in paths)  # to its end; other formats to the limit
+    if size > limit and not (shown and has_texts):
+        yield finding("hub-02", where, f"expected {gb(limit)}, or Parquet and a config of texts; found {gb(size)}")
+    largest = max(paths, key=repository.size, default=None)
+    if largest and repository.size(largest) > RULES["hub-25"].limit:
+        found = f"expected files of {gb(RULES['hub-25'].limit)} at most, found {gb(repository.size(largest))}"
+        yield finding("hub-25", largest, found)
+
+
 def check_split(
-    repository: Repository, where: str, paths: list[str], info: dict[str, Any], opened: list[str]
+    repository: Repository, where: str, paths: list[str], info: dict[str, Any], seen: list[pq.FileMetaData]
 ) -> Iterator[Finding]:
-    """Yield what is wrong with the Parquet files of a split; the rows of the first file of a config are looked at."""
+    """Yield what is wrong with the Parquet files of a split; the rows of the first file of a config are looked at.
+    `seen` gathers the footers of a config."""
     num_rows = 0
     for path in paths:
         if not path.endswith(".parquet"):
@@ -240,53 +293,90 @@ def check_split(
             num_rows += file.metadata.num_rows
             yield from check_columns(path, file.schema_arrow, info)
             yield from check_row_groups(path, file.metadata)
-            if not opened:
+            if not seen:
                 yield from check_first_rows(path, file)
-            opened.append(path)
+            seen.append(file.metadata)
         except (pa.ArrowException, OSError, ShardError) as error:
             yield finding("hub-16", path, f"expected a Parquet file, {error}")
-    stated = {said.get("name"): said.get("num_examples") for said in info.get("splits") or []}
+    stated = {said.get("name"): said.get("num_examples") for said in mappings(info.get("splits"))}
     expected = stated.get(where.rpartition("/")[2])
     if paths and expected not in (None, num_rows):
-        yield finding("hub-15", f"README.md, {where}", f"it states {expected:,} rows, the files hold {num_rows:,}")
+        yield finding("hub-15", f"README.md, {where}", f"it states {expected} rows, the files hold {num_rows}")
+
+
+def check_values(name: str, seen: list[pq.FileMetaData]) -> Iterator[Finding]:
+    """Yield columns to filter by that have too many values, as far as the bounds in the footers tell."""
+    values: dict[str, set[str]] = {}
+    groups = (metadata.row_group(i) for metadata in seen for i in range(metadata.num_row_groups))
+    for column in (group.column(k) for group in groups for k in range(group.num_columns)):
+        texts = column.path_in_schema in RULES["hub-09"].limit and column.physical_type == "BYTE_ARRAY"
+        if texts and column.statistics and column.statistics.has_min_max:
+            values.setdefault(column.path_in_schema, set()).update((column.statistics.min, column.statistics.max))
+    for column, found in values.items():
+        if len(found) > RULES["hub-21"].limit:
+            message = f"expected {RULES['hub-21'].limit} values at most in {column}, found {len(found)} or more"
+            yield finding("hub-21", name, message)
 
 
 def splits_of(
     repository: Repository, name: str, config: dict[str, Any]
 ) -> Iterator[tuple[str, list[str], list[Finding]]]:
     """Yield (split, the files of it that are there, what is wrong with the list) of a config of the YAML."""
-    where = f"README.md, {name}"
-    entries = config.get("data_files")
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) and entry.get("path") for entry in entries):
+    where, entries = f"README.md, {name}", config.get("data_files")
+    if entries is None and isinstance(config.get("data_dir"), str):
+        entries = f"{config['data_dir']}/**"
+    entries = as_list(entries)
+    if entries and all(isinstance(entry, str) for entry in entries):
+        entries = [{"split": "train", "path": entries}]
+    if not entries or not all(isinstance(entry, dict) and as_list(entry.get("path")) for entry in entries):
         yield "", [], [finding("hub-06", where, "expected data_files, a list of split and path")]
         return
-    for entry in entries:
-        split, paths = str(entry.get("split")), entry["path"]
-        paths = [paths] if isinstance(paths, str) else list(paths)
-        problems = []
+    splits = [str(entry.get("split")) for entry in entries]
+    for number, (split, entry) in enumerate(zip(splits, entries, strict=True)):
+        problems, paths = [], []
         if not RULES["hub-10"].limit.fullmatch(split):
             problems.append(finding("hub-10", where, f"expected a split of letters, digits and _, found {split!r}"))
-        for path in paths:
-            if re.search(r"[*?{\[]", path):
-                problems.append(finding("hub-06", where, f"{path} also takes files that come later", "warning"))
-            elif path not in repository.files:
+        if split in splits[:number]:
+            problems.append(finding("hub-06", where, f"expected one list for each split, found {split} more than once"))
+        for path in map(str, as_list(entry["path"])):
+            pattern = re.search(r"[*?\[]", path)
+            found = [path] if path in repository.files else matching(repository, path) if pattern else []
+            paths += found
+            if not found:
                 problems.append(finding("hub-06", where, f"expected {path}, found no such file"))
-        yield split, [path for path in paths if path in repository.files], problems
+            elif path not in repository.files:
+                problems.append(finding("hub-06", where, f"{path} also takes files that come later", "warning"))
+        yield split, list(dict.fromkeys(paths)), problems
+
+
+def matching(repository: Repository, pattern: str) -> list[str]:
+    """The files that a pattern of the YAML takes: * within a folder, ** in all below."""
+    signs = {"**": ".*", "**/": "(.*/)?", "*": "[^/]*", "?": "[^/]"}
+    parts = re.split(r"(\*\*/?|\*|\?|\[[^]]*\])", posixpath.normpath(pattern))
+    regex = re.compile("".join(signs.get(p, p.replace("[!", "[^") if p[:1] == "[" else re.escape(p)) for p in parts))
+    return [path for path in repository.files if regex.fullmatch(path)]
+
+
+def columns_of(info: dict[str, Any]) -> set[str]:
+    """The columns of a config of the YAML."""
+    return {str(feature.get("name")) for feature in mappings(info.get("features"))}
 
 
 def is_text(info: dict[str, Any]) -> bool:
     """Whether a config of the YAML holds rows without pictures."""
-    columns = {feature.get("name") for feature in info.get("features") or []}
+    columns = columns_of(info)
     return bool(columns) and not columns & {"images", "image", "image_base64_str"}
 
 
 def check_columns(path: str, schema: pa.Schema, info: dict[str, Any]) -> Iterator[Finding]:
     """Yield columns that are not as the YAML says, that stop an older `datasets`, or that lack."""
-    found = [(field.name, spelling(field.type)) for field in schema]
-    declared = [(feature.get("name"), spelling_of(feature)) for feature in info.get("features") or []]
-    if declared and declared != found:
-        odd = sorted({f"{name} ({kind})" for name, kind in set(found) ^ set(declared)})
-        yield finding("hub-13", path, f"columns differ from README.md's features: {', '.join(odd) or 'their order'}")
+    columns = [(field.name, spelling(field.type)) for field in schema]
+    declared = [(feature.get("name"), spelling_of(feature)) for feature in mappings(info.get("features"))]
+    if declared and declared != columns:
+        odd = sorted({f"{name} ({kind})" for name, kind in set(columns) ^ set(declared)})
+        level = None if odd else "warning"  # columns are found by their names
+        found = f"columns differ from README.md's features: {', '.join(odd) or 'their order'}"
+        yield finding("hub-13", path, found, level)
     if RULES["hub-14"].limit in (schema.metadata or {}).get(b"huggingface", b""):
         yield finding("hub-14", path, "found `huggingface` metadata that say _type: List")
     lacking = RULES["hub-09"].limit - set(schema.names)
@@ -302,8 +392,12 @@ def check_row_groups(path: str, metadata: pq.FileMetaData) -> Iterator[Finding]:
         size, limit = group.total_byte_size, RULES["hub-05"].limit
         if size > limit and not all(column.has_offset_index for column in columns):
             yield finding("hub-05", where, f"expected a page index or at most {gb(limit)}, found {gb(size)}")
-        if size / max(1, group.num_rows) > RULES["hub-20"].limit:
-            yield finding("hub-20", where, f"found rows of {gb(size / group.num_rows)}")
+        mean, (page_bytes, page_rows) = size / max(1, group.num_rows), RULES["hub-20"].limit
+        if mean * min(page_rows, metadata.num_rows) > page_bytes:
+            level = None if mean > page_bytes else "warning"  # fewer rows can be asked for, and the first are shown
+            yield finding("hub-20", where, f"found rows of {gb(mean)}", level)
+        if size - mean > RULES["hub-24"].limit:  # even without its last row
+            yield finding("hub-24", where, f"expected about {gb(RULES['hub-24'].limit)}, found {gb(size)}")
         for column in columns:
             mean = column.total_uncompressed_size / max(1, column.num_values)
             if column.path_in_schema.endswith(".bytes") and mean > RULES["hub-19"].limit:
