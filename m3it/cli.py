@@ -49,8 +49,11 @@ def as_bytes(size: str) -> int:
     """Bytes of a size such as 400MB or 1.5GB."""
     units = {"KB": 1e3, "MB": 1e6, "GB": 1e9}
     try:
-        return int(float(size[:-2]) * units[size[-2:].upper()])
-    except (KeyError, ValueError):
+        num_bytes = int(float(size[:-2]) * units[size[-2:].upper()])
+        if num_bytes < 1:
+            raise ValueError
+        return num_bytes
+    except (KeyError, ValueError, OverflowError):
         raise typer.BadParameter(f"--shard-size {size}: expected e.g. 400MB or 1.5GB") from None
 
 

@@ -14,6 +14,7 @@ id. What the Hub asks of such files stands in m3it/hubrules.py, with its sources
 import hashlib
 import json
 import posixpath
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -32,6 +33,7 @@ from m3it.legacy import Legacy
 from m3it.load import load_builder
 from m3it.parquet import COLUMNS, SCHEMAS, open_writer, read_digests, split_digest, write_shard
 from m3it.release_card import release_card
+from m3it.shards import to_line
 from m3it.work import (
     Folder,
     Made,
@@ -87,6 +89,8 @@ def release(
     out = absolute(out)
     if images not in KINDS or format not in FORMATS:
         raise ValueError(f"images={images!r}, format={format!r}: expected {', '.join(KINDS)}; {', '.join(FORMATS)}")
+    if format != "parquet" and images != "both":
+        raise ValueError(f"images={images!r}: format={format!r} has one kind of files. Leave it out.")
     if corrections and format == "jsonl":
         raise M3ITError(f"{corrections}: corrected rows must be written anew. Pass --format parquet.")
     sources = open_sources(repo, configs, fields, on_error, corrections)
@@ -119,7 +123,10 @@ def release(
 
 def upload_line(out: str) -> str:
     """The command that publishes a release, as the installed huggingface_hub has it: newer ones have one for all sizes,
-    which goes on where it was interrupted."""
+    which goes on where it was interrupted. It reads folders alone."""
+    if "://" in out:
+        return f"To publish it, copy {out} to a disk and call hf upload there: docs/cluster.md"
+    out = shlex.quote(out)
     large = hasattr(huggingface_hub.HfApi, "upload_large_folder")
     command = f"hf upload-large-folder ORG/NAME {out}" if large else f"hf upload ORG/NAME {out} ."
     return f"{command} --repo-type dataset --exclude '.work/*'"
@@ -136,7 +143,7 @@ def open_sources(
     corrections: str | None = None,
 ) -> list[Source]:
     """The configs of a repository, or those that are asked for, each with its builder, in the catalogue's order."""
-    names = sorted(configs or list_configs(Repository(repo)), key=catalogue_order)
+    names = sorted(set(configs or list_configs(Repository(repo))), key=catalogue_order)
     shared: dict[str, Repository] = {}  # listed once, whatever the number of configs
     sources = []
     for name in names:
@@ -338,16 +345,28 @@ def release_as_it_is(repo: str, out: str, sources: list[Source]) -> dict[str, An
             f"{repo}: its rows are not in the schema, and no card can make plain `datasets` read them. They must be "
             "rewritten: pass --format parquet."
         )
+    if Folder(out).records():
+        raise M3ITError(f"{out}: holds a release of another format. Delete it, or pass another --out.")
     configs: dict[str, Any] = {}
     splits: dict[str, Any] = {}
     files: dict[str, Any] = {}
     for builder, config, _, _ in sources:
+        builder.map_row = in_schema  # type: ignore[method-assign]
         configs[config] = {"schema": SCHEMAS["lines"], "splits": {}}
         for split, paths in builder.shards(config).items():
             digests, drops = read_digests(builder, split)
-            proof: dict[str, Any] = {"rows_in": len(digests) + len(drops), "rows_out": len(digests)}
-            proof |= {"drops": dict(Counter(drop.reason for drop in drops)), "digest": split_digest(digests)}
-            splits[f"{config}/{split}"] = proof
+            if drops:
+                raise M3ITError(
+                    f"{repo}: {len(drops)} rows of {config}/{split} are broken, e.g. {drops[0].id}: {drops[0].reason}. "
+                    "A card cannot leave them out: pass --format parquet."
+                )
+            digest = split_digest(digests)
+            splits[f"{config}/{split}"] = {
+                "rows_in": len(digests),
+                "rows_out": len(digests),
+                "drops": {},
+                "digest": digest,
+            }
             sizes = {path: repository.size(path) for path in paths}
             files |= {path: {"num_bytes": sizes[path], "sha256": file_digest(repository, path)} for path in paths}
             size = sum(sizes.values())
@@ -357,6 +376,12 @@ def release_as_it_is(repo: str, out: str, sources: list[Source]) -> dict[str, An
     run = {"command": "release", "options": {"format": "jsonl"}, "versions": versions(), **origin(sources, splits)}
     write_json(f"{out}/run.json", {**run, "files": files})
     return {**run, "files": files}
+
+
+def in_schema(row: Any, place: str) -> list[dict[str, Any]]:
+    """The row alone, as a builder's `map_row` gives it; ShardError unless plain `datasets` reads it as it is."""
+    to_line(row if isinstance(row, dict) else {})
+    return [row]
 
 
 def file_digest(repository: Repository, path: str) -> str:

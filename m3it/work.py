@@ -241,7 +241,13 @@ def open_executor(workers: int = 1, cluster: str | None = None):  # type: ignore
             from dask.distributed import Client
         except ImportError as error:
             raise M3ITError("--cluster needs Dask: pip install 'm3it[cluster]'") from error
-        with Client(cluster) as client:
+        try:
+            client = Client(cluster)
+        except (OSError, ValueError) as error:
+            raise M3ITError(
+                f"--cluster {cluster}: no Dask scheduler answers there ({error}). Start: dask scheduler"
+            ) from error
+        with client:
             yield client.get_executor()
     elif workers > 1:
         with ProcessPoolExecutor(workers) as pool:

@@ -34,7 +34,7 @@ from m3it.images import size
 from m3it.instance import M3ITError
 from m3it.load import load_dataset
 from m3it.parquet import COLUMNS, groups, header_size, row_digest, split_digest
-from m3it.release import into_shards, release
+from m3it.release import into_shards, release, upload_line
 
 ROOT = Path(__file__).parents[1]
 PUBLISHED = ["instruction", "inputs", "image_base64_str", "outputs"]
@@ -346,6 +346,45 @@ def test_jsonl_release_of_a_published_repository_is_refused(tmp_path):
     with pytest.raises(M3ITError, match="must be rewritten: pass --format parquet"):
         release(str(tmp_path / "M3IT"), tmp_path / "out", format="jsonl")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"label": 3}, "expected the fields instruction, .* found .*label"),
+        ({"inputs": None}, "strings in all other fields"),
+        ({"image_base64_str": make_row(1)["image_base64_str"][0]}, "a list of strings"),
+    ],
+)
+def test_jsonl_release_of_rows_that_plain_datasets_cannot_read_is_refused(tmp_path, change, words):
+    write_rows(tmp_path / "repo/data/kvqa/viquae/train.jsonl", [make_row(0), {**make_row(1), **change}])
+    with pytest.raises(ShardError, match=f"train.jsonl:2: .*{words}"):
+        release(str(tmp_path / "repo"), tmp_path / "out", format="jsonl")
+    with pytest.raises(M3ITError, match="1 rows of viquae/train are broken, .* pass --format parquet"):
+        release(str(tmp_path / "repo"), tmp_path / "out", format="jsonl", on_error="drop")
+    assert not (tmp_path / "out").exists()
+
+
+def test_jsonl_release_of_parquet_or_into_a_release_is_refused(source, made, tmp_path):
+    with pytest.raises(ShardError, match="expected the fields"):
+        release(str(made[0]), tmp_path / "out", format="jsonl")
+    with pytest.raises(M3ITError, match="holds a release of another format"):
+        release(str(source), made[0], format="jsonl")
+    with pytest.raises(ValueError, match="format='jsonl' has one kind of files"):
+        release(str(source), tmp_path / "out", format="jsonl", images="native")
+
+
+def test_the_line_that_uploads_names_the_folder_as_a_shell_takes_it():
+    assert upload_line("a b").endswith(" 'a b' . --repo-type dataset --exclude '.work/*'")
+    assert upload_line("s3://bucket/out") == (
+        "To publish it, copy s3://bucket/out to a disk and call hf upload there: docs/cluster.md"
+    )
+
+
+def test_a_config_named_twice_is_released_once(source, tmp_path):
+    run = release(str(source), tmp_path / "out", ["nlvr", "nlvr"])
+    assert list(run["splits"]) == ["nlvr/validation"]
+    assert run["options"]["configs"] == ["nlvr"]
 
 
 # ---- the proof
