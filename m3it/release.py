@@ -117,6 +117,7 @@ def release(
         write_text(f"{out}/drops.jsonl", "".join(json.dumps(drop, ensure_ascii=False) + "\n" for drop in drops))
     for record in records.values():  # the texts and digests of the rows are no part of the release
         record["beside"] = {path: file for path, file in record["beside"].items() if not path.startswith(".work/")}
+    Folder(out).sweep()
     told = {"corrections": count_corrections(out, records, sources)} if corrections else {}
     return write_run(f"{out}/run.json", "release", options, records, **origin(sources, splits), **told)
 
@@ -151,6 +152,8 @@ def open_sources(
             raise M3ITError(f"{name}: the Hub takes no {' '.join(sorted(wrong))} in a config name. Rename its folder.")
         if name == "text":
             raise M3ITError("text: a release has a config of this name, with the texts of all. Rename its folder.")
+        if (pictures := f"{name}-images") in names:
+            raise M3ITError(f"{pictures}: in a release this is {name} with its pictures. Rename its folder.")
         builder = load_builder(repo, name, meta=True, fields=fields, on_error=on_error, corrections=corrections)
         builder.repository = shared.setdefault(builder.repository.root, builder.repository)
         sources.append(describe(builder))
@@ -162,8 +165,12 @@ def open_sources(
 def list_configs(repository: Repository) -> list[str]:
     """The configs of a repository of any layout; of a release, each dataset once."""
     kind = layout(repository)
-    found = kind.configs(repository) if issubclass(kind, Legacy) else list(find_shards(repository))
-    return [name for name in found if not (name.endswith("-images") and name.removesuffix("-images") in found)]
+    if issubclass(kind, Legacy):
+        return kind.configs(repository)
+    found = find_shards(repository)
+    twins = {f"{name}-images" for name in found} & set(found)
+    shards = {name: [path for listed in found[name].values() for path, _ in listed] for name in twins}
+    return [name for name in found if name not in twins or not all(path.endswith(".parquet") for path in shards[name])]
 
 
 def describe(builder: M3IT) -> Source:

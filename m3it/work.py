@@ -91,6 +91,12 @@ class Folder:
         """The file's size in bytes."""
         return self.fs.size(posixpath.join(self.root, path))
 
+    def sweep(self) -> None:
+        """Remove the shards that a killed process left half-written, for when no other is at work."""
+        if self.is_local:
+            for unfinished in Path(self.root, "data").rglob(".*.parquet.tmp"):
+                unfinished.unlink()
+
     def records(self) -> list[dict[str, Any]]:
         """What the finished pieces left in `.work/`, by name."""
         names = sorted(self.fs.glob(posixpath.join(self.root, ".work", "*.json")))

@@ -561,6 +561,24 @@ def test_a_config_name_that_a_release_cannot_have_is_refused(tmp_path, name, wor
         release(str(tmp_path / "repo"), tmp_path / "out")
 
 
+def test_two_configs_of_which_one_is_named_as_the_others_pictures_are_refused(made, tmp_path):
+    for name in ("viquae", "viquae-images"):
+        write_rows(tmp_path / f"repo/data/kvqa/{name}/train.jsonl", [make_row(0)])
+    for images in ("both", "native"):
+        with pytest.raises(M3ITError, match="viquae-images: in a release this is viquae with its pictures"):
+            release(str(tmp_path / "repo"), tmp_path / "out", images=images)
+    with pytest.raises(M3ITError, match="viquae-images: in a release"):
+        release(str(made[0]), tmp_path / "out", ["viquae", "viquae-images"])
+
+
+def test_what_a_killed_release_left_half_written_is_removed(source, tmp_path):
+    left = tmp_path / "out/data/kvqa/viquae/.train-00000-of-00009.parquet.tmp"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half")
+    release(str(source), tmp_path / "out", ["nlvr"])
+    assert not left.exists()
+
+
 def test_a_folder_without_rows_and_the_folder_itself_as_out_are_refused(source, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(M3ITError, match="no rows found"):
