@@ -54,7 +54,8 @@ def option(options: Sequence[str], answer: str) -> str:
 
 def majority(answers: Iterable[str]) -> str:
     """The most frequent answer; of equals the one given first."""
-    return Counter(answers).most_common(1)[0][0]
+    counts = Counter(answers)
+    return max(counts, key=counts.__getitem__)  # the first of the greatest
 
 
 def sample(items: Iterable[T], num_items: int, dataset: str, key: str) -> list[T]:
@@ -96,9 +97,9 @@ class Picture:
 
     def read(self) -> list[bytes]:
         """One image file."""
-        if not self.path.exists():
+        image = self.path.read_if_there()
+        if image is None:
             raise Unreadable("missing image")
-        image = self.path.read_bytes()
         try:
             if min(size(image)) < 2:  # what some sites give for a picture that they have lost
                 raise Unreadable("image of one pixel")

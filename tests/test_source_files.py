@@ -2,6 +2,10 @@
 
 import csv
 import json
+import multiprocessing
+import os
+import resource
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 from scenes import write_tar, write_zip
@@ -68,3 +72,49 @@ def test_a_table_has_fields_as_long_as_articles_and_leaves_the_limit_of_the_proc
         assert csv.field_size_limit() == limit
         lengths.append((row["id"], len(row["article"])))
     assert lengths == [("0", limit + 1), ("1", limit + 1), ("2", limit + 1)]
+
+
+def test_a_compressed_tar_is_unpacked_once_and_read_in_any_order(tmp_path, monkeypatch):
+    files = {f"a/{i}.bin": bytes([i]) * 50_000 for i in range(20)}
+    write_tar(tmp_path / "a.tar.gz", files)
+    opened = []
+    gzip_open = sources.gzip.open
+    monkeypatch.setattr(sources.gzip, "open", lambda path: opened.append(path) or gzip_open(path))
+    monkeypatch.setattr(sources, "_copies", {})
+    for _ in range(2):  # a second root of the same folder, as each split has
+        root = SourcePath(tmp_path)
+        assert {name: (root / name).read_bytes() for name in reversed(files)} == files
+    assert opened == [tmp_path / "a.tar.gz"]
+
+
+def test_a_compressed_tar_that_breaks_off_is_named(tmp_path):
+    write_tar(tmp_path / "a.tar.gz", {"a.bin": bytes(range(256)) * 500})
+    (tmp_path / "a.tar.gz").write_bytes((tmp_path / "a.tar.gz").read_bytes()[:-100])
+    with pytest.raises(SourceError, match=r"a\.tar\.gz: not a readable archive .* Download it again"):
+        (SourcePath(tmp_path) / "a.bin").read_bytes()
+
+
+def test_an_archive_opened_before_a_fork_is_read_apart_in_each_process(tmp_path):
+    write_zip(tmp_path / "a.zip", {f"{i}.bin": bytes([i]) * 50_000 for i in range(40)})
+    root = SourcePath(tmp_path)
+    assert (root / "0.bin").read_bytes() == bytes(50_000)
+    context = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(2, mp_context=context) as pool:
+        jobs = [pool.submit(_read_all, root) for _ in range(8)]
+        assert all(job.result() for job in jobs)
+
+
+def _read_all(root):
+    return all((root / f"{i}.bin").read_bytes() == bytes([i]) * 50_000 for i in range(40))
+
+
+def test_a_thousand_archives_are_read_with_few_files_open(tmp_path):
+    for i in range(80):
+        write_tar(tmp_path / f"train/{i}.tar", {f"{i}.bin": bytes([i])})
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + sources.MAX_OPEN + 10, hard))
+    try:
+        root = SourcePath(tmp_path)
+        assert [(root / "train" / f"{i}.bin").read_bytes() for i in range(80)] == [bytes([i]) for i in range(80)]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
