@@ -6,12 +6,17 @@ side by side and a killed run goes on. `out/data/<task>/<dataset>/` gets the sha
 out and why, and run.json.
 """
 
+import csv
 import difflib
+import hashlib
 import importlib
 import importlib.util
 import json
 import re
+import struct
 import sys
+import traceback
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -23,11 +28,15 @@ from typing import Any
 from M3IT import CATALOGUE, Dataset
 from m3it.instance import Drop, Instance, M3ITError, ShardError, SourceError, choose
 from m3it.reformat import NUM_FRAMES, Clip, Unreadable
-from m3it.shards import SHARD_BYTES, instance_line, refuse_others, shard_names
+from m3it.shards import SHARD_BYTES, line_parts, refuse_others, shard_names
 from m3it.sources import Files, SourcePath
 from m3it.work import Made, Piece, map_shards, open_executor, write_run, write_text
 
 SPLITS = ("train", "validation", "test")
+KEPT_ROWS, KEPT_BYTES = (
+    32_768,
+    64_000_000,
+)  # of a split, and of bytes in its rows: what planning has seen stays in memory
 Converter = Callable[[SourcePath, str], Iterator[Instance | Drop]]
 
 
@@ -99,11 +108,15 @@ def convert(
     job = {**options, "root": str(Path(root).expanduser().absolute()), "on_error": on_error}
     if converter:
         job["converter"] = str(Path(converter).absolute())
-    pieces = plan(job, splits or published, optional=converter is not None and not splits)
-    for split in SPLITS:
-        refuse_others(folder, split, [piece.path for piece in pieces if piece.arguments["split"] == split])
-    with open_executor(workers, cluster) as executor:
-        made = map_shards(partial(write_rows, job), pieces, folder, options, executor, progress)
+    try:
+        pieces = plan(job, splits or published, optional=converter is not None and not splits)
+        for split in SPLITS:
+            refuse_others(folder, split, [piece.path for piece in pieces if piece.arguments["split"] == split])
+        with open_executor(workers, cluster) as executor:
+            made = map_shards(partial(write_rows, job), pieces, folder, options, executor, progress)
+    finally:
+        _planned.clear()
+        _open.clear()
     records = {name: made[name] for split in SPLITS for name in sorted(made) if name.startswith(split)}
     drops = [(name, *drop) for name, record in records.items() for drop in record["drops"]]
     lines = [
@@ -145,13 +158,20 @@ def plan(job: dict[str, Any], splits: Iterable[str], optional: bool = False) -> 
 def plan_split(job: dict[str, Any], split: str) -> list[Piece]:
     """Which rows of the converter go into which shard; one pass over the annotations, no picture is read."""
     bounds, num_bytes, stop = [0], 0, 0
+    kept: list[Instance | Drop] = []
+    num_kept_bytes = 0
     for stop, instance in enumerate(_instances(job, split), 1):
+        if stop <= KEPT_ROWS and num_kept_bytes <= KEPT_BYTES:
+            kept.append(instance)
         if isinstance(instance, Instance):
+            num_kept_bytes += sum(len(image) for image in instance.images if isinstance(image, bytes))
             num_bytes += sum(_base64_bytes(image) for image in instance.images) + 500
         if num_bytes >= job["shard_bytes"]:
             bounds, num_bytes = [*bounds, stop], 0
     if stop > bounds[-1] or stop == 0:
         bounds.append(stop)
+    if len(kept) == stop:
+        _planned[_key(job, split)] = kept
     names = shard_names(split, len(bounds) - 1)
     return [
         Piece(name, {"split": split, "start": a, "stop": b})
@@ -166,19 +186,42 @@ def _base64_bytes(image: Any) -> int:
     return image.num_frames * 40_000 if isinstance(image, Clip) else image.path.num_bytes() * 4 // 3
 
 
+# What a converter meets in files that are not what they should be: a field that lacks, null where a text should be.
+NOT_AS_DESCRIBED = (LookupError, TypeError, ValueError, AttributeError, EOFError, csv.Error, struct.error, zlib.error)
+
+
 def _instances(job: dict[str, Any], split: str) -> Iterator[Instance | Drop]:
-    homepage = CATALOGUE[job["dataset"]].homepage if job["dataset"] in CATALOGUE else ""
+    """The rows of a converter; SourceError where one of ours cannot make sense of its files."""
+    own, dataset = job["converter"], job["dataset"]
+    homepage = CATALOGUE[dataset].homepage if dataset in CATALOGUE else ""
     root = SourcePath(Files(Path(job["root"]), homepage))
-    return islice(load_converter(job["dataset"], job["converter"])(root, split), job["limit"])
+    last = ""
+    try:
+        for instance in islice(load_converter(dataset, own)(root, split), job["limit"]):
+            yield instance
+            last = f" after row {instance.id!r}"
+    except NOT_AS_DESCRIBED as error:
+        if own:
+            raise
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        module = f"m3it/sources/{dataset.replace('-', '_')}.py"
+        raise SourceError(
+            f"{dataset}/{split}{last}: the files in {root} are not as {module} says: "
+            f"{type(error).__name__} {error} ({Path(place.filename).name}:{place.lineno}). "
+            f"Compare them with {homepage}, and download them again."
+        ) from error
 
 
+_planned: dict[str, list[Instance | Drop]] = {}
 _open: dict[str, tuple[int, Iterator[Instance | Drop]]] = {}
 
 
 def _rows_from(job: dict[str, Any], split: str, start: int) -> Iterator[Instance | Drop]:
-    """The converter's rows from `start` on. A worker that makes one shard after the other goes on where it was:
-    annotations are parsed once."""
-    key = json.dumps([job, split], sort_keys=True)
+    """The converter's rows from `start` on: those that planning has kept, which forked workers have, too. Else a worker
+    that makes one shard after the other goes on where it was, so that it parses annotations once."""
+    key = _key(job, split)
+    if key in _planned:
+        return islice(_planned[key], start, None)
     place, rows = _open.get(key, (0, iter(())))
     if key not in _open or place > start:
         place, rows = 0, _instances(job, split)
@@ -188,14 +231,20 @@ def _rows_from(job: dict[str, Any], split: str, start: int) -> Iterator[Instance
     return rows
 
 
+def _key(job: dict[str, Any], split: str) -> str:
+    return json.dumps([job, split], sort_keys=True)
+
+
 def write_rows(job: dict[str, Any], path: Path, *, split: str, start: int, stop: int) -> Made:
     """Write rows [start, stop) of the converter into one file."""
-    rows, num_rows, drops = _rows_from(job, split, start), 0, []
+    rows, num_rows, drops, digest = _rows_from(job, split, start), 0, [], hashlib.sha256()
     with open(path, "wb") as file:
         for instance in islice(rows, stop - start):
             if isinstance(instance, Instance):
                 try:
-                    file.write(instance_line(finish(instance, job["dataset"], job["num_frames"])))
+                    for part in line_parts(finish(instance, job["dataset"], job["num_frames"])):
+                        file.write(part)
+                        digest.update(part)
                     num_rows += 1
                     continue
                 except (Unreadable, ShardError) as error:
@@ -207,8 +256,8 @@ def write_rows(job: dict[str, Any], path: Path, *, split: str, start: int, stop:
                         ) from error
                     instance = Drop(instance.id, getattr(error, "reason", str(error)))
             drops.append(instance)
-    _open[json.dumps([job, split], sort_keys=True)] = (stop, rows)
-    return Made(num_rows, drops)
+    _open[_key(job, split)] = (stop, rows)
+    return Made(num_rows, drops, digest.hexdigest())
 
 
 def finish(instance: Instance, dataset: str, num_frames: int = NUM_FRAMES) -> Instance:

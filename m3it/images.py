@@ -127,6 +127,8 @@ def media_type(image_bytes, row_id=""):
 
 def size(image_bytes, row_id=""):
     """(width, height) of the upright image, from its header only: the rest of the file may still turn out broken."""
+    if plain := _plain_jpeg_size(image_bytes):
+        return plain
     image = _open(image_bytes, row_id)
     width, height = _stored_size(image)
     return (height, width) if _orientation(image, image_bytes) in (5, 6, 7, 8) else (width, height)
@@ -191,6 +193,37 @@ def _open(image_bytes, row_id):
     if kind == "image/png":
         _scale_color_key(image, depth=image_bytes[24])
     return image
+
+
+def _plain_jpeg_size(image_bytes):
+    """(width, height) of a JPEG whose header holds nothing but what most have, else None: Pillow is asked then. It
+    takes what this takes, at ten times the time."""
+    place, found, end = 2, None, len(image_bytes)
+    if image_bytes[:2] != b"\xff\xd8":
+        return None
+    while place + 4 <= end and image_bytes[place] == 0xFF:
+        kind, length = image_bytes[place + 1], int.from_bytes(image_bytes[place + 2 : place + 4], "big")
+        segment = image_bytes[place + 4 : place + 2 + length]
+        if len(segment) != length - 2:
+            return None
+        if kind == 0xDA:  # the pixels begin
+            return found
+        if kind in (0xC0, 0xC2):  # baseline, progressive
+            height, width = int.from_bytes(segment[1:3], "big"), int.from_bytes(segment[3:5], "big")
+            is_usual = len(segment) in (9, 15) and segment[0] == 8 and segment[5] * 3 + 6 == len(segment)
+            if found or not is_usual or not 0 < width * height <= MAX_PIXELS:
+                return None
+            found = width, height
+        elif kind == 0xDB:  # tables of 65 bytes, of 8 bits each
+            if len(segment) % 65 or any(segment[i] >> 4 for i in range(0, len(segment), 65)):
+                return None
+        elif kind == 0xE0:  # JFIF
+            if len(segment) < 14 or not segment.startswith(b"JFIF\0"):
+                return None
+        elif kind not in (0xC4, 0xDD, 0xFE):  # EXIF, Adobe's and all others are Pillow's
+            return None
+        place += 2 + length
+    return None
 
 
 def _scale_color_key(image, depth):

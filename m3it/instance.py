@@ -21,11 +21,13 @@ __all__ = [
     "M3ITError",
     "ShardError",
     "SourceError",
+    "bare_row",
     "choose",
     "from_row",
     "hash_of",
     "shuffled",
     "text",
+    "to_json",
     "to_row",
 ]
 
@@ -64,17 +66,32 @@ class Drop(NamedTuple):
 
 def text(value: str) -> str:
     """The text in Unicode form NFC, without blanks around it; inner line breaks stay."""
-    return unicodedata.normalize("NFC", value).strip()
+    return (value if value.isascii() else unicodedata.normalize("NFC", value)).strip()
+
+
+def to_json(value: Any) -> str:
+    """The value as JSON text, in the characters that it has; without a new encoder for each, as `json.dumps` makes."""
+    return _ENCODER.encode(value)
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
 
 
 def to_row(instance: Instance) -> dict[str, Any]:
     """The instance as the five fields of a shard's line; its images must be bytes by now."""
+    return bare_row(instance) | {
+        "image_base64_str": [base64.b64encode(image).decode("ascii") for image in instance.images]
+    }
+
+
+def bare_row(instance: Instance) -> dict[str, Any]:
+    """The fields of `to_row` with no image in them."""
     return {
         "instruction": instance.instruction,
         "inputs": instance.inputs,
-        "image_base64_str": [base64.b64encode(image).decode("ascii") for image in instance.images],
+        "image_base64_str": [],
         "outputs": instance.outputs,
-        "meta": json.dumps({"id": "", **instance.meta} | {"id": instance.id}, ensure_ascii=False),
+        "meta": to_json({"id": "", **instance.meta} | {"id": instance.id}),
     }
 
 
@@ -95,7 +112,7 @@ def from_row(row: dict[str, Any], row_id: str = "") -> Instance:
 
 def hash_of(dataset: str, row_id: str, seed: int = 0, purpose: str = "") -> int:
     """A 64-bit number that depends on its arguments only: the one source of every choice we make."""
-    key = json.dumps([dataset, row_id, seed, purpose], ensure_ascii=False)
+    key = to_json([dataset, row_id, seed, purpose])
     return int.from_bytes(hashlib.blake2b(key.encode("utf-8"), digest_size=8).digest(), "big")
 
 

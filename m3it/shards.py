@@ -9,13 +9,12 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from M3IT import SHARD, SPLITS
-from m3it.instance import FIELDS, Instance, ShardError, to_row
+from m3it.instance import FIELDS, Instance, ShardError, bare_row, to_json
 
 SHARD_BYTES = 500_000_000  # a shard ends with the row that reaches this size
 BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
@@ -35,29 +34,34 @@ def to_line(row: dict[str, Any]) -> bytes:
         isinstance(image, str) and image.isascii() and not image.encode().translate(None, BASE64) for image in images
     ):
         raise ShardError("expected base64 in image_base64_str, with no head and no line breaks")
-    return _join(row, [image.encode() for image in images])
+    return b"".join(_parts(row, [image.encode() for image in images]))
 
 
 def instance_line(instance: Instance) -> bytes:
     """The line of an instance whose images are bytes: `to_line(to_row(instance))`, without encoding base64 twice."""
+    return b"".join(line_parts(instance))
+
+
+def line_parts(instance: Instance) -> list[bytes]:
+    """`instance_line` in parts, for who writes it: joined, each image would be copied once more."""
     from m3it.images import pybase64
 
-    row = to_row(replace(instance, images=()))
-    return _join(row, [pybase64.b64encode(image) for image in instance.images])
+    return _parts(bare_row(instance), [pybase64.b64encode(image) for image in instance.images])
 
 
-def _join(row: dict[str, Any], images: list[bytes]) -> bytes:
-    """The line of a row with the given base64 as its images."""
+def _parts(row: dict[str, Any], images: list[bytes]) -> list[bytes]:
+    """The line of a row with the given base64 as its images, in parts."""
     try:
-        rest = json.dumps({**row, "image_base64_str": []}, ensure_ascii=False).encode()
+        rest = to_json({**row, "image_base64_str": []}).encode()
     except UnicodeEncodeError as error:
         found = error.object[error.start - 20 : error.start + 20]
         raise ShardError(
             f"expected text, found half a character (a lone surrogate) in {found!r}", "broken text"
         ) from error
     head, tail = rest.split(b'"image_base64_str": []', 1)
-    listed = b", ".join(b'"%b"' % image for image in images)
-    return b"".join((head, b'"image_base64_str": [', listed, b"]", tail, b"\n"))
+    between = [part for image in images for part in (b'", "', image)][1:]
+    opening, closing = (b'"image_base64_str": ["', b'"]') if images else (b'"image_base64_str": [', b"]")
+    return [head + opening, *between, closing + tail + b"\n"]
 
 
 def write_shard(path: Path, rows: Iterable[dict[str, Any]]) -> int:

@@ -34,16 +34,20 @@ class Question:
     def text(self):
         return f"What is {self.number}?"
 
+class Fatal(Picture):
+    def read(self):
+        if len(list(Path(os.environ.get("KILL_IN", "/nowhere")).glob("train-*"))) > 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().read()
+
 def convert(root, split):
     if split == "validation":
         raise SourceError("there is no validation")
     for i in range(40 if split == "train" else 5):
-        if i == 25 and len(list(Path(os.environ.get("KILL_IN", "/nowhere")).glob("train-*"))) > 1:
-            os.kill(os.getpid(), signal.SIGKILL)
         if i % 10 == 3:
             yield Drop(f"{split}-{i}", "ends in three")
         else:
-            images = [Picture(root / "images" / f"{i % 4}.png")]
+            images = [(Fatal if i == 25 else Picture)(root / "images" / f"{i % 4}.png")]
             yield Instance(f"{split}-{i}", Question(i).text(), images, str(i), "Answer the question.", {"number": i})
 """
 
@@ -214,6 +218,26 @@ def whole(tmp_path, mine):
     """What a run of one worker makes that nobody disturbs."""
     convert(out=tmp_path / "whole", **mine)
     return bytes_of(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(("rows", "num_bytes"), [(0, 0), (30, 64_000_000), (1 << 15, -1)])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_rows_that_planning_has_not_kept_are_made_again(tmp_path, mine, whole, rows, num_bytes, workers, monkeypatch):
+    monkeypatch.setattr("m3it.convert.KEPT_ROWS", rows)
+    monkeypatch.setattr("m3it.convert.KEPT_BYTES", num_bytes)
+    convert(out=tmp_path / "out", workers=workers, **mine)
+    assert bytes_of(tmp_path / "out") == whole
+
+
+def test_annotations_are_read_once_by_all_workers(tmp_path, mine):
+    log = tmp_path / "calls"
+    source = (tmp_path / "my_set.py").read_text("utf-8")
+    opening = "def convert(root, split):\n"
+    assert opening in source
+    written = f"    open({str(log)!r}, 'a').write(split + ' ')\n"
+    (tmp_path / "my_set.py").write_text(source.replace(opening, opening + written), "utf-8")
+    convert(out=tmp_path / "out", **mine)
+    assert log.read_text() == "train validation test "
 
 
 def test_two_workers_make_the_same_bytes(tmp_path, mine, whole):

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import random
 import struct
 import zlib
 
@@ -398,3 +399,30 @@ def test_encode_composes_alpha_on_white():
 def test_encode_refuses_a_format_it_does_not_write():
     with pytest.raises(ValueError, match="Unknown image format 'jpg'"):
         images.encode(np.zeros((2, 2, 3), np.uint8), "jpg")
+
+
+def saved(image, **options):
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", **options)
+    return buffer.getvalue()
+
+
+def test_the_size_of_a_plain_jpeg_is_pillows_and_nothing_passes_that_pillow_refuses():
+    pictures = [photograph(w, h) for w, h in ((1, 1), (17, 640), (300, 2), (40, 30))]
+    files = [images.encode(picture) for picture in pictures]
+    for options in ({"progressive": True}, {"comment": b"x" * 99}, {"restart_marker_rows": 1}):
+        files.append(saved(Image.fromarray(pictures[-1]), **options))
+    files += [saved(Image.fromarray(pictures[-1]).convert("L")), images.encode(pictures[0], "PNG")]
+    draw, taken = random.Random(0), 0
+    for whole in files:
+        for _ in range(400):
+            data = bytearray(whole)
+            for _ in range(draw.choice((0, 1, 1, 2))):
+                data[draw.randrange(min(len(data), 700))] = draw.randrange(256)
+            data = bytes(data[: draw.choice((len(data), draw.randrange(len(data))))])
+            if found := images._plain_jpeg_size(data):
+                taken += 1
+                assert found == Image.open(io.BytesIO(data), formats=["JPEG"]).size
+    assert taken > 400
+    for whole in files[:-1]:
+        assert images._plain_jpeg_size(whole) == Image.open(io.BytesIO(whole)).size

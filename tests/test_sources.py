@@ -142,3 +142,24 @@ def test_a_missing_file_says_which_where_from_and_what_is_there(tmp_path):
         match="mscoco_val2014_annotations.json is not there; found .*It is downloaded from https://okvqa.allenai.org",
     ):
         convert("okvqa", tmp_path / "okvqa", tmp_path / "out", ["validation"])
+
+
+@pytest.mark.parametrize("dataset", CATALOGUE)
+def test_files_of_another_shape_are_an_error_that_names_the_dataset_or_the_file(dataset, tmp_path):
+    from m3it.convert import convert
+    from m3it.instance import M3ITError
+
+    root, told, endings = tmp_path / "root", 0, (".json", ".jsonl", ".csv", ".txt", ".npy", ".gz", ".zip")
+    shutil.copytree(FIXTURES / dataset, root)
+    for path in [path for path in sorted(root.rglob("*")) if path.suffix in endings]:
+        whole = path.read_bytes()
+        for other in (b"", b"[{}]", b"{}\n", b"null", b"a,b\n1,2\n", whole[: len(whole) // 2], b"\xff\xfe\0"):
+            path.write_bytes(other)
+            try:
+                convert(dataset, root, tmp_path / "out", on_error="drop")
+            except M3ITError as error:
+                told += 1
+                assert any(name in str(error) for name in (dataset, path.name, path.stem.partition(".")[0]))
+            shutil.rmtree(tmp_path / "out", ignore_errors=True)
+        path.write_bytes(whole)
+    assert told
