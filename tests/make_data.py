@@ -5,6 +5,7 @@ outputs. A translated config is the rows of its dataset with these texts in plac
 """
 
 import json
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -19,8 +20,9 @@ FIXTURES = Path(__file__).parent / "fixtures"
 
 def make_data(out: Path, dataset: str) -> list[Path]:
     """Convert the fixture of one dataset, and its translations; returns the shards."""
-    run = convert(dataset, FIXTURES / dataset, out, on_error="drop")
     folder = out / "data" / CATALOGUE[dataset].task / dataset
+    shutil.rmtree(folder / ".work", ignore_errors=True)  # else what is there counts as done, of other instructions too
+    run = convert(dataset, FIXTURES / dataset, out, on_error="drop")
     shards = [folder / name for name in run["files"]]
     translations = FIXTURES / dataset / "translations.jsonl"
     texts: dict[str, dict[str, dict]] = {}
