@@ -1,7 +1,7 @@
 """What M3IT holds, counted: instructions, rows, answers, pictures, languages, licenses; as numbers, text and figures.
 
 Published figures (arXiv 2306.04387) stand beside the measured ones. A token is a word or a punctuation mark, in
-Chinese a character; edit distance is Levenshtein's, in characters, between English instructions.
+Chinese and Japanese a character; edit distance is Levenshtein's, in characters, between English instructions.
 """
 
 import re
@@ -27,7 +27,11 @@ PUBLISHED = {
     "edit distance, same task": (76.6, 37.2),
     "edit distance, other task": (106.6, 39.5),
 }
-TOKEN = re.compile(r"[\u3400-\u9fff\uff00-\uffef\u3000-\u303f]|[A-Za-z0-9]+(?:['’-][A-Za-z0-9]+)*|[^\w\s]")
+# Han, kana and full-width signs; words of any letters, with their marks; what else is seen.
+TOKEN = re.compile(
+    r"[\u3400-\u9fff\uff00-\uffef\u3000-\u30ff]|[^\W_\u3000-\u9fff][\w\u0300-\u036f\u064b-\u0652]*"
+    r"(?:['’-](?![\u3000-\u9fff])\w+)*|[^\w\s]"
+)
 
 
 def allows_commercial_use(dataset: Dataset) -> bool:
@@ -108,6 +112,10 @@ def as_text(stats: dict[str, Any]) -> str:
     lines = [f"{sum(given['instructions'].values())} instructions: {_listed(given['instructions'])}"]
     for name, (mean, deviation) in stats["published"].items():
         lines.append(f"  {name:<26}{given[name][0]:>6} ± {given[name][1]:<6} published {mean} ± {deviation}")
+    lines += ["", "rows by group, here / published"] + [
+        f"  {group:<16}" + "".join(f"{split} {f'{a:,} / {b:,}':<20}" for split, (a, b) in row.items()).rstrip()
+        for group, row in rows_by_group(stats).items()
+    ]
     lines.append(f"\n{'config':<28}{'rows here':>10}{'published':>11}  images  longer side  answer tokens  (medians)")
     for config, row in stats["measured"].items():
         published = sum(stats["sizes"].get(config, {}).values())
@@ -119,6 +127,17 @@ def as_text(stats: dict[str, Any]) -> str:
         f"commercial use: {', '.join(stats['commercial'])}",
     ]
     return "\n".join(lines)
+
+
+def rows_by_group(stats: dict[str, Any]) -> dict[str, dict[str, tuple[int, int]]]:
+    """Per reporting group and split, the rows measured and those published by the catalogue; translations left out."""
+    groups: dict[str, dict[str, tuple[int, int]]] = {}
+    for name, sizes in stats["sizes"].items():
+        group, measured = groups.setdefault(group_of(CATALOGUE[name]), {}), stats["measured"].get(name, {"rows": {}})
+        for split, published in sizes.items():
+            before = group.get(split, (0, 0))
+            group[split] = (before[0] + measured["rows"].get(split, 0), before[1] + published)
+    return groups
 
 
 def _listed(counts: dict[str, int]) -> str:

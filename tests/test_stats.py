@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from M3IT import CATALOGUE
-from m3it.stats import TOKEN, allows_commercial_use, draw_figures, group_of, instruction_stats, measure
+from m3it.stats import TOKEN, allows_commercial_use, draw_figures, group_of, instruction_stats, measure, rows_by_group
 
 ROOT = Path(__file__).parents[1]
 
@@ -18,6 +18,10 @@ ROOT = Path(__file__).parents[1]
         ("看图回答。", 5),
         ("用 one word 回答", 5),
         ("two-word", 1),
+        ("une école d'été, où ?", 6),
+        ("قارب أسود.", 3),
+        ("犬とネコ", 4),
+        ("USB-看图 ok_1", 5),
     ],
 )
 def test_tokens_are_words_and_marks_and_chinese_characters(text, tokens):
@@ -42,6 +46,15 @@ def test_reporting_groups_sum_as_published():
         192_076,
         20_868,
     ]
+
+
+def test_rows_stand_by_group_and_split_beside_those_published():
+    sizes = {"coco": {"train": 10, "test": 2}, "textcap": {"train": 5, "test": 0}, "coco-cn": {"train": 7, "test": 1}}
+    measured = {"coco": {"rows": {"train": 3}}, "textcap": {"rows": {"train": 1}}, "okvqa-zh": {"rows": {"train": 9}}}
+    assert rows_by_group({"sizes": sizes, "measured": measured}) == {
+        "captioning": {"train": (4, 15), "test": (0, 2)},
+        "Chinese": {"train": (0, 7), "test": (0, 1)},
+    }
 
 
 @pytest.mark.parametrize("name", ["tokens", "edit distance, same task", "edit distance, other task"])
