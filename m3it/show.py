@@ -3,6 +3,7 @@
 import io
 import re
 import textwrap
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ FONTS = (
     "NotoSans-Regular.ttf",
     "DejaVuSans.ttf",
 )  # the first found; Pillow's own knows Latin only
+UNSPACED = re.compile(
+    "[\u2e80-\u9fff\uac00-\ud7af]"
+)  # Chinese, Japanese, Korean: the first of the fonts alone has them
 
 
 def as_text(row: dict[str, Any], width: int = 100) -> str:
@@ -55,6 +59,10 @@ def _cell(row: dict[str, Any]) -> Any:
     from PIL import Image, ImageDraw
 
     font, margin, line_height = load_font(), 10, TEXT_PIXELS + 5
+    if UNSPACED.search(row["inputs"] + row["outputs"] + row["instruction"]) and not has_letter(font, "看"):
+        warnings.warn(
+            f"Chinese, Japanese and Korean are drawn as boxes: install {FONTS[0]} (Noto Sans CJK).", stacklevel=3
+        )
     images = [Image.fromarray(pixels(image)) for image in image_bytes(row)]
     across = min(4, len(images)) or 1
     side = (CELL_PIXELS - 2 * margin) // across
@@ -91,6 +99,11 @@ def load_font() -> Any:
         except OSError:
             continue
     return ImageFont.load_default(size=TEXT_PIXELS)
+
+
+def has_letter(font: Any, letter: str) -> bool:
+    """Whether the font draws the letter as itself, not as the box or blank that stands for all it lacks."""
+    return bytes(font.getmask(letter)) != bytes(font.getmask("\uffff"))
 
 
 def wrap(text: str, font: Any, width: int) -> list[str]:

@@ -1,14 +1,17 @@
 """m3it/show.py: rows as text and as a contact sheet."""
 
 import base64
+import warnings
+from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 import scenes
 from conftest import make_row
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageFont
 
 from m3it.images import pixels
 from m3it.show import CELL_PIXELS, as_text, contact_sheet, load_font, wrap
@@ -52,6 +55,16 @@ def test_the_eight_frames_of_a_clip_are_all_there(tmp_path):
     sheet = pixels((tmp_path / "rows.png").read_bytes())
     places = [pixels_of(sheet, colour) for colour in colours]
     assert all(places) and sorted(places, key=lambda place: place[:2]) == places
+
+
+def test_a_font_without_chinese_is_told_of_instead_of_boxes_in_silence(tmp_path, monkeypatch):
+    dejavu = Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf")
+    monkeypatch.setattr("m3it.show.load_font", lambda: ImageFont.truetype(str(dejavu), 15))
+    with pytest.warns(UserWarning, match=r"drawn as boxes: install NotoSansCJK-Regular\.ttc"):
+        contact_sheet([make_row(1, 0, inputs="看图")], tmp_path / "rows.png")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        contact_sheet([make_row(1, 0, inputs="look: é ش")], tmp_path / "rows.png")
 
 
 def test_text_is_drawn_and_long_text_makes_the_sheet_longer(tmp_path):

@@ -15,7 +15,7 @@ punctuation alone, and stay as they are.
 from collections.abc import Iterator
 
 from m3it.instance import Instance, text
-from m3it.reformat import Picture, option, with_options
+from m3it.reformat import LETTERS, Picture, with_options
 from m3it.sources import SourcePath, read_jsonl
 
 
@@ -33,7 +33,7 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance]:
                 id=f"{record['id']}-{k}",
                 inputs=with_options("", captions),
                 images=[Picture(folder / "images" / image_name)],
-                outputs=option(captions, caption),
+                outputs=f"({LETTERS[k]}) {caption}",
                 meta={
                     "split": "test",
                     "image": image_name,
