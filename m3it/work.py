@@ -6,6 +6,7 @@ gathers the records into run.json, which says with what versions and options the
 anywhere: same input, same bytes.
 """
 
+import glob
 import hashlib
 import json
 import os
@@ -13,6 +14,8 @@ import platform
 import posixpath
 import shutil
 import tempfile
+import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, as_completed
@@ -57,12 +60,13 @@ class Folder:
         self.is_local = isinstance(self.fs, LocalFileSystem)
 
     @contextmanager
-    def writing(self, path: str, mark: str = "") -> Iterator[Path]:
-        """A local name to write to. The file gets its own when the block ends well; nothing stays when it does not."""
+    def writing(self, path: str) -> Iterator[Path]:
+        """A local name to write to, this process's alone. The file gets its own when the block ends well; nothing stays
+        when it does not."""
         target = posixpath.join(self.root, path)
         folder = Path(target).parent if self.is_local else Path(tempfile.mkdtemp(prefix="m3it-"))
         folder.mkdir(parents=True, exist_ok=True)
-        unfinished = folder / f".{posixpath.basename(path)}{mark}.tmp"
+        unfinished = folder / f".{posixpath.basename(path)}.{os.getpid()}.tmp"
         try:
             yield unfinished
             if self.is_local:
@@ -77,7 +81,7 @@ class Folder:
 
     def write(self, path: str, text: str) -> None:
         """Write a small file; two processes may do so at once."""
-        with self.writing(path, f".{os.getpid()}") as unfinished:
+        with self.writing(path) as unfinished:
             unfinished.write_text(text, "utf-8", newline="\n")
 
     def exists(self, path: str) -> bool:
@@ -92,11 +96,18 @@ class Folder:
         """The file's size in bytes."""
         return self.fs.size(posixpath.join(self.root, path))
 
-    def sweep(self) -> None:
-        """Remove the shards that a killed process left half-written, for when no other is at work."""
+    def clear(self, path: str) -> None:
+        """Remove what a killed process has left of a file; one that outlives its run fails then, and cannot meddle."""
         if self.is_local:
-            for unfinished in Path(self.root, "data").rglob(".*.parquet.tmp"):
-                unfinished.unlink()
+            target = Path(self.root, path)
+            for unfinished in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
+                unfinished.unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """The same for every shard of the folder, for when no process is at work in it."""
+        if self.is_local:
+            for unfinished in Path(self.root, "data").rglob(".*.parquet.*tmp"):
+                unfinished.unlink(missing_ok=True)
 
     def records(self) -> list[dict[str, Any]]:
         """What the finished pieces left in `.work/`, by name."""
@@ -121,6 +132,8 @@ def map_shards(
     pieces, out = list(pieces), absolute(out)  # the workers of a cluster stand elsewhere
     records = _finished(out, pieces, options)
     todo = [piece for piece in pieces if piece.path not in records]
+    for path in (path for piece in todo for path in (piece.path, *piece.beside)):
+        Folder(out).clear(path)
     if executor is None:
         for piece in progress(todo, len(todo)):
             records[piece.path] = run_piece(function, piece, out, options)
@@ -241,6 +254,19 @@ def versions() -> dict[str, str]:
     return found
 
 
+def _end_with_parent() -> None:
+    """In a worker: end it soon after the process that has started it. Killed, that tells nobody, and a pool's workers
+    would wait for its next call for ever."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 @contextmanager
 def open_executor(workers: int = 1, cluster: str | None = None):  # type: ignore[no-untyped-def]
     """None for one worker, a process pool for several, a Dask cluster's executor for an address."""
@@ -258,7 +284,7 @@ def open_executor(workers: int = 1, cluster: str | None = None):  # type: ignore
         with client:
             yield client.get_executor()
     elif workers > 1:
-        with ProcessPoolExecutor(workers) as pool:
+        with ProcessPoolExecutor(workers, initializer=_end_with_parent) as pool:
             yield pool
     else:
         yield None

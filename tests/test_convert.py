@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+import time
 import zipfile
 from pathlib import Path
 
@@ -253,11 +254,37 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes(tmp_path, mine, whole, 
         assert done.returncode == -signal.SIGKILL
     else:
         assert done.returncode == 1 and "a worker was killed" in done.stderr.splitlines()[-1]
-    finished = {path: path.stat().st_mtime_ns for path in folder.glob("*.jsonl")}
+    recorded = [folder / path.name.removesuffix(".json") for path in (folder / ".work").glob("*.jsonl.json")]
+    finished = {path: path.stat().st_mtime_ns for path in recorded}
     assert 2 <= len(finished) < len(whole) - 2 and not (folder / "run.json").exists()
     assert run_apart(tmp_path / "out", mine, workers).returncode == 0
     assert bytes_of(tmp_path / "out") == whole
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
+
+
+def test_workers_of_a_killed_run_end_and_cannot_meddle_with_the_next(tmp_path, mine, whole):
+    source = (tmp_path / "my_set.py").read_text("utf-8")
+    slow = source.replace("        return super().read()", "        time.sleep(600)\n        return super().read()")
+    assert slow != source
+    (tmp_path / "my_set.py").write_text(slow.replace("import os, signal", "import os, signal, time"), "utf-8")
+    arguments = {key: str(value) if isinstance(value, Path) else value for key, value in mine.items()}
+    program = f"from m3it.convert import convert; convert(out={str(tmp_path / 'out')!r}, workers=2, **{arguments!r})"
+    run = subprocess.Popen([sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": str(HERE.parent)})
+    unfinished = wait_for(lambda: list((tmp_path / "out").rglob(".train-*.tmp")))
+    workers = {int(path.suffixes[-2][1:]) for path in unfinished}
+    os.kill(run.pid, signal.SIGKILL)
+    run.wait()
+    (tmp_path / "my_set.py").write_text(source, "utf-8")
+    convert(out=tmp_path / "out", **mine)
+    assert bytes_of(tmp_path / "out") == whole  # nothing unfinished lies there, either
+    wait_for(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
+
+
+def wait_for(done):
+    """What `done` returns, as soon as it is true."""
+    while not (found := done()):
+        time.sleep(0.05)
+    return found
 
 
 def test_a_disk_that_is_full_is_one_sentence_and_nothing_half_written(tmp_path, mine, whole):
