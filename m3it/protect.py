@@ -20,16 +20,21 @@ from M3IT import Language
 SUFFIXES = "py|js|ts|cpp|java|html|css|json|jsonl|xml|csv|tsv|txt|md|pdf|png|jpe?g|gif|mp[34]|zip|exe|com|org|net"
 WORD, SMALL = r"[A-Z0-9][\w'’.&-]*", "of|the|and|a|an|in|on|for|to|de|la|le|du|von|&"
 NUM = r"-?\d+(?:\.\d+)?"
+BLANKLESS = (
+    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u3400-\u9fff\uff00-\uffef"  # a number may touch these
+)
+W, V = rf"[^\W{BLANKLESS}]", rf"[^\W_{BLANKLESS}]"  # what begins and ends a number or a name: \w of the other scripts
 KINDS = {
-    "url": r"(?:https?://|www\.)[^\s<>\"”]*[^\s<>\"”.,;:!?)\]]|[\w.+-]+@[\w-]+\.[\w.-]*\w",
+    "url": rf"(?:https?://|www\.)[^\s<>\"”{BLANKLESS}]*[^\s<>\"”.,;:!?)\]{BLANKLESS}]"
+    r"|(?a:(?<![\w.+-])[\w.+-]+@[\w-]+\.[\w.-]*\w)",
     "box": rf"</?(?:box|ref|quad)>|<loc_?\d+>|[\[(]\s*{NUM}(?:\s*,\s*{NUM}){{3}}\s*[\])]",
     "placeholder": r"\{\{?\w*\}?\}|%\(\w+\)[sdif]|%[sd]\b|\$\{\w+\}|</?[A-Za-z_][\w-]*/?>|<\|\w+\|>"
     r"|\[[A-Z_]{2,}\]|\[\d+\]",
     "option letter": r"\([A-Z]\)",
     "quoted name": rf"(?<=[\"“]){WORD}(?: (?:{WORD}|{SMALL}))*(?=[\"”])",
-    "code": r"`[^`\n]+`|\b[\w-]+\.(?:" + SUFFIXES + r")\b|\b[^\W_]+(?:_[^\W_]+)+\b|\b\w+\(\)|\b[a-z]+[A-Z]\w*\b"
-    r"|(?<!\S)--[a-z][\w-]*|\b[A-Za-z]+\d[\w-]*\b|(?<!\w)[#@]\w+",
-    "number": r"(?<![\w.])[-+]?[$€£¥]?\d+(?:[.,:/]\d+)*%?(?!\w)",
+    "code": rf"`[^`\n]+`|(?<!{W})(?<!-){W}(?:{W}|-)*\.(?:{SUFFIXES})(?!{W})|(?<!{W}){V}+(?:_{V}+)+(?!{W})"
+    rf"|(?<!{W}){W}+\(\)|(?<!{W})[a-z]+[A-Z]{W}*|(?<!\S)--[a-z][\w-]*|(?<!{W})[A-Za-z]+\d(?:-*{W})*|(?<!{W})[#@]{W}+",
+    "number": rf"(?<!{W})(?<!\.)[-+]?[$€£¥]?\d+(?:[.,:/]\d+)*%?(?!{W})",
 }  # in this order where two begin at one place; 2nd and 1940s are left to the translator, their digits are checked
 PROTECTED = re.compile("|".join(f"(?P<{name.replace(' ', '_')}>{pattern})" for name, pattern in KINDS.items()))
 MASK = re.compile(r"[\[［【〔]\s*(\d+)\s*[\]］】〕]")  # in any brackets and digits that a translator may write
@@ -82,7 +87,12 @@ class Part(NamedTuple):
 
 MARKER = re.compile(r"\s*(?:\([A-Z]\)\s*|[A-Z][.):]\s+|\d+[.)]\s+|[-*•]\s+)")
 OPTION = re.compile(r"\(([A-Z])\)\s*")
-SENTENCE_END = re.compile(r"(?<=[.!?])[\"”')\]]*\s+(?=[\"“(\[]?[^\W_a-z])|(?<=[。！？])")
+LINE_END = re.compile(r"([\n\r\v\f\x85\u2028\u2029]+)")
+CLOSE, OPEN = r"[\"”’'」』）»)\]]*", r"[\"“‘「『（«(\[¿¡]?"
+SENTENCE_END = re.compile(  # behind a full stop that is never in a number or an abbreviation no blank is needed
+    rf"(?<=[.!?…؟]){CLOSE}\s+(?={OPEN}[^\W_a-z])|(?<=[。！？।॥۔።။។։])(?![。！？।॥]){CLOSE}\s*"
+)
+CUTS = (r"[;:,]\s+|[、，；：،؛፣]\s*", r"\s+")  # where a sentence too long for a model is cut; inside a word at last
 ABBREVIATION = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|St|Prof|No|vs|etc|e\.g|i\.e|U\.S)|\b[A-Z])\.[\"”')\]]*$")
 
 
@@ -90,7 +100,7 @@ def split(text: str, fits: Callable[[str], bool] = lambda sentence: True) -> lis
     """The parts whose texts together are the text: lines, options and sentences, cut further where they do not fit;
     what has no letters, the letters of options and the blanks around are kept."""
     parts: list[Part] = []
-    for line in re.split(r"(\n+)", text):
+    for line in LINE_END.split(text):
         for piece in _options(line):
             for sentence in _sentences(piece) if not OPTION.fullmatch(piece) else [piece]:
                 for cut in _cut(sentence, fits):
@@ -115,11 +125,19 @@ def _options(line: str) -> Iterator[str]:
 def _sentences(text: str) -> Iterator[str]:
     """The sentences with the blanks behind them."""
     at = 0
-    for end in SENTENCE_END.finditer(text):
-        if not ABBREVIATION.search(text[at : end.start()]):
-            yield text[at : end.end()]
-            at = end.end()
+    for start, stop in _ends(SENTENCE_END, text):
+        if not ABBREVIATION.search(text[at:start]):
+            yield text[at:stop]
+            at = stop
     yield text[at:]
+
+
+def _ends(pattern: re.Pattern[str] | str, text: str) -> list[tuple[int, int]]:
+    """Where the pattern is found, but not inside a protected span."""
+    found = [end.span() for end in re.finditer(pattern, text)]
+    spans = [span.span() for span in PROTECTED.finditer(text)] if found else []
+    inside = {place for start, stop in spans for place in range(start + 1, stop)}
+    return [(start, stop) for start, stop in found if stop not in inside]
 
 
 def _cut(text: str, fits: Callable[[str], bool]) -> list[str]:
@@ -127,8 +145,8 @@ def _cut(text: str, fits: Callable[[str], bool]) -> list[str]:
     if len(text) < 2 or fits(text):
         return [text]
     middle = len(text) // 2
-    for pattern in (r"[;:,，、；：]\s*", r"\s+", ""):
-        ends = [found.end() for found in re.finditer(pattern, text) if len(text) // 5 < found.end() < len(text)]
+    for pattern in CUTS:
+        ends = [stop for _, stop in _ends(pattern, text) if len(text) // 5 < stop < len(text)]
         if ends:
             at = min(ends, key=lambda end: abs(end - middle))
             return [*_cut(text[:at], fits), *_cut(text[at:], fits)]
@@ -166,6 +184,9 @@ DENSE = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL")  # a sign of these says about 
 MAX_RATIO, SLACK = 3.5, 20  # of lengths, in letters: beyond what pairs of FLORES-like sentences show, our choice
 REPEATED = re.compile(r"(\S.{0,60}?)(?:\s*\1){3,}", re.DOTALL)
 FEW_WORDS = 3
+LITTLE_WORDS = re.compile(
+    r"\b(?:a|an|the|of|and|is|are|was|with|on|at|it|they|his|her)\b", re.IGNORECASE
+)  # English only
 FEW_LETTERS = 20  # below it a language cannot be told from its relatives
 SURE, RATIO = 0.3, 0.3  # probability of another language; that of the one asked for, beside it: docs/translate.md
 SERBO_CROATIAN = {"bs", "hr", "sr"}  # no identifier tells these apart
@@ -182,7 +203,8 @@ def reason_against(source: str, text: str, language: Language) -> str:
         return ""
     named, num_words = _named(plain_source), len(plain_source.split())
     if _fold(plain) == _fold(plain_source):  # Paris, no and wind are the same words elsewhere, where the letters are
-        shared = named or (num_words <= FEW_WORDS and script_share(plain_source, language.script) == 1)
+        short = num_words <= FEW_WORDS and not (num_words > 1 and LITTLE_WORDS.search(plain_source))
+        shared = named or (short and script_share(plain_source, language.script) == 1)
         return "" if shared else "copy of the source"
     if repeats(plain) and not repeats(plain_source):
         return "repetition"

@@ -47,6 +47,19 @@ def test_each_kind_of_protected_text_is_found_masked_and_restored(kind, text, sp
     assert restore(masked.text, masked.spans) == text
 
 
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("有7只狗和B52轰炸机，见https://a.example/x。", "有[1]只狗和[2]轰炸机，见[3]。"),
+        ("大約３隻狗，佔12.5％", "大約[1]隻狗，佔[2]％"),
+        ("ราคา100บาท ส่งme@b.exampleได้", "ราคา[1]บาท ส่ง[2]ได้"),
+        ("これは<image>の(A)です", "これは[1]の[2]です"),
+    ],
+)
+def test_protected_text_may_touch_the_words_of_a_language_without_blanks(text, masked):
+    assert mask(text).text == masked and restore(*mask(text)) == text
+
+
 def test_the_table_above_has_every_kind():
     marks = test_each_kind_of_protected_text_is_found_masked_and_restored.pytestmark[0]
     assert {row[0] for row in marks.args[1]} == set(KINDS) and len(KINDS) == 7
@@ -65,7 +78,26 @@ def test_a_mask_is_restored_from_other_brackets_and_digits():
     assert restore("[ 2 ] قطط و【١】كلاب", masked.spans) == "8 قطط و7كلاب"
 
 
-@pytest.mark.parametrize("said", ["[1] Hunde", "[1] [2] [2]", "[1] [2] [3]", "Hunde"])
+@pytest.mark.parametrize(
+    ("said", "restored"),
+    [
+        ("[1]只狗和[2]只猫", "7只狗和8只猫"),  # no blanks
+        ("[2] Katzen und [1] Hunde", "8 Katzen und 7 Hunde"),  # in another order
+        ("[ 1 ] chiens et [2 ] chats", "7 chiens et 8 chats"),  # blanks inside
+        ("［１］犬と【２】猫", "7犬と8猫"),  # full-width
+        ("[१] कुत्ते और [२] बिल्लियाँ", "7 कुत्ते और 8 बिल्लियाँ"),  # digits of the language
+        ("[01] Hunde und [2] Katzen", "7 Hunde und 8 Katzen"),
+    ],
+)
+def test_a_mask_is_restored_however_it_is_written(said, restored):
+    assert restore(said, mask("7 dogs and 8 cats").spans) == restored
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["[1] Hunde", "[1] [2] [2]", "[1] [2] [3]", "Hunde", "[eins] und [zwei]", "(1) und [2]", "1 und 2", "[1, 2]",
+     "[1 und [2]"],
+)  # fmt: skip
 def test_a_lost_doubled_or_invented_mask_is_seen(said):
     assert restore(said, mask("7 dogs and 8 cats").spans) is None
 
@@ -81,6 +113,37 @@ def test_lines_options_and_sentences_are_parts_of_their_own():
     said = [part.text for part in split("Options:\n(A) a red dog\n(B) 12\n\nMr. Smith left. Why?") if not part.keep]
     assert said == ["Options:", "a red dog", "Mr. Smith left.", "Why?"]
     assert [p.text for p in split("Options: (A) cat (B) big dog") if not p.keep] == ["Options:", "cat", "big dog"]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        ("他走了。“好。”他说：“来吧！”然后呢？！", ["他走了。", "“好。”", "他说：“来吧！”", "然后呢？！"]),
+        ("यह एक वाक्य है। यह दूसरा है॥ तीसरा", ["यह एक वाक्य है।", "यह दूसरा है॥", "तीसरा"]),
+        ("ما هذا؟ هذا كلب. نعم!", ["ما هذا؟", "هذا كلب.", "نعم!"]),
+        ("یہ ایک ہے۔ یہ دو ہے۔", ["یہ ایک ہے۔", "یہ دو ہے۔"]),
+        ("¿Qué es? ¡Hola! Un gato.", ["¿Qué es?", "¡Hola!", "Un gato."]),
+        ("እንዴት። ደህና።", ["እንዴት።", "ደህና።"]),
+        ("Dr. Who met J. Smith, e.g. in the U.S. House. So?", ["Dr. Who met J. Smith, e.g. in the U.S. House.", "So?"]),
+        ('Who made "Mamma Mia. Here We Go"? I did.', ['Who made "Mamma Mia. Here We Go"?', "I did."]),
+        ("one\r\ntwo\u2028three", ["one", "two", "three"]),
+    ],
+)  # fmt: skip
+def test_sentences_end_as_their_language_ends_them_but_not_in_an_abbreviation_or_a_protected_name(text, sentences):
+    parts = split(text)
+    assert [part.text for part in parts if not part.keep] == sentences
+    assert "".join(part.text for part in parts) == text
+
+
+def test_a_long_text_without_full_stops_is_cut_at_blanks_and_never_in_a_number():
+    thai = "ผู้ชายยืนอยู่ ผู้หญิงนั่งอยู่ เด็กกำลังเล่น"
+    assert [p.text for p in split(thai, lambda part: len(part) <= 18) if not p.keep] == thai.split()
+    said = [p.text for p in split("It costs 1,000,000 dollars or so", lambda part: len(part) <= 20) if not p.keep]
+    assert said == ["It costs 1,000,000", "dollars or so"]
+
+
+def test_a_long_text_without_blanks_takes_time_in_proportion():
+    assert protected("a" * 200_000) == protected("a_" * 100_000) == []  # minutes, were each letter a start
 
 
 def test_a_text_longer_than_the_model_is_cut_at_commas_and_blanks_and_no_part_is_too_long():
@@ -115,6 +178,9 @@ SENTENCE = "How many people are sitting at the wooden table?"
         ("the 2nd of them", "الثاني ٢ منهم", "ar", ""),
         ("Paris", "Paris", "de", ""),
         ("paris", "paris", "de", ""),
+        ("a red dog", "a red dog", "de", "copy of the source"),
+        ("on the table", "On the table.", "fr", "copy of the source"),
+        ("The Wire", "The Wire", "de", ""),
         ("blue", "blue", "zh", "copy of the source"),
         ("12", "12", "zh", ""),
     ],
