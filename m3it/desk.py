@@ -4,6 +4,7 @@ In: texts.  Out: a Translation of each.  What a translator has said is kept on d
 text, in one SQLite file: a second run asks nothing, and a killed one goes on.
 """
 
+import re
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -14,6 +15,8 @@ from M3IT import Language
 from m3it.protect import MASK, Masked, Part, mask, reason_against, restore, split
 from m3it.translators import DECODINGS, Job, open_translator
 
+WORD_START, WORD_END = re.compile(r"[\w(\[{<“«]"), re.compile(r"[\w)\]}>”».,;:!?]")
+SENTENCE_ENDS = ("。", "！", "？", "”", "」", "』")
 KEPT_TEXTS = 50_000  # done texts that are looked up without asking the disk
 
 
@@ -32,6 +35,8 @@ class Desk:
         self.translator, self.source, self.target = open_translator(job), source, target
         self.memory = Memory(Path(job.cache_dir or default_cache()) / "translations.sqlite")
         self.known = {text: Translation(said, "", ("by hand",)) for text, said in (known or {}).items()}
+        self.blanks = target.spaces and not source.spaces  # to put between parts that had none
+        self.no_blanks = source.spaces and target.script in ("Hans", "Hant", "Jpan")  # behind a full stop
         self.done: dict[str, Translation] = {}
         self.counts: Counter[str] = Counter()
 
@@ -52,12 +57,13 @@ class Desk:
             todo = failed
         if len(self.done) > KEPT_TEXTS:
             self.done.clear()
-        self.done |= {text: translation for text, translation in found.items() if translation}
-        return {text: translation for text, translation in found.items() if translation}
+        translations = {text: translation for text, translation in found.items() if translation}
+        self.done |= {} if decoding else translations  # what was asked for otherwise was so for one row
+        return translations
 
     def _say(self, texts: Sequence[str], decoding: int) -> dict[str, tuple[str | None, str]]:
         """text -> (translation, "by pieces" if a protected span got lost first), unchecked."""
-        fits = lambda part: self.translator.num_tokens(part) <= self.translator.max_tokens  # noqa: E731
+        fits = lambda part: self.translator.num_tokens(mask(part).text) <= self.translator.max_tokens  # noqa: E731
         parts_by_text = {text: split(text, fits) for text in texts}
         masked = {p.text: mask(p.text) for parts in parts_by_text.values() for p in parts if not p.keep}
         said = self._recall((m.text for m in masked.values()), decoding)
@@ -65,10 +71,27 @@ class Desk:
         lost = {text: _pieces(m) for text, m in masked.items() if whole[text] is None and m.spans}
         self.counts["by pieces"] += len(lost)
         piecewise = self._recall((p.text for pieces in lost.values() for p in pieces if not p.keep), decoding)
+        invented = {text: None for text, said in piecewise.items() if MASK.search(said or "")}
         for text, pieces in lost.items():
-            whole[text] = _join(pieces, piecewise)
+            whole[text] = self._join(pieces, piecewise | invented)
         way = {text: "by pieces" if any(p.text in lost for p in parts) else "" for text, parts in parts_by_text.items()}
-        return {text: (_join(parts, whole), way[text]) for text, parts in parts_by_text.items()}
+        return {text: (self._join(parts, whole), way[text]) for text, parts in parts_by_text.items()}
+
+    def _join(self, parts: list[Part], said: dict[str, str | None]) -> str | None:
+        """The parts put together, those that are not kept as they were said; None if one was not said."""
+        texts, before = [""], Part("", True)
+        for part in parts:
+            text = part.text if part.keep else said[part.text]
+            if text is None:
+                return None
+            bare = self.blanks and not (before.keep and part.keep)
+            if bare and WORD_END.match(texts[-1][-1:]) and WORD_START.match(text):
+                text = f" {text}"
+            if self.no_blanks and not part.text.strip(" ") and texts[-1].endswith(SENTENCE_ENDS):
+                text = ""
+            texts.append(text)
+            before = part
+        return "".join(texts)
 
     def _recall(self, texts: Iterable[str], decoding: int) -> dict[str, str | None]:
         return self.memory.recall(self.translator, list(texts), self.source, self.target, decoding)
@@ -86,12 +109,6 @@ def _pieces(masked: Masked) -> list[Part]:
         parts += [*split(masked.text[at : found.start()]), Part(masked.spans[int(found[1]) - 1], True)]
         at = found.end()
     return [*parts, *split(masked.text[at:])]
-
-
-def _join(parts: list[Part], said: dict[str, str | None]) -> str | None:
-    """The parts put together, those that are not kept as they were said; None if one was not said."""
-    texts = [part.text if part.keep else said[part.text] for part in parts]
-    return None if None in texts else "".join(text for text in texts if text is not None)
 
 
 def default_cache() -> str:

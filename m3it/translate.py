@@ -31,7 +31,8 @@ from m3it.translators import DECODINGS, ENGLISH, Job, find_language, open_transl
 from m3it.work import Made, Piece, map_shards, open_executor, write_run, write_text
 
 TEXTS = ("instruction", "inputs", "outputs")
-WINDOW_ROWS, WINDOW_BYTES = 1024, 64 << 20  # read before they are translated together; pictures stay in memory so long
+WINDOW_ROWS, WINDOW_BYTES = 256, 64 << 20  # translated together: after each the time left is told anew, and a run that
+# is killed has lost no more. 1,024 would take 3 % less time, 128 15 % more (bench/translate.py's texts)
 ON_ERROR = ("drop", "keep", "raise")
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 
@@ -60,7 +61,7 @@ def translate_rows(
             reason = _row_reason(row, translations, desk)
             if reason:
                 desk.counts[f"rows: {reason}"] += 1
-            if reason and (on_error == "drop" or not translations):
+            if reason and (on_error == "drop" or (on_error == "keep" and not translations)):
                 drops.append(Drop(_row_id(row), reason))
                 continue
             if reason and on_error == "raise":

@@ -297,6 +297,48 @@ def test_a_lost_placeholder_is_mended_by_translating_the_pieces_between(tmp_path
     assert json.loads(row["meta"])["translation_notes"] == {"inputs": ["by pieces"]}
 
 
+def test_a_placeholder_invented_between_the_protected_parts_is_no_translation(tmp_path):
+    said = {"Is [1] here?": "Ist das hier?", "Is": "Ist [1]", "here?": "hier?"}
+    repo = repository_of(tmp_path, {"inputs": "Is B52 here?", "outputs": ""})
+    with ChatServer(scripted(said, at_first=False)) as server:
+        run = translate("own", ["de"], translator_job(server, tmp_path), repo, tmp_path / "out")["de"]
+    assert run["files"]["validation.jsonl"]["drops"] == {"inputs: no translation": 1}
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "text", "said", "expected"),
+    [
+        ("en", "zh", "He left. Why?\n He did.", {"He left.": "他走了。", "Why?": "为什么？", "He did.": "走了。"},
+         "他走了。为什么？\n 走了。"),
+        ("en", "th", "He left. Why?", {"He left.": "เขาไปแล้ว", "Why?": "ทำไม"}, "เขาไปแล้ว ทำไม"),
+        ("en", "ar", "He left. Why?", {"He left.": "لقد غادر.", "Why?": "لماذا؟"}, "لقد غادر. لماذا؟"),
+        ("zh", "de", "他走了。为什么？", {"他走了。": "Er ging.", "为什么？": "Warum?"}, "Er ging. Warum?"),
+        ("zh", "de", "有7只狗。", {"有[1]只狗。": "Hunde", "有": "Es gibt", "只狗。": "Hunde."}, "Es gibt 7 Hunde."),
+        ("zh", "ja", "他走了。为什么？", {"他走了。": "彼は行った。", "为什么？": "なぜ？"}, "彼は行った。なぜ？"),
+    ],
+)  # fmt: skip
+def test_parts_are_put_together_with_the_blanks_of_the_language(source, target, text, said, expected, tmp_path):
+    languages = {"en": ENGLISH, **LANGUAGES}
+    with ChatServer(scripted(said, at_first=False)) as server:
+        desk = Desk(translator_job(server, tmp_path), languages[source], languages[target])
+        assert desk.translate([text])[text].text == expected
+
+
+def test_what_was_asked_for_otherwise_for_one_row_is_not_taken_for_others(tmp_path):
+    with ChatServer(scripted({"a dog": "ein Köter"})) as server:
+        desk = Desk(translator_job(server, tmp_path), ENGLISH, LANGUAGES["de"])
+        first = desk.translate(["a dog"])["a dog"]
+        assert desk.translate(["a dog"], decoding=1)["a dog"] != first == desk.translate(["a dog"])["a dog"]
+
+
+def test_a_long_protected_span_does_not_make_a_text_too_long(tmp_path):
+    url = f"https://a.example/{'x' * 9000}"
+    with ChatServer(lambda request: "Siehe [1], bitte.") as server:
+        desk = Desk(translator_job(server, tmp_path), ENGLISH, LANGUAGES["de"])
+        text = f"See {url}, please."
+        assert desk.translate([text])[text].text == f"Siehe {url}, bitte."
+
+
 def test_a_changed_number_is_caught(tmp_path):
     said = {"Who was born in the 1940s?": "Wer wurde in den 1950er-Jahren geboren?"}
     repo = repository_of(tmp_path, {"inputs": "Who was born in the 1940s?", "outputs": ""})
@@ -344,11 +386,14 @@ def test_a_row_with_no_text_is_dropped_and_counted(tmp_path):
     repo = repository_of(tmp_path, {"inputs": " ", "outputs": ""}, {"inputs": ENGLISH_TEXT, "outputs": ""})
     with ChatServer(lambda request: GERMAN) as server:
         run = translate("own", ["de"], translator_job(server, tmp_path), repo, tmp_path / "out", on_error="keep")["de"]
-    assert run["files"]["validation.jsonl"] | {} == run["files"]["validation.jsonl"]
-    assert (run["files"]["validation.jsonl"]["num_rows"], run["files"]["validation.jsonl"]["drops"]) == (
-        1,
-        {"no text": 1},
-    )
+    made = run["files"]["validation.jsonl"]
+    assert made["num_rows"] == 1 and made["drops"] == {"no text": 1}
+
+
+def test_a_row_with_no_text_ends_a_run_that_is_to_raise(tmp_path):
+    repo = repository_of(tmp_path, {"inputs": " ", "outputs": ""})
+    with ChatServer() as server, pytest.raises(M3ITError, match="row 'row-0' in de: no text"):
+        translate("own", ["de"], translator_job(server, tmp_path), repo, tmp_path / "out", on_error="raise")
 
 
 def test_line_breaks_stay(tmp_path):
