@@ -267,7 +267,7 @@ def translate(
     to: Annotated[str, Option(help="Codes, e.g. zh,fr; sw=swh_Latn for a language beyond the 80.")] = "",
     repo: Repo = None,
     split: Annotated[str | None, Option(help="train, validation or test. Default: all.")] = None,
-    backend: Annotated[str, Option(help="transformers, ctranslate2 or openai.")] = "transformers",
+    backend: Annotated[str, Option(help="transformers (or nllb), ctranslate2, openai.")] = "transformers",
     model: Annotated[str, Option(help="Hub id, folder, or server's name.")] = "facebook/nllb-200-distilled-1.3B",
     base_url: Annotated[str | None, Option(help="OpenAI-compatible server. Default: OpenAI's.")] = None,
     limit: Annotated[int | None, Option(help="Only so many rows of a split.", min=1)] = None,
@@ -287,6 +287,7 @@ def translate(
     """Rows in other languages.   Example: m3it translate okvqa --to zh,fr --out translated"""
     from m3it.translators import BACKENDS, Job
 
+    backend = {"nllb": "transformers"}.get(backend, backend)
     if backend not in BACKENDS or on_error not in ("drop", "keep", "raise"):
         raise typer.BadParameter(f"expected --backend of {', '.join(BACKENDS)}, --on-error of drop, keep, raise")
     job = Job(backend, model, base_url, beams, parallel, prices, max_cost)
@@ -300,6 +301,8 @@ def translate(
         for s in scores:
             mark = "*" if (s.spbleu or 0) > threshold else " "
             typer.echo(f"{mark} {s.code:<4}{s.note or f'{s.spbleu:7.2f} spBLEU {s.bleu:7.2f} BLEU'}")
+        above = [s.code for s in scores if (s.spbleu or 0) > threshold]
+        typer.echo(f"{len(above)} above {threshold:g} spBLEU: {','.join(above) or 'none'}")
         typer.echo("\n".join(f"{name}: {value}" for name, value in signatures.items()), err=True)
         return
     if not config or not to:
@@ -308,7 +311,7 @@ def translate(
 
     runs = translate_config(
         config,
-        to.split(","),
+        [code.strip() for code in to.split(",") if code.strip()],
         job,
         default_repo(repo),
         out,

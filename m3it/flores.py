@@ -41,7 +41,7 @@ def select_languages(
 
     folder = flores_devtest(Path(flores))
     english = _sentences(folder, ENGLISH, limit) or []
-    metrics = {"spbleu": spbleu(), "bleu": BLEU()}
+    metrics = {"spbleu": spbleu()}
     scores: list[LanguageScore] = []
     signatures: dict[str, str] = {}
     targets = [find_language(code) for code in languages]
@@ -50,6 +50,11 @@ def select_languages(
         if references is None:
             scores.append(LanguageScore(target.code, None, None, "not in this FLORES"))
             continue
+        if len(references) != len(english):
+            raise M3ITError(
+                f"{folder}: {target.nllb} has {len(references)} sentences, English {len(english)}; line for line they "
+                f"should agree. Unpack it again. {WHERE}"
+            )
         try:
             open_translator(job).require(target)
         except M3ITError:
@@ -74,12 +79,10 @@ def spbleu() -> Any:
 
     try:
         return BLEU(tokenize="flores200")
-    except (
-        Exception
-    ) as error:  # sacrebleu's own, of urllib, or SystemExit's kin: each means that the model is not there
+    except (OSError, RuntimeError, SystemExit) as error:  # no network, a broken file, sacrebleu's sys.exit
         raise M3ITError(
             f"spBLEU needs FLORES-200's sentencepiece model, which sacrebleu could not fetch ({error}). Put it at "
-            "$SACREBLEU/models/flores200sacrebleuspm (https://tinyurl.com/flores200sacrebleuspm)."
+            "~/.sacrebleu/models/flores200sacrebleuspm ($SACREBLEU, if set, in place of ~/.sacrebleu; https://tinyurl.com/flores200sacrebleuspm)."
         ) from error
 
 
@@ -95,5 +98,6 @@ def _sentences(folder: Path, language: Language, limit: int | None) -> list[str]
     """The sentences of a language, one a line; None where FLORES lacks it."""
     for name in (language.nllb, FLORES_101.get(language.nllb, language.nllb[:3])):
         if (folder / f"{name}.devtest").is_file():
-            return (folder / f"{name}.devtest").read_text("utf-8").splitlines()[:limit]
+            lines = (folder / f"{name}.devtest").read_text("utf-8").removesuffix("\n").split("\n")
+            return lines[:limit]
     return None

@@ -19,21 +19,22 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
-from M3IT import CATALOGUE, LANGUAGES, M3IT, Language
+from M3IT import CATALOGUE, LANGUAGES, M3IT, SHARD, Language
 from m3it.convert import instructions
 from m3it.desk import Desk, Translation
 from m3it.instance import Drop, M3ITError, hash_of
 from m3it.load import load_builder
 from m3it.protect import load_identifier, option_texts
 from m3it.rephrase import as_line
-from m3it.shards import read_shard, shard_names, to_line
+from m3it.shards import read_shard, refuse_others, shard_names, to_line
 from m3it.translators import DECODINGS, ENGLISH, Job, find_language, open_translator
-from m3it.work import Made, Piece, map_shards, open_executor, write_run, write_text
+from m3it.work import Made, Piece, map_shards, open_executor, versions, write_run, write_text
 
 TEXTS = ("instruction", "inputs", "outputs")
 WINDOW_ROWS, WINDOW_BYTES = 256, 64 << 20  # translated together: after each the time left is told anew, and a run that
 # is killed has lost no more. 1,024 would take 3 % less time, 128 15 % more (bench/translate.py's texts)
 ON_ERROR = ("drop", "keep", "raise")
+PACKAGES = ("transformers", "torch", "ctranslate2", "sentencepiece", "py3langid", "sacrebleu", "openai")
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 
 
@@ -162,7 +163,8 @@ def translate(
     `back`: how many texts of a language are translated back, for chrF. Killed and called again, it goes on."""
     if on_error not in ON_ERROR:
         raise ValueError(f"on_error={on_error!r}: expected {', '.join(ON_ERROR)}")
-    builder, targets = load_builder(repo, config, meta=True), [find_language(code) for code in to]
+    targets = list(dict.fromkeys(map(find_language, to)))
+    builder = load_builder(repo, config, meta=True)
     source = source_language(builder.config.name)
     if source in targets:
         raise M3ITError(f"{config}: is in {source.code} already. Pass other languages to --to.")
@@ -175,11 +177,24 @@ def translate(
             options |= {"from": source.code, "to": target.nllb, "limit": limit, "on_error": on_error}
             shown = {} if executor else {"progress": progress}  # of rows here, of shards where others translate
             pieces = list(plan(builder, split, {"builder": builder, "job": job, **shown}))
+            _require_own(folder, pieces)
             function = partial(translate_shard, source=source, target=target, limit=limit, on_error=on_error)
             made = map_shards(function, pieces, folder, options, executor, *([progress] if executor else []))
             scores = back_translate(builder, pieces, folder, job, source, target, back) if back else {}
             runs[target.code] = _write_run(folder, options, made, scores)
     return runs
+
+
+def _require_own(folder: Path, pieces: list[Piece]) -> None:
+    """M3ITError if shards lie there that no run made, mended by hand perhaps, or that readers would find twice."""
+    found = sorted(path.name for path in folder.glob("*") if SHARD.fullmatch(path.name))
+    if found and not (folder / ".work").exists():
+        raise M3ITError(
+            f"{folder}: holds {', '.join(found[:3])}, which this command did not make, and would be mixed with or "
+            "written over. Pass another --out, or move them away."
+        )
+    for split, made in groupby(pieces, key=lambda piece: piece.arguments["split"]):
+        refuse_others(folder, split, [piece.path for piece in made])
 
 
 def source_language(config: str) -> Language:
@@ -256,6 +271,7 @@ def _write_run(folder: Path, options: dict[str, Any], made: dict[str, Any], scor
                 counts.update(json.loads((folder / counted).read_text("utf-8")))
     records = {path: {**record, "beside": {}} for path, record in made.items()}
     more = {
+        "versions": {**versions(), **versions(PACKAGES)},
         "identifier": "py3langid and scripts" if load_identifier() else "scripts",
         "counts": dict(sorted(counts.items())),
     }

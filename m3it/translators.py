@@ -30,20 +30,21 @@ BACKENDS = ("transformers", "ctranslate2", "openai")
 
 def find_language(given: str) -> Language:
     """The language of a code, or of CODE=NLLB_CODE for one that M3IT-80 lacks; M3ITError with the nearest."""
-    if given in LANGUAGES:
-        return LANGUAGES[given]
+    known = {**LANGUAGES, "en": ENGLISH}
+    if given in known:
+        return known[given]
     code, _, nllb = given.partition("=")
     if re.fullmatch(r"[a-z]{2,8}", code) and re.fullmatch(r"[a-z]{3}_[A-Z][a-z]{3}", nllb):
         return Language(code, nllb, nllb, nllb)
     code_by_name: dict[str, str] = {}
-    for language in LANGUAGES.values():
+    for language in known.values():
         short = language.name.partition(" (")[0]  # Chinese, of Chinese (Simplified)
         names = (language.nllb[:3], language.nllb, language.own_name, language.name, short, language.code)
         code_by_name |= {name.casefold(): language.code for name in names}
     wanted = (given.casefold(), re.split("[-_]", given)[0].casefold())
     near = [name for name in wanted if name in code_by_name] or difflib.get_close_matches(wanted[0], code_by_name, 1)
     code = code_by_name[near[0]] if near else ""
-    hint = f" Did you mean {code!r} ({LANGUAGES[code].name})?" if near else ""
+    hint = f" Did you mean {code!r} ({known[code].name})?" if near else ""
     raise M3ITError(
         f"Unknown language {given!r}.{hint} One of the 80 codes is expected, e.g. zh or fr, or CODE=NLLB_CODE for "
         "another, e.g. sw=swh_Latn."
@@ -95,7 +96,7 @@ class Seq2Seq:
         try:
             from transformers import AutoTokenizer
         except ImportError as error:
-            raise M3ITError("A translation model needs transformers: pip install 'm3it[train,translate]'") from error
+            raise M3ITError("A translation model needs transformers: pip install 'm3it[translate]'") from error
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(job.model)
         except (OSError, ValueError) as error:
@@ -175,12 +176,18 @@ class Transformers(Seq2Seq):
 
     def __init__(self, job: Job):
         super().__init__(job)
-        import torch
+        try:
+            import torch
+        except ImportError as error:
+            raise M3ITError("--backend transformers needs PyTorch: pip install 'm3it[translate]'") from error
         from transformers import AutoModelForSeq2SeqLM
 
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         dtype = torch.float16 if self.device == "cuda" else torch.float32
-        self.model = AutoModelForSeq2SeqLM.from_pretrained(job.model, dtype=dtype).to(self.device).eval()
+        try:
+            self.model = AutoModelForSeq2SeqLM.from_pretrained(job.model, dtype=dtype).to(self.device).eval()
+        except (OSError, ValueError) as error:  # no weights there, or those of a model that does not translate
+            raise M3ITError(f"{job.model}: expected a translation model (NLLB, M2M100, MADLAD): {error}") from error
         config = self.model.config
         self.commit = getattr(config, "_commit_hash", None)
         self.max_tokens = min(self.max_tokens, getattr(config, "max_position_embeddings", None) or TRAINED_TOKENS)
@@ -251,7 +258,7 @@ class Server:
             job.model, job.base_url, cache_dir=job.cache_dir and f"{job.cache_dir}/replies", parallel=job.parallel,
             prices=job.prices, max_cost=job.max_cost,
         )  # fmt: skip
-        self.identity = f"{job.model} at {job.base_url or 'OpenAI'}"
+        self.identity = f"{job.model} behind a server"  # wherever it listens today
 
     def require(self, *languages: Language) -> None:
         """Nothing: whether it knows a language shows in the checks."""

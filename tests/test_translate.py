@@ -1,7 +1,12 @@
 """The whole stage: tiny models of the real classes, a tokenizer trained here, a scripted server that misbehaves."""
 
+import itertools
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
 
 import pytest
 from chat_server import ChatServer, Refuse, completion
@@ -144,6 +149,98 @@ def test_another_model_is_not_mixed_into_a_folder(job, tmp_path):
     translate("okvqa", ["zh"], job, str(ROOT), tmp_path, split="validation", limit=1)
     with pytest.raises(M3ITError, match="was made with limit=1, not 2"):
         translate("okvqa", ["zh"], job, str(ROOT), tmp_path, split="validation", limit=2)
+
+
+def killing(pid_path, at):
+    """A server that ends a program after so many requests with SIGKILL, once."""
+    count = itertools.count(1)
+
+    def reply(request):
+        if next(count) == at:
+            os.kill(int(pid_path.read_text()), signal.SIGKILL)
+        return f"Griechisch {request['messages'][-1]['content']}".translate(GREEK)
+
+    return reply
+
+
+GREEK = str.maketrans("abcdefghijklmnopqrstuvwxyzGS", "αβψδεφγηιξκλμνοπρστθυςωχζϊΓΣ")
+
+
+def test_a_killed_run_goes_on_where_it_was_and_ends_with_the_same_bytes(tmp_path):
+    program = """
+import os, sys
+open(sys.argv[3], "w").write(str(os.getpid()))
+from m3it import translate
+translate.WINDOW_ROWS = 4
+job = translate.Job("openai", "scripted", base_url=sys.argv[1], cache_dir=sys.argv[4], parallel=2)
+translate.translate("own", ["el"], job, sys.argv[2], sys.argv[5])
+"""
+    words = ["dog", "cat", "car", "house", "tree", "boat", "chair", "fish", "robot", "flower", "star", "train"]
+    repo = repository_of(tmp_path, *({"inputs": f"where is the {word}", "outputs": word} for word in words))
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+    def run(server, name):
+        ours = [str(tmp_path / "pid"), str(tmp_path / f"kept-{name}"), str(tmp_path / name)]
+        return subprocess.run([sys.executable, "-c", program, server.url, repo, *ours], env=env, check=False).returncode
+
+    def bytes_of(name):
+        paths = (path for path in (tmp_path / name).rglob("*") if path.is_file())
+        return {str(path.relative_to(tmp_path / name)): path.read_bytes() for path in paths}
+
+    with ChatServer(killing(tmp_path / "pid", at=13)) as server:
+        assert run(server, "killed") == -signal.SIGKILL and not list((tmp_path / "killed").rglob("validation.jsonl"))
+        before = len(server.asked)
+        assert run(server, "killed") == 0
+        assert len(server.asked) - before < 2 * len(words) - 8  # the first windows' texts were kept
+    with ChatServer(killing(tmp_path / "pid", at=0)) as server:
+        assert run(server, "whole") == 0 and len(server.asked) == 2 * len(words)
+    killed, whole = bytes_of("killed"), bytes_of("whole")
+    shard = "data/vqa/own/el/validation.jsonl"
+    assert killed[shard] == whole[shard] and len(killed[shard].splitlines()) == len(words)
+    assert set(killed) == set(whole)
+
+
+@pytest.mark.slow
+def test_a_cluster_writes_the_same_bytes(tmp_path):
+    distributed = pytest.importorskip("distributed", reason="Dask is an extra: pip install 'm3it[cluster]'")
+    repo = repository_of(tmp_path, *({"inputs": f"the {word} there", "outputs": word} for word in ("dog", "cat")))
+    options = {"processes": True, "n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with ChatServer(killing(tmp_path / "pid", at=0)) as server:
+        job = translator_job(server, tmp_path)
+        one = translate("own", ["el"], job, repo, tmp_path / "one")
+        with distributed.LocalCluster(**options, local_directory=str(tmp_path / "dask")) as cluster:
+            two = translate("own", ["el"], job, repo, tmp_path / "two", cluster=cluster.scheduler_address)
+    assert one["el"]["files"] == two["el"]["files"] and one["el"]["files"]["validation.jsonl"]["num_rows"] == 2
+
+
+def test_progress_is_told_window_by_window_with_the_number_of_rows(tmp_path, monkeypatch):
+    monkeypatch.setattr("m3it.translate.WINDOW_ROWS", 2)
+    repo, seen = (
+        repository_of(tmp_path, *({"inputs": word, "outputs": ""} for word in ("is", "are", "was", "were"))),
+        [],
+    )
+
+    def progress(items, total):
+        for item in items:
+            seen.append((len(server.asked), total))
+            yield item
+
+    with ChatServer(lambda request: "sein") as server:
+        translate("own", ["de"], translator_job(server, tmp_path), repo, tmp_path / "out", limit=3, progress=progress)
+    assert seen == [(2, 3), (2, 3), (3, 3)]  # texts asked for, rows in all, as each row is done
+
+
+def test_shards_that_no_run_made_are_not_written_over(tmp_path):
+    repo = repository_of(tmp_path, {"inputs": ENGLISH_TEXT, "outputs": ""})
+    write_rows(tmp_path / "repo/data/vqa/own/de/validation.jsonl", [make_row(0)])
+    with ChatServer(lambda request: GERMAN) as server:
+        with pytest.raises(M3ITError, match="own/de: holds validation.jsonl, which this command did not make"):
+            translate("own", ["de"], translator_job(server, tmp_path), repo, repo)
+        (tmp_path / "repo/data/vqa/own/de/validation.jsonl").unlink()
+        translate("own", ["de"], translator_job(server, tmp_path), repo, repo)
+        write_rows(tmp_path / "repo/data/vqa/own/de/validation-00000-of-00002.jsonl", [make_row(0)])
+        with pytest.raises(M3ITError, match="holds validation-00000-of-00002.jsonl already"):
+            translate("own", ["de"], translator_job(server, tmp_path), repo, repo)
 
 
 def test_back_translation_is_scored(job, tmp_path):
