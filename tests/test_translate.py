@@ -12,8 +12,10 @@ import pytest
 from chat_server import ChatServer, Refuse, completion
 from conftest import make_row, write_rows
 from make_data import FIXTURES
+from typer.testing import CliRunner
 
 from m3it import LANGUAGES, load_dataset
+from m3it.cli import app
 from m3it.convert import instructions
 from m3it.corrections import read_corrections, unused
 from m3it.desk import Desk
@@ -550,6 +552,37 @@ def test_wrong_questions_get_clear_sentences(job, tmp_path):
         open_translator(Job("transformers", str(tmp_path / "nowhere")))
 
 
+def test_a_folder_without_weights_and_a_model_of_another_kind_are_told_from_translators(nllb, tmp_path):
+    shutil.copytree(nllb, tmp_path / "empty", ignore=shutil.ignore_patterns("*.safetensors"))
+    with pytest.raises(M3ITError, match="empty: expected a translation model"):
+        open_translator(Job("transformers", str(tmp_path / "empty")))
+    shutil.copytree(nllb, tmp_path / "bert")
+    config = json.loads((tmp_path / "bert/config.json").read_text("utf-8"))
+    (tmp_path / "bert/config.json").write_text(json.dumps({**config, "model_type": "bert"}), "utf-8")
+    with pytest.raises(M3ITError, match="bert: expected a translation model"):
+        open_translator(Job("transformers", str(tmp_path / "bert")))
+
+
+def test_chinese_rows_can_be_had_in_english(tmp_path):
+    write_rows(
+        tmp_path / "repo/data/vqa/fm-iqa/validation.jsonl",
+        [make_row(0, instruction="", inputs="他走了。为什么？", outputs="")],
+    )
+    said = {"他走了。": "He left.", "为什么？": "Why?"}
+    with ChatServer(lambda request: said[request["messages"][-1]["content"]]) as server:
+        translate("fm-iqa", ["en"], translator_job(server, tmp_path), str(tmp_path / "repo"), tmp_path / "out")
+    (row,) = load_dataset(str(tmp_path / "out"), "fm-iqa-en", split="validation")
+    assert row["inputs"] == "He left. Why?"
+
+
+def test_the_command_takes_codes_with_blanks_and_the_name_nllb(nllb, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    command = ["translate", "okvqa", "--repo", str(ROOT), "--to", "zh, zh,", "--backend", "nllb", "--model", str(nllb)]
+    done = CliRunner().invoke(app, [*command, "--split", "validation", "--limit", "2", "--out", str(tmp_path / "out")])
+    assert done.exit_code == 0 and done.stdout == "zh/validation.jsonl: 2 rows\n", done.output
+    assert json.loads((tmp_path / "out/data/kvqa/okvqa/zh/run.json").read_text("utf-8"))["versions"]["transformers"]
+
+
 def test_hand_made_instructions_are_those_of_the_dataset_in_order():
     assert list(known_instructions("okvqa", "zh")) == list(instructions("okvqa"))
     assert known_instructions("okvqa", "wo") == {}
@@ -573,6 +606,9 @@ def test_languages_are_scored_on_flores_as_it_is_published(job, tmp_path, monkey
     assert scores[0].spbleu == scores[0].bleu == 100 and scores[1].bleu < 20
     assert scores[2] == ("fr", None, None, "not in this FLORES")
     assert "tok:flores200" in signatures["spbleu"] and "tok:zh" in signatures["bleu zh"]
+    (folder / "deu_Latn.devtest").write_text("Eins\n", "utf-8")
+    with pytest.raises(M3ITError, match="deu_Latn has 1 sentences, English "):
+        select_languages(tmp_path, job, ["de"])
     with pytest.raises(
         M3ITError, match="expected devtest/eng_Latn.devtest .* FLORES-200 comes from https://github.com"
     ):
