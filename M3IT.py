@@ -52,13 +52,15 @@ class Dataset(NamedTuple):
 
 
 class Language(NamedTuple):
-    """One of the 80 languages of M3IT-80; `nllb` is its FLORES-200 code, `spaces` whether blanks part the words."""
+    """One of the 80 languages of M3IT-80; `nllb` is its FLORES-200 code, `spaces` whether blanks part the words,
+    `checked` whether a competent reader has looked at our translations into it."""
 
     code: str
     name: str
     own_name: str
     nllb: str
     spaces: bool = True
+    checked: bool = False
 
     @property
     def script(self):

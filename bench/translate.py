@@ -1,27 +1,30 @@
-"""How fast rows are translated, beside one text after the other: `python bench/translate.py [--rows 300]`.
+"""How fast rows are translated, beside one text after the other: `python bench/translate.py`, with `--out
+bench/results/translate.md` for the card.
 
 Makes a model of NLLB's class with random weights (512 wide, 4 layers each way; no weights are fetched) and rows of the
 sample's kind: ten instructions, questions that repeat, short answers. Takes turns: `generate` on one text at a time, as
 a plain script does; batches in the order of the rows; distinct texts in batches of like length, as `m3it translate`.
-Greedy, with as many tokens out as in, since a random model knows no end. Then translates 1,000 and 100,000 rows through
-the whole stage with a translator that costs nothing, each in a process of its own, and compares their memory.
+Greedy, with as many tokens out as in, since a random model knows no end; in seconds of one core. Then translates 10,000
+and 100,000 rows, all different, through the whole stage with a translator that costs nothing, each in a process of its
+own, and compares their memory.
 """
 
 import argparse
 import json
 import random
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from zlib import crc32
 
 from m3it.convert import instructions
+from m3it.translate import WINDOW_ROWS
 from m3it.translators import Job, by_length
 
 COLOURS = ["red", "blue", "green", "yellow", "white", "black", "brown", "orange", "pink", "grey"]
@@ -86,9 +89,13 @@ def in_order(model: Any, texts: list[str]) -> None:
 
 
 def ours(model: Any, texts: list[str]) -> None:
-    ids = [Words()(text)["input_ids"] for text in dict.fromkeys(texts)]
-    for batch in by_length([len(tokens) for tokens in ids]):
-        generate(model, [ids[i] for i in batch])
+    done: set[str] = set()
+    for at in range(0, len(texts), 3 * WINDOW_ROWS):
+        new = [text for text in dict.fromkeys(texts[at : at + 3 * WINDOW_ROWS]) if text not in done]
+        done |= set(new)
+        ids = [Words()(text)["input_ids"] for text in new]
+        for batch in by_length([len(tokens) for tokens in ids]):
+            generate(model, [ids[i] for i in batch])
 
 
 PATHS: dict[str, Callable[[Any, list[str]], None]] = {
@@ -99,7 +106,7 @@ PATHS: dict[str, Callable[[Any, list[str]], None]] = {
 
 
 def stage_memory(num_rows: int) -> None:
-    """Print the peak memory in MB of translating so many rows, all different, through the stage."""
+    """Print the peak memory in MB, and the seconds, of translating so many rows, all different, through the stage."""
     from m3it import translators
     from m3it.translate import translate
 
@@ -129,7 +136,8 @@ def stage_memory(num_rows: int) -> None:
         job = Job("openai", "nothing", cache_dir=f"{folder}/kept")
         run = translate("own", ["el"], job, f"{folder}/repo", f"{folder}/out")["el"]
         assert run["files"]["train.jsonl"]["num_rows"] == num_rows, run
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)
+    status = Path("/proc/self/status").read_text("utf-8")  # getrusage would tell the peak of whoever started this
+    print(int(status.split("VmHWM:")[1].split()[0]) / 1000, time.process_time())
 
 
 GREEK = str.maketrans("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", "αβψδεφγηιξκλμνοπρστθυςωχζϊΑΒΨΔΕΦΓΗΙΞΚΛΜΝΟΠΡΣΤΘΥΫΩΧΖΪ")  # fmt: skip # noqa: E501
@@ -140,35 +148,63 @@ def spell(number: int) -> str:
     return "".join("bdfgklmnpr"[int(digit)] + "aeiou"[int(digit) % 5] for digit in f"{number:06d}")
 
 
+def measure_paths(num_rows: int, repeats: int) -> list[list[str]]:
+    """The rows of the table on speed."""
+    model, texts = open_model(), make_texts(num_rows)
+    seconds: dict[str, list[float]] = {name: [] for name in PATHS}
+    for _ in range(repeats):
+        for name, run in PATHS.items():
+            start = time.process_time()
+            run(model, texts)
+            seconds[name].append(time.process_time() - start)
+    medians = {name: statistics.median(times) for name, times in seconds.items()}
+    base, asked = medians["one text at a time"], {"m3it: distinct texts, by length": " (asked: 5)"}
+    return [
+        [name, f"{median:.1f} s", f"{len(texts) / median:.0f}", f"{base / median:.1f} x{asked.get(name, '')}"]
+        for name, median in medians.items()
+    ]
+
+
+def measure_memory(sizes: list[int]) -> list[list[str]]:
+    """The rows of the table on memory, and what the stage takes beside its model."""
+    peaks, table = [], []
+    for num_rows in sizes:
+        command = [sys.executable, __file__, "--stage-memory", str(num_rows)]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        peak, seconds = map(float, said.split())
+        peaks.append(peak)
+        ratio = "" if len(peaks) == 1 else f"{peak / peaks[0]:.2f} x the memory (asked: flat)"
+        table.append(
+            [f"stage, {num_rows:,} rows, {peak:,.0f} MB", f"{seconds:.1f} s", f"{3 * num_rows / seconds:,.0f}", ratio]
+        )
+    return table
+
+
 def main() -> None:
-    """Measure and print."""
+    """Measure, print the table, and write it where the card finds it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=300)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--memory-rows", type=int, nargs="*", default=[1_000, 100_000])
+    parser.add_argument("--memory-rows", type=int, nargs="*", default=[10_000, 100_000])
+    parser.add_argument("--out", type=Path)
     parser.add_argument("--stage-memory", type=int, help="print the memory of so many rows, and no more")
     options = parser.parse_args()
     if options.stage_memory:
         stage_memory(options.stage_memory)
         return
-    model, texts = open_model(), make_texts(options.rows)
-    seconds: dict[str, list[float]] = {name: [] for name in PATHS}
-    for _ in range(options.repeats):
-        for name, run in PATHS.items():
-            start = time.perf_counter()
-            run(model, texts)
-            seconds[name].append(time.perf_counter() - start)
-    medians = {name: statistics.median(times) for name, times in seconds.items()}
-    base = medians["one text at a time"]
-    print("| path | seconds | texts/s | x one at a time |\n|---|---:|---:|---:|")
-    for name, median in medians.items():
-        print(f"| {name} | {median:.1f} | {len(texts) / median:.0f} | {base / median:.1f} |")
-    print(f"\n{options.rows} rows, {len(texts)} texts, {len(set(texts))} distinct; median of {options.repeats}.\n")
-    for num_rows in options.memory_rows:
-        told = subprocess.run(
-            [sys.executable, __file__, "--stage-memory", str(num_rows)], capture_output=True, text=True
-        )
-        print(f"peak memory, {num_rows:,} rows through the stage: {told.stdout.strip() or told.stderr[-500:]} MB")
+    table = measure_paths(options.rows, options.repeats) + measure_memory(options.memory_rows)
+    texts = make_texts(options.rows)
+    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers"))
+    note = (
+        f"Seconds of one core, median of {options.repeats}; {options.rows} rows, {len(texts)} texts, {len(set(texts))} "
+        f"distinct. The stage alone: masks, checks, memory on disk, a model that costs nothing. Python "
+        f"{sys.version.split()[0]}, {packages}; made by `python bench/translate.py`."
+    )
+    lines = ["| path | time | texts a second | ratio |", "|---|---:|---:|---:|"]
+    text = "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in table), "", f"{note}\n"])
+    print(text)
+    if options.out:
+        options.out.write_text(text, "utf-8")
 
 
 if __name__ == "__main__":

@@ -165,8 +165,13 @@ def licenses_table(infos: dict[str, Any]) -> str:
 
 
 def languages_list(infos: dict[str, Any]) -> str:
-    """The 80 codes with their English names."""
-    return ", ".join(f"{language.name} `{language.code}`" for language in LANGUAGES.values())
+    """The 80 codes with their English and own names; those that a competent reader has checked are marked."""
+    listed = [
+        f"{x.name}{'' if x.own_name == x.name else f' ({x.own_name})'} `{x.code}`{' ✓' if x.checked else ''}"
+        for x in LANGUAGES.values()
+    ]
+    checked = sum(x.checked for x in LANGUAGES.values())
+    return f"{', '.join(listed)}.\n\n✓: a competent reader has checked our translations: {checked} of {len(listed)}."
 
 
 BLOCKS: dict[str, Callable[[dict[str, Any]], str]] = {

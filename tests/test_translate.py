@@ -504,14 +504,22 @@ def test_line_breaks_stay(tmp_path):
     assert row["inputs"] == f"{GERMAN}\n\n  {GERMAN}"
 
 
-def test_rows_travel_through_all_80_codes_and_load_by_their_names(tmp_path):
-    repo = repository_of(tmp_path, {"inputs": "7 + 8?", "outputs": "15"})
-    with ChatServer() as server:
-        runs = translate("own", LANGUAGES, translator_job(server, tmp_path), repo, tmp_path / "out")
-        assert list(runs) == list(LANGUAGES) and not server.asked  # nothing in the row is words
-    for code in LANGUAGES:
+def test_rows_travel_through_all_80_codes_and_back_and_load_by_their_names(tmp_path):
+    repo = repository_of(tmp_path, {"inputs": "a small dog", "outputs": "15"})
+
+    def reply(request):
+        """The own name of the language that is asked for, in its own script."""
+        asked = request["messages"][0]["content"].split("\n")[0]
+        found = [x.own_name for x in LANGUAGES.values() if f"to {x.name} ({x.own_name})" in asked]
+        return found[0] if found else "a small dog"
+
+    with ChatServer(reply) as server:
+        runs = translate("own", LANGUAGES, translator_job(server, tmp_path), repo, tmp_path / "out", back=1)
+        assert list(runs) == list(LANGUAGES) and len(server.asked) == 160
+    assert {run["back_translation"]["chrf"] for run in runs.values()} == {100}
+    for code, language in LANGUAGES.items():
         (row,) = load_dataset(str(tmp_path / "out"), f"own-{code}", split="validation", streaming=True)
-        assert row["outputs"] == "15"
+        assert (row["inputs"], row["outputs"]) == (language.own_name, "15")
 
 
 # ---- languages
@@ -519,6 +527,11 @@ def test_rows_travel_through_all_80_codes_and_load_by_their_names(tmp_path):
 
 def test_every_language_is_found_by_its_code_and_no_two_share_anything():
     assert len(LANGUAGES) == 80 and [find_language(code) for code in LANGUAGES] == list(LANGUAGES.values())
+    from transformers.models.nllb.tokenization_nllb import FAIRSEQ_LANGUAGE_CODES
+
+    assert {language.nllb for language in LANGUAGES.values()} <= set(FAIRSEQ_LANGUAGE_CODES)
+    assert {code for code, language in LANGUAGES.items() if language.rtl} == {"ar", "he", "sd", "ur"}
+    assert {code for code, x in LANGUAGES.items() if not x.spaces} == {"ja", "km", "lo", "my", "th", "zh"}
     for column in ("code", "name", "own_name", "nllb"):
         assert len({getattr(language, column) for language in LANGUAGES.values()}) == 80
 
