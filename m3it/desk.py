@@ -71,9 +71,9 @@ class Desk:
         lost = {text: _pieces(m) for text, m in masked.items() if whole[text] is None and m.spans}
         self.counts["by pieces"] += len(lost)
         piecewise = self._recall((p.text for pieces in lost.values() for p in pieces if not p.keep), decoding)
-        invented = {text: None for text, said in piecewise.items() if MASK.search(said or "")}
+        piecewise = {text: None if MASK.search(said or "") else said for text, said in piecewise.items()}  # invented
         for text, pieces in lost.items():
-            whole[text] = self._join(pieces, piecewise | invented)
+            whole[text] = self._join(pieces, piecewise)
         way = {text: "by pieces" if any(p.text in lost for p in parts) else "" for text, parts in parts_by_text.items()}
         return {text: (self._join(parts, whole), way[text]) for text, parts in parts_by_text.items()}
 

@@ -203,8 +203,8 @@ def reason_against(source: str, text: str, language: Language) -> str:
         return ""
     named, num_words = _named(plain_source), len(plain_source.split())
     if _fold(plain) == _fold(plain_source):  # Paris, no and wind are the same words elsewhere, where the letters are
-        short = num_words <= FEW_WORDS and not (num_words > 1 and LITTLE_WORDS.search(plain_source))
-        shared = named or (short and script_share(plain_source, language.script) == 1)
+        few = num_words <= FEW_WORDS and not (num_words > 1 and LITTLE_WORDS.search(plain_source))
+        shared = named or (few and script_share(plain_source, language.script) == 1)
         return "" if shared else "copy of the source"
     if repeats(plain) and not repeats(plain_source):
         return "repetition"
