@@ -3,14 +3,15 @@
 In: the base64 text or the bytes of an image file (JPEG, PNG, GIF, WebP, BMP, TIFF).  Out: bytes, sizes, and uint8 RGB
 arrays that stand upright (EXIF orientation applied), have no alpha (composed on white), and show the first frame. ICC
 profiles are ignored, as most training code does: CMYK becomes RGB by the plain formula (255 - ink) * (255 - K) / 255.
-With simplejpeg and pybase64 (`pip install 'm3it[fast]'`) RGB and gray JPEGs are decoded by libjpeg-turbo directly;
-pixels differ from Pillow's by less than 2/255 on average. Whatever simplejpeg refuses goes to Pillow, whose verdict
-is the last.
+With simplejpeg and pybase64 (`pip install 'm3it[fast]'`) RGB and gray JPEGs are decoded by libjpeg-turbo directly, and
+reduced by PyTorch where a program has loaded it, as a trainer has; pixels differ from Pillow's by less than 2/255 on
+average. Whatever simplejpeg refuses goes to Pillow, whose verdict is the last.
 """
 
 import base64
 import io
 import struct
+import sys
 import zlib
 
 import numpy as np
@@ -29,6 +30,10 @@ except ImportError:
 
 # Where Pillow raises DecompressionBombError (2 x its MAX_IMAGE_PIXELS); ours holds where a program has set that off.
 MAX_PIXELS = 178_956_970
+
+# A JPEG is decoded at no less than so many times the size it is reduced to: at once the size, photographs differ from
+# fully decoded ones by up to 3.4/255 on average, at twice the size by 1.1/255.
+ROOM = 2
 
 # What Pillow's readers raise on bytes that they cannot make sense of: most errors of a format arrive as they fell.
 UNREADABLE = (
@@ -275,25 +280,41 @@ def _decode_fast(image, image_bytes, target):
     there."""
     if simplejpeg is None or image.format not in ("JPEG", "MPO") or image.mode not in ("RGB", "L"):
         return None
-    width, height = target
-    least = {} if target == image.size else {"min_width": width, "min_height": height}
+    # libjpeg scales by n/8, and is fast at these
+    shrink = min(full / side for full, side in zip(image.size, target))
+    eighths = next((n for n in (1, 2, 4) if shrink >= 8 / n * ROOM), 8)
+    width, height = (-(-side * eighths // 8) for side in image.size)
+    least = {} if eighths == 8 else {"min_width": width, "min_height": height}
     try:
         array = simplejpeg.decode_jpeg(image_bytes, "RGB", strict=True, **least)
     except ValueError:
         return None  # Pillow judges: it raises on truncated data, and reads on after stray bytes
-    if array.shape[:2] == (height, width):
+    if array.shape[:2] == (target[1], target[0]):
         return array
-    # libjpeg scales by n/8 and rounds sizes up; the box is the part that holds the image, not the rounding
-    eighths = max(-(-8 * side // full) for side, full in zip(target, image.size))
-    box = (0, 0, *(min(full * eighths / 8, got) for full, got in zip(image.size, array.shape[1::-1])))
-    return np.array(Image.fromarray(array).resize(target, Image.Resampling.BICUBIC, box=box, reducing_gap=3.0))
+    return _resize(array, target, tuple(side * eighths / 8 for side in image.size))
+
+
+def _resize(array, target, full_size):
+    """The array, which shows a picture of `full_size`, maybe no whole numbers, at the target size.
+
+    PyTorch's bicubic is Pillow's, four times as fast, and off by one in a value of two hundred; but it knows no parts
+    of pixels.
+    """
+    torch = sys.modules.get("torch")  # importing it would take seconds, which only training has to spend anyhow
+    if torch is not None and array.shape[1::-1] == full_size:
+        planes = torch.from_numpy(array).permute(2, 0, 1)[None]
+        planes = torch.nn.functional.interpolate(planes, target[::-1], mode="bicubic", antialias=True)
+        return planes[0].permute(1, 2, 0).contiguous().numpy()
+    image = Image.fromarray(array)  # libjpeg rounds sizes up: the box is the part that holds the picture
+    return np.array(image.resize(target, Image.Resampling.BICUBIC, box=(0, 0, *full_size), reducing_gap=3.0))
 
 
 def _decode(image, image_bytes, target, row_id):
     """The pixels at the target size, not yet upright, by Pillow, from an image just opened."""
     try:
-        # libjpeg skips what the target does not need: sizes are halved while they stay above it
-        drafted = image.draft("RGB", target) if target != image.size else None
+        # libjpeg skips what the target does not need: sizes are halved while they stay well above it
+        least = tuple(ROOM * side for side in target)
+        drafted = image.draft("RGB", least) if target != image.size else None
         box = drafted[1] if drafted else None
         rgb = _to_rgb(image)
         if rgb.size != target:

@@ -4,6 +4,7 @@ import base64
 import io
 import random
 import struct
+import sys
 import zlib
 
 import numpy as np
@@ -281,6 +282,31 @@ def test_media_type_is_told_by_the_first_bytes(start, expected):
     assert images.media_type(start) == expected
 
 
+def plain(data, shape):
+    """The whole picture decoded, then reduced, by Pillow."""
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB").resize(shape[1::-1], Image.Resampling.BICUBIC))
+
+
+def far(one, two):
+    """How far two arrays of pixels differ, on average."""
+    return np.abs(one.astype(int) - two.astype(int)).mean()
+
+
+@pytest.mark.parametrize("torch", ["with torch", "without torch"])
+def test_a_photograph_differs_from_plain_pillow_by_less_than_2_of_255(torch, decoder, monkeypatch):
+    """Of any size that it is reduced to; the photograph (512 x 600) comes with matplotlib."""
+    cbook = pytest.importorskip("matplotlib.cbook", reason="it has a photograph")
+    if torch == "with torch":
+        pytest.importorskip("torch", reason="torch is an extra")
+    else:
+        monkeypatch.delitem(sys.modules, "torch", raising=False)
+    data = cbook.get_sample_data("grace_hopper.jpg").read()
+    for side in (*range(20, 600, 20), 75, 150, 299, 301):
+        result = images.pixels(data, "", side)
+        assert max(result.shape) == side and result.flags.writeable and result.flags.c_contiguous
+        assert far(result, plain(data, result.shape)) <= 1.5, side
+
+
 @pytest.mark.parametrize("max_side_pixels", [None, 336, 224, 100, 31])
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}, {"quality": 50}], ids=str)
 @pytest.mark.parametrize("width, height", [(640, 480), (333, 501), (1021, 607)])
@@ -291,11 +317,10 @@ def test_fast_path_differs_from_pillow_by_less_than_2_of_255(width, height, opti
     monkeypatch.setattr(images, "simplejpeg", None)
     slow = images.pixels(data, "", max_side_pixels)
     assert fast.shape == slow.shape
-    assert np.abs(fast.astype(int) - slow.astype(int)).mean() <= 2
+    assert far(fast, slow) <= 2
     # and both from the plain way: the whole picture decoded, then reduced
-    plain = Image.open(io.BytesIO(data)).convert("RGB").resize(fast.shape[1::-1], Image.Resampling.BICUBIC)
     for result in (fast, slow):
-        assert np.abs(result.astype(int) - np.asarray(plain).astype(int)).mean() <= 2
+        assert far(result, plain(data, result.shape)) <= 2
 
 
 @pytest.mark.parametrize(
