@@ -458,10 +458,11 @@ def train(
     Example: m3it train --model tiny --config shapes --out runs/shapes"""
     from m3it.mixture import Mixture
     from m3it.parts import Part
+    from m3it.recipe import read_weights
     from m3it.train import Settings, evaluation_rows
     from m3it.train import train as train_model
 
-    share: Any = json.loads(Path(weights).read_text("utf-8")) if weights.endswith(".json") else weights
+    share: Any = read_weights(weights) if weights.endswith(".json") else weights
     if isinstance(share, str) and share not in ("size", "sqrt"):
         try:
             share = float(share)
@@ -500,7 +501,8 @@ def train(
     parts = {name: value for name, value in given.items() if value}
     run = train_model(model, mixture, out, settings, evaluation_rows(mixture), parts or None, resume)
     losses = f", evaluation loss {run['eval_loss'][-1][1]:.4f}" if run["eval_loss"] else ""
-    text = f"{out}: {run['steps']} steps, training loss {run['train_loss']:.4f}{losses}, {run['seconds']} s"
+    learned = "" if run["train_loss"] is None else f", training loss {run['train_loss']:.4f}"
+    text = f"{out}: {run['steps']} steps{learned}{losses}, {run['seconds']} s"
     typer.echo(json.dumps(run, ensure_ascii=False) if as_json else text)
 
 

@@ -94,6 +94,8 @@ class Mixture(IterableDataset):
     ):
         if batch_size < 1 or (instructions_per_dataset is not None and instructions_per_dataset < 1):
             raise ValueError("expected batch_size and instructions_per_dataset of 1 or more")
+        if on_error not in ("raise", "drop"):
+            raise ValueError(f"on_error={on_error!r}: expected 'raise' or 'drop'")
         self.seed, self.batch_size, self.max_drops, self.transform = seed, batch_size, max_drops, transform
         self.resample_instructions, self.instructions_per_dataset = resample_instructions, instructions_per_dataset
         self.drop_list = read_drop_list(drop_list)
@@ -108,7 +110,7 @@ class Mixture(IterableDataset):
         for part in sorted(chosen, key=lambda part: part.label):  # the order in which they are named changes nothing
             builder = open_builder(part, open_once(part.path, part.revision), on_error, cache_dir, token)
             sources.append(Source(part, open_rows(builder, part.split, cache_dir)))
-        check_sources(sources)
+        check_sources(sources, split)
         self.weights = find_weights({source.name: source.rows.num_rows for source in sources}, weights)
         self.sources = [source for source in sources if self.weights[source.name]]
         self.order = self._order(exact=weights == "size")
@@ -302,13 +304,16 @@ class Mixture(IterableDataset):
         return self  # a trainer that copies its dataset keeps the one whose position the callback sets
 
 
-def check_sources(sources: list[Source]) -> None:
+def check_sources(sources: list[Source], split: str) -> None:
     """ValueError for a mixture of nothing, of one name twice, or of a split without rows."""
     if not sources:
-        raise ValueError("The mixture is empty: no config has the split and passes the filters. Name configs or parts.")
+        found = f"no config has the split {split!r} and passes the filters"
+        raise ValueError(f"The mixture is empty: {found}. Name configs or parts.")
     twice = [name for name, count in Counter(source.name for source in sources).items() if count > 1]
     if twice:
-        raise ValueError(f"{twice[0]!r} stands in the mixture twice. Give each part a label of its own.")
+        raise ValueError(
+            f"{twice[0]!r} stands in the mixture twice. Name it once, or give each part a label of its own."
+        )
     empty = [source for source in sources if not source.rows.num_rows]
     if empty:
         raise ValueError(f"{empty[0].name}: the split {empty[0].part.split!r} has no rows. Leave it out.")

@@ -81,7 +81,7 @@ class Stem(PreTrainedModel):
             super()._init_weights(module)
 
     def forward(self, pixel_values: torch.Tensor, **options: Any) -> BaseModelOutput:
-        tokens = self.layers(pixel_values).flatten(2).transpose(1, 2) + self.positions
+        tokens = self.layers(pixel_values.to(self.positions.dtype)).flatten(2).transpose(1, 2) + self.positions
         return BaseModelOutput(last_hidden_state=tokens, hidden_states=(tokens,))
 
 

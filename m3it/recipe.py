@@ -1,17 +1,20 @@
 """What goes into a mixture, and how much of it: configs by what the catalogue says of them, weights, a drop list."""
 
 import difflib
+import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from M3IT import CATALOGUE, Repository, find_shards
+from M3IT import CATALOGUE, LANGUAGES, Repository, find_shards
 from m3it.layouts import layout
 from m3it.legacy import Legacy
 from m3it.parts import Part, known
 from m3it.stats import COMMERCIAL, allows_commercial_use
+
+TASKS = list(dict.fromkeys(dataset.task for dataset in CATALOGUE.values()))
 
 
 class Filter:
@@ -31,6 +34,11 @@ class Filter:
             for given in (tasks, languages)
         )
         self.exclude_held_out, self.license = exclude_held_out, license
+        for what, given, all_known in (("task", self.tasks, TASKS), ("language", self.languages, {*LANGUAGES, "en"})):
+            for name in given or ():
+                if name not in all_known:
+                    near = difflib.get_close_matches(name, all_known, 1, 0)[0]
+                    raise ValueError(f"Unknown {what} {name!r}. Did you mean {near!r}?")
 
     def takes(self, part: Part) -> bool:
         dataset, language = known(part.name) or ("", "")
@@ -48,7 +56,7 @@ class Filter:
 def select(repository: Repository, ours: Part, configs: str | Iterable[str] | None, wanted: Filter) -> list[Part]:
     """The configs of a repository: those named; else the datasets of the catalogue that have the split, in their own
     language or in those asked for."""
-    names = [configs] if isinstance(configs, str) else configs or held(repository, ours.split)
+    names = [configs] if isinstance(configs, str) else held(repository, ours.split) if configs is None else configs
     if configs is None and wanted.languages is None:
         names = [name for name in names if name in CATALOGUE]
     parts = [replace(ours, name=name, label=name) for name in names]
@@ -77,16 +85,31 @@ def find_weights(sizes: Mapping[str, int], weights: str | float | Mapping[str, f
             raise ValueError(f"weights name {unknown[0]!r}, which is not in the mixture. Did you mean {near[0]!r}?")
         if lacking:
             raise ValueError(f"weights lack {', '.join(lacking[:5])}. Give each dataset a weight, 0 to leave it out.")
+        for name, share in weights.items():
+            if not isinstance(share, (int, float)):
+                raise ValueError(f"weights: {name} has {share!r}, expected a number")
         raw = {name: float(weights[name]) for name in sizes}
     elif weights in ("size", "sqrt") or isinstance(weights, (int, float)) and weights > 0:
         temperature: Any = {"size": 1, "sqrt": 2}.get(weights, weights)  # type: ignore[call-overload, arg-type]
-        raw = {name: float(size) ** (1 / temperature) for name, size in sizes.items()}
+        most = max(sizes.values())  # by which all are divided, lest the power of a small temperature overflows
+        raw = {name: (size / most) ** (1 / temperature) for name, size in sizes.items()}
     else:
         raise ValueError(f"weights={weights!r}: expected 'size', 'sqrt', a temperature above 0, or name -> share")
     total = sum(raw.values())
     if min(raw.values()) < 0 or not 0 < total < float("inf"):
         raise ValueError("weights: expected numbers of 0 or more, not all of them 0")
     return {name: weight / total for name, weight in raw.items()}
+
+
+def read_weights(path: str | os.PathLike) -> Any:
+    """A table of weights, from a JSON file of name: share."""
+    try:
+        table = json.loads(Path(path).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"weights: {os.fspath(path)} cannot be read as JSON ({error})") from error
+    if not isinstance(table, dict):
+        raise ValueError(f"weights: {os.fspath(path)} holds a {type(table).__name__}, expected an object, name: share")
+    return table
 
 
 def read_drop_list(given: Iterable[str] | str | os.PathLike) -> frozenset[str]:

@@ -205,7 +205,10 @@ def _row_groups(builder: M3IT, paths: list[str], cache: Path) -> Grouped:
 
 def _groups(repository: Repository, path: str) -> np.ndarray:
     """(3, row groups): where each begins, its rows, its bytes."""
-    metadata = pyarrow.parquet.ParquetFile(RangeFile(repository, path)).metadata
+    try:
+        metadata = pyarrow.parquet.ParquetFile(RangeFile(repository, path)).metadata
+    except pyarrow.ArrowInvalid as error:
+        raise ShardError(f"{path}: no Parquet ({error}). Download or write it again.") from error
     groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
     begins = [min(filter(None, (g.column(0).dictionary_page_offset, g.column(0).data_page_offset))) for g in groups]
     table = [begins, [group.num_rows for group in groups], [group.total_byte_size for group in groups]]

@@ -7,7 +7,9 @@ lose rows. A resumed run takes the rows that follow those of its checkpoint, on 
 """
 
 import json
+import math
 import os
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -26,7 +28,7 @@ from m3it.work import versions, write_json, write_text
 try:
     import torch
     from torch.utils.data import DataLoader
-    from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
+    from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments, set_seed
 except ImportError as missing:
     raise M3ITError("Training needs PyTorch, transformers and accelerate: pip install 'm3it[train]'") from missing
 
@@ -62,6 +64,16 @@ class Settings:
     workers: int = 0
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        least = {"batch_size": 1, "accumulation": 1, "max_steps": 1, "lora": 0, "max_length": 1, "max_side_pixels": 1}
+        least |= {"evaluate_every": 1, "save_every": 1, "log_every": 1, "workers": 0}
+        for name, number in least.items():
+            if (value := getattr(self, name)) is not None and value < number:
+                raise ValueError(f"{name}={value}: expected {number} or more")
+        for name in ("epochs", "learning_rate"):
+            if (value := getattr(self, name)) is not None and not 0 < value < math.inf:
+                raise ValueError(f"{name}={value}: expected a number above 0")
+
 
 def train(
     model: str,
@@ -75,17 +87,22 @@ def train(
     """Train a model on a mixture, into a folder; returns what run.json says.
 
     `model`: "tiny", "ying" (with `parts`: vision, language, and qformer, as for make_ying), a Hub id or a folder.
-    `evaluation`: rows to measure the loss on. `resume`: go on from the last checkpoint in `out`, if there is one.
+    `evaluation`: rows to measure the loss on. `resume`: go on from the last checkpoint in `out`, if there is one, with
+    its model and processor: of `model` only what LoRA is added to is read again.
     """
     out = Path(out)
+    if parts and model != "ying":
+        raise M3ITError(f"--{' and --'.join(parts)}: expected --model ying, which is made of parts, found {model}.")
     checkpoint = find_checkpoint(out, resume)
+    check_lora(checkpoint, settings.lora)
     done = go_on(mixture, checkpoint)
     set_seed(settings.seed)  # for what LoRA starts from
     rate = RATES["tiny" if model == "tiny" else "lora" if settings.lora else "whole"]
     arguments = make_arguments(out, settings, rate, bool(evaluation))
-    vlm, processor = open_model(model, mixture, out, parts, settings.seed)
-    if checkpoint and not settings.lora:
-        vlm, _ = load_model(checkpoint)
+    if checkpoint and not settings.lora and any(Path(checkpoint).glob("*.safetensors")):  # shards of FSDP are not
+        vlm, processor = load_model(checkpoint)
+    else:
+        vlm, processor = open_model(model, mixture, out, parts, settings.seed)
     default = ("vision", "language") if isinstance(vlm.config, YingConfig) and not settings.lora else ()
     freeze(vlm, default if settings.freeze is None else settings.freeze)
     collator = Collator(
@@ -102,9 +119,12 @@ def train(
             parameter.data = parameter.data.float()  # small steps vanish in bfloat16
     trainer = MixtureTrainer(vlm, arguments, mixture, collator, evaluation, settings, done)
     began = time.monotonic()
-    result = trainer.train(resume_from_checkpoint=checkpoint)
+    if checkpoint and done >= arguments.max_steps:  # killed behind its last step: the Trainer would take one more
+        trainer.go_back_to(checkpoint)
+    else:
+        trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_model(str(out))
-    run = describe(model, parts, settings, trainer, result, time.monotonic() - began)
+    run = describe(model, parts, settings, trainer, time.monotonic() - began)
     if trainer.is_world_process_zero():
         plot_loss(trainer.state.log_history, out / "loss.png")
         write_json(out / "run.json", run)
@@ -124,6 +144,8 @@ def evaluation_rows(mixture: Any, limit: int = 256) -> list[dict[str, Any]]:
     if not parts:
         return []
     on_error = builders[0][1].config.on_error
+    if os.environ.get("RANK", "0") == "0":
+        print(f"evaluation loss on up to {limit} of these rows:", file=sys.stderr)
     others = Mixture(None, parts=parts, weights="sqrt", seed=mixture.seed, on_error=on_error)
     rows = (others.row(position) for position in range(min(limit, others.num_rows)))
     return [row for row in rows if row is not None]
@@ -218,11 +240,28 @@ def longest(config: Any) -> int | None:
     return getattr(config.get_text_config(), "max_position_embeddings", None)
 
 
+def check_lora(checkpoint: str | None, lora: int) -> None:
+    """M3ITError if a checkpoint was learned with another rank of LoRA, or without."""
+    if checkpoint is None:
+        return
+    adapter = Path(checkpoint) / "adapter_config.json"
+    rank = json.loads(adapter.read_text("utf-8"))["r"] if adapter.exists() else 0
+    if rank != lora:
+        raise M3ITError(
+            f"{checkpoint}: was learned with --lora {rank}, here it is {lora}. Pass the same, or another --out."
+        )
+
+
 def go_on(mixture: Any, checkpoint: str | None) -> int:
     """The step of a checkpoint, the mixture set to the rows behind it; 0 without one."""
     if checkpoint is None:
         return 0
-    mixture.load_state_dict(json.loads((Path(checkpoint) / STATE).read_text("utf-8")))
+    path = Path(checkpoint) / STATE
+    try:
+        state = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise M3ITError(f"{path}: no JSON ({error}). Remove {checkpoint} to go on from the one before.") from error
+    mixture.load_state_dict(state)
     return step_of(checkpoint)
 
 
@@ -295,7 +334,16 @@ class MixtureTrainer(Trainer):
         than a warning, a resumed run would begin from the first weights.
         """
         if self.settings.lora or self.is_fsdp_enabled:
-            super()._load_from_checkpoint(checkpoint, model)
+            try:
+                super()._load_from_checkpoint(checkpoint, model)
+            except RuntimeError as error:
+                reason = " ".join(str(error).split())[:200]
+                raise M3ITError(f"{checkpoint}: its weights do not fit the model ({reason}). Is it another?") from error
+
+    def go_back_to(self, checkpoint: str) -> None:
+        """Be where a checkpoint was written, without a step."""
+        self._load_from_checkpoint(checkpoint)
+        self.state = TrainerState.load_from_json(str(Path(checkpoint) / "trainer_state.json"))
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **options: Any) -> Any:
         """The model's loss; the ids of the rows go into the log, not into the model."""
@@ -352,7 +400,7 @@ def is_done(line: str, done: int) -> bool:
 
 
 def describe(
-    model: str, parts: dict[str, str] | None, settings: Settings, trainer: MixtureTrainer, result: Any, seconds: float
+    model: str, parts: dict[str, str] | None, settings: Settings, trainer: MixtureTrainer, seconds: float
 ) -> dict[str, Any]:
     """What run.json says of a run."""
     history = trainer.state.log_history
@@ -368,10 +416,19 @@ def describe(
         "num_parameters": sum(parameter.numel() for parameter in parameters),
         "num_learning": sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
         "steps": trainer.state.global_step,
-        "train_loss": result.training_loss,
+        "train_loss": mean_loss(history),
         "eval_loss": [[entry["step"], entry["eval_loss"]] for entry in history if "eval_loss" in entry],
         "seconds": round(seconds, 1),
     }
+
+
+def mean_loss(history: list[dict[str, Any]]) -> float | None:
+    """The training loss of all steps that were logged, before a resume, too; else of those of this process."""
+    total, last = 0.0, 0
+    for entry in history:
+        if "loss" in entry:
+            total, last = total + entry["loss"] * (entry["step"] - last), entry["step"]
+    return total / last if last else next((entry["train_loss"] for entry in history if "train_loss" in entry), None)
 
 
 def plot_loss(history: list[dict[str, Any]], path: Path) -> None:

@@ -36,7 +36,7 @@ from m3it.lanes import Order, Series, allot, mix, permuted, shuffle_quality
 from m3it.load import load_dataset
 from m3it.mixture import Mixture
 from m3it.parts import Part, to_messages
-from m3it.recipe import find_weights
+from m3it.recipe import find_weights, read_weights
 from m3it.rows import Grouped
 
 SIZES = {"kvqa/viquae": 30, "vqa/gqa": 150, "captioning/coco": 400, "classification/iqa": 3}
@@ -694,6 +694,7 @@ def test_weights():
     assert find_weights(sizes, "sqrt") == pytest.approx({"a": 1 / 3, "b": 2 / 3})
     assert find_weights(sizes, 2) == pytest.approx({"a": 1 / 3, "b": 2 / 3})
     assert find_weights(sizes, 1e9) == pytest.approx({"a": 0.5, "b": 0.5})
+    assert find_weights(sizes, 1e-9) == {"a": 0, "b": 1}
     assert find_weights(sizes, {"a": 3, "b": 0}) == {"a": 1, "b": 0}
 
 
@@ -703,6 +704,8 @@ def test_weights():
         ({"a": 0, "b": 0}, "not all of them 0"),
         ({"a": -1, "b": 2}, "0 or more"),
         ({"a": 1}, "weights lack b"),
+        ({"a": "much", "b": 1}, "weights: a has 'much', expected a number"),
+        ({"a": float("nan"), "b": 1}, "0 or more"),
         ({"a": 1, "bb": 1}, "'bb', which is not in the mixture. Did you mean 'b'"),
         ("siz", "expected 'size', 'sqrt'"),
         (0, "temperature above 0"),
@@ -711,6 +714,13 @@ def test_weights():
 def test_wrong_weights_are_refused_in_words(weights, words):
     with pytest.raises(ValueError, match=words):
         find_weights({"a": 1, "b": 2}, weights)
+
+
+@pytest.mark.parametrize(("text", "words"), [("[1, 2", "cannot be read as JSON"), ("[1, 2]", "holds a list, expected")])
+def test_a_table_of_weights_that_is_none_is_refused_with_its_name(tmp_path, text, words):
+    (tmp_path / "weights.json").write_text(text)
+    with pytest.raises(ValueError, match=f"weights.json {words}"):
+        read_weights(tmp_path / "weights.json")
 
 
 def test_a_table_of_weights_gives_the_shares_it_says(mixed):
@@ -743,8 +753,16 @@ def test_filters(mixed, tmp_path):
     assert names(configs="gqa") == ["gqa"]
     with pytest.raises(ValueError, match="expected None or 'commercial'"):
         names(license="mit")
-    with pytest.raises(ValueError, match="The mixture is empty"):
+    with pytest.raises(ValueError, match="The mixture is empty: no config has the split 'train'"):
         names(tasks=["generation"])
+    with pytest.raises(ValueError, match="The mixture is empty"):
+        names(configs=[])
+    with pytest.raises(ValueError, match="Unknown task 'vqq'. Did you mean 'vqa'"):
+        names(tasks="vqq")
+    with pytest.raises(ValueError, match="Unknown language"):
+        names(languages=["xx"])
+    with pytest.raises(ValueError, match="on_error='what': expected 'raise' or 'drop'"):
+        names(on_error="what")
     assert [s.name for s in mix_of(mixed, license="commercial").sources] == ["shapes"]  # the part states no license
     stated = Part(str(mixed / "fine"), "ai2d", license="CC-BY-4.0")
     assert [s.name for s in mix_of(mixed, license="commercial", parts=[stated]).sources] == ["ai2d", "shapes"]
@@ -756,6 +774,14 @@ def test_a_split_without_rows_and_a_name_twice_are_refused(mixed):
         Mixture(mixed / "ours", ["clevr", "gqa"])
     with pytest.raises(ValueError, match="'ai2d' stands in the mixture twice"):
         mix_of(mixed, parts=[Part(str(mixed / "fine"), "ai2d")] * 2)
+    with pytest.raises(ValueError, match="'gqa' stands in the mixture twice. Name it once"):
+        Mixture(mixed / "ours", ["gqa", "gqa"])
+
+
+def test_a_part_that_is_no_parquet_is_named(tmp_path):
+    (tmp_path / "train.parquet").write_bytes(b"no")
+    with pytest.raises(ShardError, match="train.parquet: no Parquet"):
+        Mixture(None, parts=[Part(str(tmp_path))])
 
 
 def test_the_table_at_the_start_says_rows_shares_and_the_order_in_force(mixed, capsys):

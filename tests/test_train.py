@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -150,6 +151,26 @@ def test_an_epoch_takes_every_row(data, base, tmp_path):
     assert Counter(taken[:50]) == Counter(ids_of(mixture_of(data), 50)) and len(set(taken[:50])) == 50
 
 
+@pytest.mark.parametrize("lora", [0, 2])
+def test_a_run_killed_behind_its_last_step_is_finished_without_another(data, base, tmp_path, lora):
+    settings = Settings(batch_size=4, max_steps=2, lora=lora, log_rows=True, log_every=1, learning_rate=1e-2)
+    run = train(base, mixture_of(data), tmp_path / "out", settings)
+    weights = load_model(tmp_path / "out")[0].state_dict()
+    for path in [tmp_path / "out/run.json", *(tmp_path / "out").glob("*.safetensors")]:
+        path.unlink()
+    again = train(base, mixture_of(data), tmp_path / "out", settings, resume=True)
+    assert again["steps"] == 2 and again["train_loss"] == run["train_loss"]
+    assert sum(rows_of(tmp_path / "out"), []) == ids_of(mixture_of(data), 8)
+    finished = load_model(tmp_path / "out")[0].state_dict()
+    assert all(torch.equal(finished[name], weights[name]) for name in weights)
+
+
+def test_a_resumed_run_has_the_model_and_processor_of_its_checkpoint(data, whole, tmp_path):
+    shutil.copytree(whole[0], tmp_path / "out")
+    run = train("tiny", mixture_of(data), tmp_path / "out", replace(FAST, max_steps=5), resume=True)
+    assert run["num_parameters"] == whole[1]["num_parameters"] and run["steps"] == 5
+
+
 def test_lora_trains_and_loads(data, base, tmp_path):
     settings = Settings(batch_size=4, max_steps=2, lora=2, freeze=("vision",), gradient_checkpointing=True, bf16=True)
     run = train(base, mixture_of(data), tmp_path / "out", settings)
@@ -201,6 +222,38 @@ def test_a_run_is_not_overwritten(whole, data, base):
 def test_a_checkpoint_of_another_mixture_is_refused(whole, data, base, change, words):
     with pytest.raises(M3ITError, match=f"The checkpoint belongs to another mixture: .*{words}"):
         train(base, mixture_of(data, **change), whole[0], FAST, resume=True)
+
+
+def test_a_checkpoint_of_another_rank_of_lora_is_refused(whole, data, base):
+    with pytest.raises(M3ITError, match="was learned with --lora 0, here it is 3. Pass the same, or another --out"):
+        train(base, mixture_of(data), whole[0], replace(FAST, lora=3), resume=True)
+
+
+def test_a_checkpoint_that_is_cut_says_what_to_remove(whole, data, base, tmp_path):
+    shutil.copytree(whole[0], tmp_path / "out")
+    (tmp_path / "out/checkpoint-4" / STATE).write_text("{")
+    with pytest.raises(M3ITError, match="mixture.json: no JSON .* Remove .*checkpoint-4 to go on from the one before"):
+        train(base, mixture_of(data), tmp_path / "out", FAST, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"epochs": 0}, "epochs=0: expected a number above 0"),
+        ({"epochs": float("nan")}, "epochs=nan: expected"),
+        ({"learning_rate": -1.0}, "learning_rate=-1.0: expected a number above 0"),
+        ({"max_length": 0}, "max_length=0: expected 1 or more"),
+        ({"workers": -1}, "workers=-1: expected 0 or more"),
+    ],
+)
+def test_settings_of_no_run_are_refused(options, words):
+    with pytest.raises(ValueError, match=words):
+        Settings(**options)
+
+
+def test_parts_of_what_has_none_are_refused(data, base, tmp_path):
+    with pytest.raises(M3ITError, match="--vision: expected --model ying, which is made of parts, found"):
+        train(base, mixture_of(data), tmp_path / "out", FAST, parts={"vision": "clip"})
 
 
 def test_more_images_than_the_model_can_take_are_refused(data, base, tmp_path):
