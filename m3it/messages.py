@@ -40,7 +40,8 @@ class Collator:
     """Makes batches of rows. As `Mixture(transform=collator.prepare)` it decodes where rows are read, so that a broken
     image counts as a row that cannot be read.
 
-    max_length        tokens of a row; the longest text gives way first, from its end; image tokens are never cut
+    max_length        tokens of a row; the longest text gives way first, from its end; image tokens are never cut, and
+                      an answer that was is not taught to end there
     max_side_pixels   larger images are reduced while they are decoded
     keep_ids          also give "row_ids", a list of strings, which the model must not see
     """
@@ -95,7 +96,7 @@ class Collator:
 
     def text(self, row: Prepared) -> Text:
         """The row's whole text, and where its answers stand, each with what the template ends it by: else with the
-        tokenizer's end of sequence."""
+        tokenizer's end of sequence. An answer that was cut has not ended."""
         whole, answers = self._render(row.messages), []
         for i, message in enumerate(row.messages):
             if message["role"] != "assistant":
@@ -110,7 +111,8 @@ class Collator:
             turn = (whole if is_last else self._render(row.messages[: i + 1])).rstrip()
             if is_last and not turn[stop:].strip():
                 whole = turn = whole[:stop] + self.tokenizer.eos_token
-            answers.append((start, len(turn) if whole.startswith(turn) else stop))
+            was_cut = any("cut" in part for part in message["content"])
+            answers.append((start, len(turn) if whole.startswith(turn) and not was_cut else stop))
         return Text(self._checked(row, whole), answers)
 
     def _render(self, messages: list[dict[str, Any]], generation: bool = False) -> str:
@@ -199,7 +201,7 @@ class Collator:
                 f"{self.max_length} that the model can take. Leave the dataset out, or reduce images."
             )
         kept = longest["text"][: offsets[-excess][0] if excess < len(offsets) else 0]
-        content = {id(part): {**part, "text": kept} if part is longest else part for part in parts}
+        content = {id(part): {**part, "text": kept, "cut": True} if part is longest else part for part in parts}
         messages = [{**m, "content": [content.get(id(part), part) for part in m["content"]]} for m in row.messages]
         shorter = row._replace(messages=messages)
         return shorter._replace(whole=self.text(shorter))

@@ -85,6 +85,7 @@ def test_cut_texts_lose_their_ends_and_no_image_token(name):
     story = collator([row(2, outputs="a red circle " * 400)])
     assert (story["input_ids"] == place).sum() == (full["input_ids"] == place).sum()
     assert learned(collator, story, 0).startswith(learned(whole, full, 0).split("circle")[0])
+    assert not learned(collator, story, 0).strip().endswith(ENDS.get(name, "<|im_end|>"))  # it goes on in the row
     assert story["input_ids"].shape[1] <= length + 20
 
 
