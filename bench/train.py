@@ -138,7 +138,7 @@ import torch
 torch.set_num_threads(1)  # the other core reads
 mixture = Mixture({folder!r}, ["viquae"], batch_size=64)
 model, processor = make_tiny(["What is this?", "Answer the question."])
-collator = Collator(processor, 512, 336)
+collator = Collator(processor, 512)
 mixture.transform = collator.prepare
 optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
 waited, began = 0.0, 0.0

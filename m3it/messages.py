@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from m3it.images import pixels
+from m3it.images import pixels, size
 from m3it.instance import M3ITError, ShardError
 from m3it.parts import to_messages
 
 PLACES = ("image_token", "boi_token", "start_image_token")  # where processors keep what marks an image in a text
+ONE_SIZE = {f"{name}ImageProcessor" for name in ("CLIP", "Siglip", "Blip", "ViT")}  # each picture to one small size
 PLAIN = "{% for message in messages %}{{ message['content'] }}\n{% endfor %}"  # for a tokenizer without a template
 
 
@@ -42,7 +43,8 @@ class Collator:
 
     max_length        tokens of a row; the longest text gives way first, from its end; image tokens are never cut, and
                       an answer that was is not taught to end there
-    max_side_pixels   larger images are reduced while they are decoded
+    max_side_pixels   larger images are reduced while they are decoded; if not given, to no less than twice the size
+                      that the processor scales them to, where it does no more than that
     keep_ids          also give "row_ids", a list of strings, which the model must not see
     """
 
@@ -55,6 +57,7 @@ class Collator:
     ):
         self.processor, self.max_length, self.max_side_pixels = processor, max_length, max_side_pixels
         self.keep_ids, self.tokenizer = keep_ids, processor.tokenizer
+        self.scaled_to = scaled_to(processor.image_processor)
         self.has_qformer = hasattr(processor, "qformer_tokenizer")
         self.places = [str(token) for name in PLACES if (token := getattr(processor, name, None))]
         if not self.tokenizer.is_fast:
@@ -71,7 +74,7 @@ class Collator:
     def prepare(self, row: dict[str, Any]) -> Prepared:
         """The row with its images decoded; M3ITError names the row where one is broken, or lacks its place."""
         messages = to_messages(row)
-        images = [Image.fromarray(pixels(image, row["id"], self.max_side_pixels)) for image in row["images"]]
+        images = [Image.fromarray(pixels(image, row["id"], self._most(image, row["id"]))) for image in row["images"]]
         prepared = Prepared(row["id"], messages, images)
         return prepared._replace(whole=self.text(prepared))
 
@@ -87,6 +90,13 @@ class Collator:
     def prompts(self, rows: Sequence[Any]) -> dict[str, Any]:
         """The batch to generate from: what comes before the last answer, padded on the left."""
         return self._encode(rows, self.prompt, "left")[0]
+
+    def _most(self, image: bytes, row_id: str) -> int | None:
+        """The longer side at which an image is decoded, None for its own."""
+        if self.max_side_pixels or not self.scaled_to:
+            return self.max_side_pixels
+        shorter, longer = sorted(size(image, row_id))
+        return -(-2 * self.scaled_to * longer // shorter)
 
     # ---- texts
 
@@ -233,6 +243,15 @@ class Collator:
         for at, ((start, stop), token) in enumerate(zip(offsets, tokens, strict=True)):
             if any(start < end and stop > begin for begin, end in text.answers) and not first <= start <= last:
                 yield (at if stop <= first else at - len(tokens) + length), token
+
+
+def scaled_to(image_processor: Any) -> int | None:
+    """The longer side of the one size that an image processor scales each picture to; None if the size depends on the
+    picture, or larger ones are looked at, too."""
+    name = type(image_processor).__name__.removesuffix("Pil").removesuffix("Fast")
+    sides = {key: side for key, side in dict(getattr(image_processor, "size", None) or {}).items() if side}
+    is_one = name in ONE_SIZE and image_processor.do_resize and set(sides) == {"height", "width"}
+    return max(sides.values()) if is_one else None
 
 
 def _asked(row: Prepared) -> str:

@@ -1,19 +1,21 @@
 """Rows for the model: places for images, loss on the answers only, cut texts; with real processors, token by token."""
 
+import io
 from functools import cache
 
 import pytest
 from conftest import picture
+from PIL import Image
 
 from m3it.instance import M3ITError, ShardError
 
 pytest.importorskip("transformers", reason="transformers is an extra")
-pytest.importorskip("torch", reason="torch is an extra")
+torch = pytest.importorskip("torch", reason="torch is an extra")
 
-from small_models import NAMES, small
+from small_models import NAMES, small  # noqa: E402
 
-from m3it.images import ImageError
-from m3it.messages import Collator
+from m3it.images import ImageError  # noqa: E402
+from m3it.messages import Collator  # noqa: E402
 
 NUM_IMAGES = (0, 1, 2, 5, 8)
 ENDS = {"llava": "</s>", "instructblip": "</s>", "idefics3": "<end_of_utterance>", "smolvlm": "<end_of_utterance>"}
@@ -111,6 +113,30 @@ def test_a_template_that_drops_images_is_refused():
     deaf.chat_template = deaf.chat_template.replace("<image>", "")
     with pytest.raises(ShardError, match=r"row-2: the text has 0 places for images \(<image>\), the row has 2"):
         Collator(deaf)([row(2)])
+
+
+@pytest.mark.parametrize(
+    ("name", "decoded"), [("instructblip", (94, 56)), ("llava", (512, 307)), ("qwen2_5_vl", (512, 307))]
+)
+def test_pictures_are_decoded_at_twice_the_size_that_the_processor_makes_of_them(name, decoded):
+    """28 x 28 for the first; the size of the others goes by the picture's shape."""
+    data = photograph()
+    collator = Collator(processor(name), 4096)
+    assert collator.prepare(row(1, images=[data])).images[0].size == decoded
+    assert Collator(processor(name), 4096, 100).prepare(row(1, images=[data])).images[0].size == (100, 60)
+    seen, whole = (
+        processor(name).image_processor(image)["pixel_values"][0]
+        for image in (collator.prepare(row(1, images=[data])).images[0], Image.open(io.BytesIO(data)))
+    )
+    deviation = processor(name).image_processor.image_std[0]
+    assert abs(torch.as_tensor(seen) - torch.as_tensor(whole)).mean() * deviation * 255 < 2
+
+
+def photograph():
+    """A photograph (it comes with matplotlib), cut to 512 x 307, as JPEG."""
+    cbook, buffer = pytest.importorskip("matplotlib.cbook", reason="it has a photograph"), io.BytesIO()
+    Image.open(cbook.get_sample_data("grace_hopper.jpg")).crop((0, 0, 512, 307)).save(buffer, "JPEG", quality=95)
+    return buffer.getvalue()
 
 
 def test_a_broken_image_names_the_row():
