@@ -99,6 +99,9 @@ class Conversations:
         from PIL import Image
 
         row = row if self.mixture.transform is None else self.mixture.transform(row)
+        if not isinstance(row, dict):
+            found = f"the mixture's transform gives a {type(row).__name__}"
+            raise ValueError(f"to_hf: {found}, expected a row. Leave it out: to_hf decodes images itself.")
         images = [Image.fromarray(pixels(image, row["id"])) for image in row["images"]]
         return {"images": images, "messages": to_messages(row)}
 

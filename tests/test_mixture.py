@@ -833,6 +833,11 @@ def test_to_hf_gives_images_and_messages_from_where_the_mixture_stands(mixed):
     assert [row["messages"] for row in itertools.islice(stream, 7)] == [to_messages(row) for row in expected[5:]]
 
 
+def test_to_hf_refuses_a_transform_that_gives_no_row(mixed):
+    with pytest.raises(ValueError, match="transform gives a str, expected a row. Leave it out"):
+        next(iter(mix_of(mixed, transform=lambda row: row["id"]).to_hf()))
+
+
 def test_the_callback_counts_rows_by_steps_and_refuses_what_would_lose_rows(mixed):
     mixture = mix_of(mixed)
     callback = mixture.callback()

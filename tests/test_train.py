@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -330,6 +331,32 @@ def finevision(folder):
     folder.mkdir()
     pq.write_table(pa.Table.from_pylist(rows), folder / "train.parquet", row_group_size=4)
     return folder
+
+
+def test_the_snippets_of_the_page_run_one_after_another(data, base, tmp_path, monkeypatch):
+    """Every Python block of docs/train.md; names of the Hub become local ones, endless loops end."""
+    pytest.importorskip("trl", reason="trl is an extra")
+    page = (ROOT / "docs/train.md").read_text("utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    write_rows(tmp_path / "pairs.jsonl", [make_row(500 + i) for i in range(4)])
+    local = {
+        '"MMInstruction/M3IT"': f'"{data}", ["viquae"]',
+        '"HuggingFaceM4/FineVision", "ai2d_merged"': f'"{finevision(tmp_path / "fine")}"',
+        "~/my/pairs.jsonl": str(tmp_path / "pairs.jsonl"),
+        "exclude_held_out=True, ": "",  # viquae is held out
+        "    ...": "    break",
+        "num_workers=4": "num_workers=0",
+        "max_steps=steps": "max_steps=2, use_cpu=True, report_to=[], bf16=False, gradient_checkpointing=False",
+    }
+    assert len(blocks) == 3 and all(name in "".join(blocks) for name in local)
+    monkeypatch.chdir(tmp_path)
+    names = dict(zip(("model", "processor"), load_model(base), strict=True))
+    for block in blocks:
+        for theirs, ours in local.items():
+            block = block.replace(theirs, ours)
+        exec(block, names)
+    assert names["trainer"].state.global_step == 2 and sorted(names["mixture"].weights) == ["fine", "pairs", "viquae"]
+    assert (tmp_path / "runs/mine/checkpoint-2").exists()
 
 
 @pytest.mark.slow
