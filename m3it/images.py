@@ -302,9 +302,9 @@ def _resize(array, target, full_size):
     """
     torch = sys.modules.get("torch")  # importing it would take seconds, which only training has to spend anyhow
     if torch is not None and array.shape[1::-1] == full_size:
-        planes = torch.from_numpy(array).permute(2, 0, 1)[None]
+        planes = torch.from_numpy(array)[None].permute(0, 3, 1, 2)
         planes = torch.nn.functional.interpolate(planes, target[::-1], mode="bicubic", antialias=True)
-        return planes[0].permute(1, 2, 0).contiguous().numpy()
+        return planes.permute(0, 2, 3, 1)[0].contiguous().numpy()
     image = Image.fromarray(array)  # libjpeg rounds sizes up: the box is the part that holds the picture
     return np.array(image.resize(target, Image.Resampling.BICUBIC, box=(0, 0, *full_size), reducing_gap=3.0))
 

@@ -125,10 +125,12 @@ def corrected_ids(builder: M3IT) -> list[str]:
         return [json.loads(line)["id"] for line in file]
 
 
-def count_drops(builder: M3IT) -> Counter:
-    """Reason -> number of distinct rows that were dropped while reading with `on_error="drop"`."""
+def count_drops(builder: M3IT, start: int = 0) -> Counter:
+    """Reason -> number of distinct rows that were dropped while reading with `on_error="drop"`; of those listed behind
+    byte `start` of the manifest."""
     if not os.path.exists(builder.manifest):
         return Counter()
-    with open(builder.manifest, encoding="utf-8") as file:
+    with open(builder.manifest, "rb") as file:
+        file.seek(start)
         reason_by_id = {drop["id"]: drop["reason"] for drop in map(json.loads, file)}
     return Counter(reason_by_id.values())

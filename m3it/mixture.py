@@ -17,6 +17,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import datasets
@@ -117,6 +118,8 @@ class Mixture(IterableDataset):
         self.num_rows = self.order.num_rows  # of an epoch
         self.holds_rows = any(isinstance(source.rows, Grouped) for source in self.sources)
         self.rows_consumed = 0
+        manifests = {source.name: Path(source.rows.builder.manifest) for source in self.sources}
+        self._listed = {name: path.stat().st_size if path.exists() else 0 for name, path in manifests.items()}
         self._held: dict[int, tuple[tuple[int, int], dict[tuple[int, int], list[Any]]]] = {}
         self._unit: tuple[tuple[int, int], list[Any]] = ((-1, -1), [])
         if os.environ.get("RANK", "0") == "0":
@@ -218,7 +221,7 @@ class Mixture(IterableDataset):
     def _check_drops(self, source: Source) -> None:
         """ShardError if a dataset has lost more rows than `max_drops`."""
         builder = source.rows.builder
-        drops = count_drops(builder)
+        drops = count_drops(builder, self._listed[source.name])  # not what was refused before settings were mended
         if drops.total() > self.max_drops:
             reasons = ", ".join(f"{number} {reason}" for reason, number in drops.most_common())
             raise ShardError(
@@ -227,8 +230,8 @@ class Mixture(IterableDataset):
             )
 
     def drops(self) -> dict[str, Counter]:
-        """Dataset -> reason -> number of rows that were left out, on this machine."""
-        counts = {source.name: count_drops(source.rows.builder) for source in self.sources}
+        """Dataset -> reason -> number of rows that were left out since the mixture was opened, on this machine."""
+        counts = {source.name: count_drops(source.rows.builder, self._listed[source.name]) for source in self.sources}
         return {name: count for name, count in counts.items() if count}
 
     # ---- for trainers

@@ -677,6 +677,16 @@ def test_what_a_transform_refuses_is_dropped_by_its_reason(spoiled):
         take(Mixture(spoiled / "good", transform=refuse), 40)
 
 
+def test_rows_refused_before_settings_were_mended_are_not_counted(spoiled):
+    def refuse(row):
+        raise ShardError("too long", "too long")
+
+    with pytest.raises(ShardError, match="3 rows cannot be read"):
+        take(Mixture(spoiled / "good", on_error="drop", max_drops=2, transform=refuse), 40)
+    mixture = Mixture(spoiled / "good", on_error="drop", max_drops=2)
+    assert len(take(mixture, 40)) == 40 and mixture.drops() == {}
+
+
 def test_a_drop_list_leaves_rows_out_without_counting_them(spoiled, tmp_path):
     (tmp_path / "drop.txt").write_text("row-1\nrow-2\n\n")
     mixture = Mixture(spoiled / "good", batch_size=4, drop_list=tmp_path / "drop.txt")
