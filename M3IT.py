@@ -210,6 +210,7 @@ TAIL_BYTES = MiB // 4  # read beyond a piece, since its last row ends there: mos
 RETRY_SECONDS = (1, 2, 4, 8, 16, 32, 60, 60, 60, 60)
 IMAGES_KEY = b'"image_base64_str":'
 NEWLINE = b"\n"
+LFS = b"version https://git-lfs"
 
 logger = logging.getLogger(__name__)
 
@@ -288,20 +289,31 @@ class Repository:
         else:
             options["maxdepth"] = 3  # a converted branch: <config>/<split>/0000.parquet
         found = sorted(self._patiently(lambda: self.fs.find(root, **options), self.path).items())
-        return {posixpath.relpath(name, self.root): i for name, i in found if i["type"] != "directory"}
+        files = {posixpath.relpath(name, self.root): i for name, i in found if i["type"] != "directory"}
+        return {path: self._sized(path) if i["size"] is None else i for path, i in files.items()}
+
+    def _sized(self, path):
+        """What a file server says of one file, where its listing, a page of links, states no size."""
+        return self._patiently(lambda: self.fs.info(posixpath.join(self.root, path)), f"{self.path}/{path}")
 
     def size(self, path):
         return self.files[path]["size"]
+
+    @property
+    def local(self):
+        return isinstance(self.fs, fsspec.implementations.local.LocalFileSystem)
 
     def identity(self, paths):
         """What a cache entry is named after: the commit, or else every file's path, size and time."""
         if self.commit:
             return f"{huggingface_hub.constants.ENDPOINT} {self.root}"
-        stamps = ("size", "mtime", "LastModified", "ETag", "created")
+        stamps = ("size", "mtime", "LastModified", "last_modified", "updated", "ETag", "etag", "created")
         return f"{self.root} {[(path, [str(self.files[path].get(stamp)) for stamp in stamps]) for path in paths]}"
 
     def read(self, path, start, stop):
         """Bytes [start, stop) of a file, all of them; ShardError if the server goes on failing."""
+        if start == stop and not self.local:
+            return b""  # of a local one, a link that leads nowhere is found by opening it
         options = {"cache_type": "none"} if self.commit else {}  # the default reads 5 MiB more than it is asked for
 
         def fetch():
@@ -336,8 +348,7 @@ class Repository:
 
     def _passes(self, error):
         """Whether trying again can help."""
-        local = isinstance(self.fs, fsspec.implementations.local.LocalFileSystem)
-        if local or huggingface_hub.constants.HF_HUB_OFFLINE:
+        if self.local or huggingface_hub.constants.HF_HUB_OFFLINE:
             return False
         status, _ = _answer(error)
         if status is not None:
@@ -401,8 +412,10 @@ def complete(shards):
     where = f"{posixpath.dirname(paths[0])}: {', '.join(map(posixpath.basename, paths))}"
     if len({(shard[1], shard[3], shard[4]) for _, shard in shards}) > 1 or (total is None and len(paths) > 1):
         raise ShardError(f"{where}: one split, stored more than once. Keep one of them.")
-    if total is not None and sorted(int(shard[2]) for _, shard in shards) != list(range(int(total))):
-        raise ShardError(f"{where}: expected {int(total)} shards, found {len(paths)}. Get the others.")
+    numbers = sorted(int(shard[2]) for _, shard in shards) if total else []
+    if total and numbers != list(range(int(total))):
+        first = min(set(range(int(total))) - set(numbers), default=total)
+        raise ShardError(f"{where}: expected {int(total)} shards, found {len(paths)}, without number {first}. Get it.")
     return paths
 
 
@@ -440,7 +453,7 @@ def read_rows(repository, piece):
 def _read_lines(repository, path, start, stop):
     size = repository.size(path)
     base = max(start - 1, 0)  # the byte before tells whether a row begins at `start`
-    buffer = repository.read(path, base, min(stop + TAIL_BYTES, size)) if size else b""
+    buffer = repository.read(path, base, min(stop + TAIL_BYTES, size))
     at = buffer.find(NEWLINE) + 1 if start else 3 * buffer.startswith(b"\xef\xbb\xbf")
     if start and not at:
         return
@@ -459,6 +472,8 @@ def _read_lines(repository, path, start, stop):
 
 def _read_compressed(repository, path):
     offset = 0
+    if not repository.size(path):
+        raise OSError("it is empty")
     kind = "gzip" if path.endswith(".gz") else "zstd"
     with pyarrow.CompressedInputStream(pyarrow.PythonFile(RangeFile(repository, path), mode="r"), kind) as stream:
         for line in io.BufferedReader(stream, MiB):
@@ -492,16 +507,20 @@ def parse(line):
     if stop >= 0 and line.find(b"\\", start, stop) < 0 and not line[key + len(IMAGES_KEY) : start].strip():
         try:
             images = _plain_strings(line, start, stop)
-            row = json.loads(line[: start + 1] + line[stop:]) if images else None
+            row = json.loads((line[: start + 1] + line[stop:]).decode()) if images else None
             if isinstance(row, dict) and row.get("image_base64_str") == []:
                 row["image_base64_str"] = images
                 return row
         except ValueError:
             pass  # parsed as a whole it gives the better message
     try:
-        return json.loads(line)
+        return json.loads(line.decode("utf-8-sig"))
     except RecursionError as error:
-        raise ValueError("nested too deep") from error
+        raise ValueError("expected one JSON object a line, found one nested too deep") from error
+    except ValueError as error:
+        found = "a Git LFS pointer (get the file: git lfs pull)" if line.startswith(LFS) else repr(line[:40])[1:]
+        why = str(error).replace("line 1 ", "")  # of the row, where the file's line is what people look for
+        raise ValueError(f"expected one JSON object a line, found {found} ({why})") from error
 
 
 def _plain_strings(line, start, stop):
@@ -548,7 +567,11 @@ def check_row(row):
     images = row[pictures]
     images = [images] if isinstance(images, str) else images or []
     if not isinstance(images, list) or not all(isinstance(image, kind) for image in images):
-        raise ShardError(f"expected a list of base64 strings in {pictures}", "image is no string")
+        raise ShardError(
+            f"expected a list of {'files' if as_files else 'base64 strings'} in {pictures}", "image is no string"
+        )
+    if as_files and not all(isinstance(image.get("bytes"), bytes) for image in images):
+        raise ShardError(f"expected the bytes of files in images, found {images[0]}"[:200], "image has no bytes")
     row[pictures] = images if as_files else [clean_base64(image) for image in images]
     return row
 
@@ -568,6 +591,17 @@ def image_bytes(row):
         return [base64.b64decode(image, validate=True) for image in row["image_base64_str"]]
     except ValueError as error:  # binascii.Error, or that it is not ASCII
         raise ShardError(f"expected base64 in image_base64_str: {error}", "image is not base64") from error
+
+
+def read_meta(row):
+    """What a row's meta says; ShardError where it is no JSON object."""
+    try:
+        meta = json.loads(row["meta"])
+    except ValueError:
+        meta = None
+    if not isinstance(meta, dict):
+        raise ShardError(f"expected a JSON object in meta, found {row['meta'][:60]!r}", "meta is no object")
+    return meta
 
 
 # ---- the builder
@@ -715,15 +749,13 @@ class M3IT(datasets.GeneratorBasedBuilder):
             row["image_base64_str"] = [base64.b64encode(image).decode() for image in image_bytes(row)]
         mended = (self.config.corrections or {}).get(self.config.name)
         if self.config.meta or mended:
-            meta = json.loads(row["meta"])
-            if not isinstance(meta, dict):
-                raise ShardError(f"expected a JSON object in meta, found {row['meta'][:60]}", "meta is no object")
-            meta = {"id": key, **meta}
-            if mended and str(meta["id"]) in mended:
-                fields = mended[str(meta["id"])]
+            meta = {"id": key, **read_meta(row)}
+            meta["id"] = key if meta["id"] in (None, "") else str(meta["id"])
+            if mended and meta["id"] in mended:
+                fields = mended[meta["id"]]
                 row.update({name: text for name, (text, _) in fields.items()})
                 meta["corrected"] = {**meta.get("corrected", {}), **{name: who for name, (_, who) in fields.items()}}
-                row["corrected"] = {"id": str(meta["id"]), "fields": list(fields)}
+                row["corrected"] = {"id": meta["id"], "fields": list(fields)}
             row["meta"] = json.dumps(meta, ensure_ascii=False)
         return row
 

@@ -2,7 +2,9 @@
 the card states; what the Hub asks (m3it/hubrules.py). And do two repositories hold the same rows?"""
 
 import json
-from collections.abc import Iterator
+import posixpath
+import re
+from collections.abc import Callable, Iterator
 from itertools import zip_longest
 from typing import Any
 
@@ -16,12 +18,18 @@ from m3it.parquet import instances
 from m3it.parts import from_messages
 from m3it.release import open_sources
 
+# A file's name that says it holds rows.
+ROWS = re.compile(r"^(?!drops\.jsonl$|\.).*\.(jsonl|parquet)(\.gz|\.zst)?$", re.IGNORECASE)
+
 
 def check(
-    repository: Repository, config: str | None = None, fields: dict[str, str] | None = None
+    repository: Repository,
+    config: str | None = None,
+    fields: dict[str, str] | None = None,
+    progress: Callable[[Iterator[Any], str], Iterator[Any]] = lambda rows, path: rows,
 ) -> Iterator[Finding | tuple[str, str, int] | Reading]:
     """Yield what is wrong, and (config, split, rows) for each split that was read to its end; of a published repository
-    (M3IT, M3IT-80), which has hundreds of GB, a Reading of each config."""
+    (M3IT, M3IT-80), which has hundreds of GB, a Reading of each config. `progress` gets the rows of each file."""
     if fields or issubclass(layout(repository), Legacy):
         for reading in survey(repository, config, fields):
             yield reading
@@ -39,7 +47,7 @@ def check(
             seen: dict[str, str] = {}
             for path in paths:
                 try:
-                    for where, row_id, finding in check_shard(repository, path):
+                    for where, row_id, finding in progress(check_shard(repository, path), path):
                         counts[name, split] = counts.get((name, split), 0) + 1
                         if finding and (finding.rule, split) != ("outputs", "test"):  # some withhold the answers
                             yield finding
@@ -49,10 +57,24 @@ def check(
                     yield Finding("file", path, f"expected a file that can be read to its end, {error}")
             counts.setdefault((name, split), 0)
             yield name, split, counts[name, split]
+    yield from check_names(repository, config)
     yield from check_counts(repository, counts, config)
     yield from check_twins(repository, config)
     if config is None and repository.fs.exists(f"{repository.root}/README.md"):
         yield from check_hub(repository)
+
+
+def check_names(repository: Repository, config: str | None = None) -> Iterator[Finding]:
+    """Yield the files of rows below data/ that no config finds, and the card does not name."""
+    readme = f"{repository.root}/README.md"
+    card = repository.fs.cat_file(readme).decode("utf-8", "replace") if repository.fs.exists(readme) else ""
+    read = {path for listed in find_shards(repository).values() for shards in listed.values() for path, _ in shards}
+    for path in repository.files if config is None else ():
+        name = posixpath.basename(path)
+        if path.startswith("data/") and path not in read and ROWS.search(name) and path not in card:
+            shape = "data/<task>/<dataset>[/<language>]/<split>[-00000-of-00003].jsonl"
+            message = f"no config has this file: expected {shape}. Rename it, or take it out."
+            yield Finding("name", path, message, level="warning")
 
 
 def check_shard(repository: Repository, path: str) -> Iterator[tuple[str, str | None, Finding | None]]:
@@ -64,13 +86,15 @@ def check_shard(repository: Repository, path: str) -> Iterator[tuple[str, str | 
             end = offset + len(line)
         where = f"{path}:{line_number}" if path.endswith(".jsonl") else repository.where(path, offset)
         try:
-            row = parse(line) if isinstance(line, bytes) else {**line, "meta": line.get("meta", "{}")}
+            row = parse(line) if isinstance(line, bytes) else line
+            if path.endswith(".parquet") and "outputs" in row:  # a release has the published four columns
+                row.setdefault("meta", "{}")
             if isinstance(row, dict) and "messages" in row:  # of `m3it release --format messages`
                 row = {**from_messages(row), "images": row["images"]}
             rule, message = row_problem(row)
             row_id = json.loads(row["meta"]).get("id") if not rule else None
         except (ValueError, RecursionError) as error:
-            rule, message, row_id = "json", f"expected one JSON object, {error}", None
+            rule, message, row_id = "json", str(error), None
         yield where, row_id, Finding(rule, where, message) if rule else None
 
 

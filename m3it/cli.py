@@ -4,6 +4,7 @@ stderr."""
 import json
 import os
 import sys
+import warnings
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import islice
@@ -66,7 +67,6 @@ def progress(items: Iterable[Any], description: str, total: int | None = None) -
 
 @app.command("list", rich_help_panel=READ)
 def list_(
-    repo: Repo = None,
     task: Annotated[str | None, Option(help="Only this task, e.g. vqa.")] = None,
     language: Annotated[str | None, Option(help="Only this language, e.g. zh.")] = None,
     license: Annotated[
@@ -84,6 +84,8 @@ def list_(
         raise typer.BadParameter(
             f"--task {task}: expected one of {', '.join(dict.fromkeys(d.task for d in CATALOGUE.values()))}"
         )
+    if language not in (None, *LANGUAGES, *(d.language for d in CATALOGUE.values())):
+        raise typer.BadParameter(f"--language {language}: expected en or one of {', '.join(LANGUAGES)}")
     spoken = {d.name: [d.language, *(LANGUAGES if d.translated else [])] for d in CATALOGUE.values()}
     rows = [d for d in CATALOGUE.values() if task in (None, d.task) and language in (None, *spoken[d.name])]
     rows = [d for d in rows if license is None or allows_commercial_use(d)]
@@ -118,6 +120,8 @@ def show(
         raise M3ITError(f"{builder.config.name} has no split {split!r}; it has {', '.join(splits)}.")
     pieces = builder.pieces(split or next(iter(splits)))
     rows = [row for _, row in islice((keyed for piece in pieces for keyed in builder.read(piece)), limit)]
+    if not rows:
+        typer.echo(f"{builder.config.name}: the split has no rows.", err=True)
     if as_json:
         typer.echo(json.dumps(rows, ensure_ascii=False))
     else:
@@ -148,10 +152,10 @@ def check(
     counts: list[tuple[str, str, int]] = []
     for path in paths or [default_repo(None)]:
         empty = True
-        results: Iterator[Any] = check_repository(Repository(path), config, as_fields(fields))
+        results: Iterator[Any] = check_repository(Repository(path), config, as_fields(fields), progress)
         if against:
             results = compare(path, against, config, as_fields(fields))
-        for result in progress(results, "check"):
+        for result in results:
             empty = False
             if isinstance(result, Finding):
                 findings.append(result)
@@ -637,6 +641,7 @@ def quickstart(
 def main() -> None:
     """Run the command line: a known error is one sentence and exit 1, wrong usage 2, Ctrl-C 130; M3IT_DEBUG=1 shows
     tracebacks."""
+    warnings.formatwarning = lambda message, *_, **__: f"{message}\n"  # the sentence, not the line of code
     try:
         sys.exit(app(standalone_mode=False))  # the exit code of typer.Exit, None for a command that ran through
     except (typer.Abort, KeyboardInterrupt):

@@ -11,7 +11,7 @@ from typing import Any
 
 from m3it.cases import Case, Key, choose_cases, gather, mark, places_of, points_of, read_pictures, worst_cases
 from m3it.page import render_page
-from m3it.show import FONTS, load_font, wrap
+from m3it.show import FONTS, lacking, load_font, wrap
 from m3it.work import write_text
 
 VERDICT_COLOURS = {"win": "#2f6fde", "tie": "#b9b5ab", "lose": "#d9730d"}
@@ -101,18 +101,13 @@ def draw_cases(cases: list[Case], pictures: dict[Key, list[bytes]], path: Path, 
 
 CELL_PIXELS = 520
 MOST_PICTURES, MOST_LINES = 4, 8  # of a row, of a text
-NO_LETTER = "\U0010ffff"  # that no font has: drawn as what a missing letter is drawn as
 INKS = {"right": "#14804f", "wrong": "#b3263e", "partly": "#946200", "": "#333"}
 
 
 def can_draw(case: Case) -> bool:
     """Whether the font has every letter of the row; a missing one would be an empty box."""
-    font = load_font()
     texts = [case.prompt, case.references[0], *(text for answer in case.answers for text in (answer[1], answer[3]))]
-    missing = bytes(font.getmask(NO_LETTER))
-    return all(
-        bytes(font.getmask(letter)) != missing for letter in {*"".join(texts)} if letter.isprintable() and letter != " "
-    )
+    return not lacking("".join({*"".join(texts)}))
 
 
 def _shortened(lines: list[str]) -> list[str]:
@@ -126,7 +121,7 @@ def _cell(case: Case, images: list[bytes]) -> Any:
     from PIL import Image, ImageDraw
 
     margin, step, left = 12, 20, 190
-    font, width = load_font(), CELL_PIXELS - left - margin
+    width = CELL_PIXELS - left - margin
     instruction, _line, inputs = case.prompt.partition("\n")
     more = f", first {MOST_PICTURES} of {len(images)} pictures" if len(images) > MOST_PICTURES else ""
     texts = [(f"{case.key[0]} {case.key[2]}{more}", "#888"), (instruction, "#666"), (inputs, "#000")]
@@ -136,6 +131,7 @@ def _cell(case: Case, images: list[bytes]) -> Any:
         told = kind or points_of(case, score)
         said = error or prediction.strip() or "(nothing)"
         texts.append((f"{model} [{told}]: {said}" if told else f"{model}: {said}", INKS[kind]))
+    font = load_font("".join({letter for text, _ink in texts for letter in text}))
     lines = [(part, ink) for text, ink in texts for part in _shortened(wrap(text, font, width)) if part]
     side = left - 2 * margin if len(images) < 2 else (left - 2 * margin) // 2
     thumbs = [Image.open(io.BytesIO(image)) for image in images[:MOST_PICTURES]]

@@ -1,10 +1,13 @@
 """Rows for people: as text in a terminal, or as a contact sheet, a picture of the rows with their images and texts."""
 
 import io
+import json
 import re
 import textwrap
 import warnings
 from collections.abc import Iterable
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +17,16 @@ from m3it.images import pixels, size
 CELL_PIXELS = 360  # width of a row on the sheet
 TEXT_PIXELS = 15
 FONTS = (
-    "NotoSansCJK-Regular.ttc",
-    "NotoSans-Regular.ttf",
-    "DejaVuSans.ttf",
-)  # the first found; Pillow's own knows Latin only
-UNSPACED = re.compile(
-    "[\u2e80-\u9fff\uac00-\ud7af]"
-)  # Chinese, Japanese, Korean: the first of the fonts alone has them
+    "NotoSansCJK-Regular.ttc", "NotoSans-Regular.ttf", "DejaVuSans.ttf",  # Linux, the last with Arabic
+    "wqy-zenhei.ttc", "wqy-microhei.ttc", "DroidSansFallbackFull.ttf", "DroidSansFallback.ttf",
+    "Arial Unicode.ttf", "PingFang.ttc", "Hiragino Sans GB.ttc", "msyh.ttc", "Nirmala.ttf",  # macOS, Windows
+)  # fmt: skip
+TEXTS = ("instruction", "inputs", "outputs")
 
 
 def as_text(row: dict[str, Any], width: int = 100) -> str:
     """One row as a block of text: its four fields, the images as their sizes."""
-    images = [f"{w}x{h} {len(image):,} bytes" for image in image_bytes(row) for w, h in [size(image)]]
+    images = [f"{w}x{h} {len(image):,} bytes" for image in image_bytes(row) for w, h in [size(image, row_id_of(row))]]
     fields = {
         "instruction": row["instruction"],
         "inputs": row["inputs"],
@@ -39,11 +40,25 @@ def as_text(row: dict[str, Any], width: int = 100) -> str:
     return "\n".join(lines)
 
 
+def row_id_of(row: dict[str, Any]) -> str:
+    """The row's id, for errors that name it; "" where the rows were read without their meta."""
+    return json.loads(row.get("meta") or "{}").get("id", "")
+
+
 def contact_sheet(rows: Iterable[dict[str, Any]], path: Path | str, columns: int = 3) -> int:
     """Draw rows (with an extra key `title`, if any) into one PNG file; returns how many."""
     from PIL import Image
 
-    cells = [_cell(row) for row in rows]
+    cells, boxes = [], ""
+    for row in rows:
+        cells.append(_cell(row))
+        boxes += lacking(letters_of([row]))
+    if boxes:
+        warnings.warn(
+            f"{len(set(boxes))} letters, such as {boxes[:3]}, are drawn as boxes: no font found here has them. Install "
+            "Noto Sans CJK (Chinese, Japanese, Korean) or Noto Sans of that script.",
+            stacklevel=2,
+        )
     heights = [max(cell.height for cell in cells[i : i + columns]) for i in range(0, len(cells), columns)]
     sheet = Image.new("RGB", (CELL_PIXELS * min(columns, max(1, len(cells))), max(1, sum(heights))), "white")
     for i, cell in enumerate(cells):
@@ -58,12 +73,8 @@ def _cell(row: dict[str, Any]) -> Any:
     """One row as a picture: title, images side by side, then the texts."""
     from PIL import Image, ImageDraw
 
-    font, margin, line_height = load_font(), 10, TEXT_PIXELS + 5
-    if UNSPACED.search(row["inputs"] + row["outputs"] + row["instruction"]) and not has_letter(font, "看"):
-        warnings.warn(
-            f"Chinese, Japanese and Korean are drawn as boxes: install {FONTS[0]} (Noto Sans CJK).", stacklevel=3
-        )
-    images = [Image.fromarray(pixels(image)) for image in image_bytes(row)]
+    font, margin, line_height = load_font(letters_of([row])), 10, TEXT_PIXELS + 5
+    images = [Image.fromarray(pixels(image, row_id_of(row))) for image in image_bytes(row)]
     across = min(4, len(images)) or 1
     side = (CELL_PIXELS - 2 * margin) // across
     thumbs = [image.resize(_fit(image.size, side)) for image in images]
@@ -89,21 +100,33 @@ def _fit(wh: tuple[int, int], side: int) -> tuple[int, int]:
     return max(1, round(wh[0] * scale)), max(1, round(wh[1] * scale))
 
 
-def load_font() -> Any:
-    """The first font of FONTS that is installed, for Pillow."""
+@cache
+def _installed() -> list[Any]:
+    """Those of FONTS that are on this machine, and Pillow's own, which knows Latin only."""
     from PIL import ImageFont
 
+    fonts = []
     for name in FONTS:
-        try:
-            return ImageFont.truetype(name, TEXT_PIXELS)
-        except OSError:
-            continue
-    return ImageFont.load_default(size=TEXT_PIXELS)
+        with suppress(OSError):
+            fonts.append(ImageFont.truetype(name, TEXT_PIXELS))
+    return [*fonts, ImageFont.load_default(size=TEXT_PIXELS)]
 
 
-def has_letter(font: Any, letter: str) -> bool:
-    """Whether the font draws the letter as itself, not as the box or blank that stands for all it lacks."""
-    return bytes(font.getmask(letter)) != bytes(font.getmask("\uffff"))
+def load_font(letters: str = "") -> Any:
+    """The installed font that lacks the fewest of the letters, the first of FONTS where several are as good."""
+    return min(_installed(), key=lambda font: len(lacking(letters, font)))
+
+
+def lacking(letters: str, font: Any = None) -> str:
+    """Those of the letters for which a font, or the best one that is installed, draws an empty box."""
+    font = font or load_font(letters)
+    box = bytes(font.getmask("\uffff"))  # no character: what a font draws for one that it does not have
+    return "".join(letter for letter in letters if letter.isalpha() and bytes(font.getmask(letter)) == box)
+
+
+def letters_of(rows: Iterable[dict[str, Any]]) -> str:
+    """The letters of the rows' texts, each once."""
+    return "".join(sorted({letter for row in rows for name in TEXTS for letter in row[name]}))
 
 
 def wrap(text: str, font: Any, width: int) -> list[str]:

@@ -106,6 +106,51 @@ def test_lines_are_counted_as_an_editor_does(tmp_path, end, head):
     assert [finding.where for finding in findings_of(tmp_path)] == expected and len(expected) == 3
 
 
+def test_a_git_lfs_pointer_is_named_as_one(tmp_path):
+    path = write_rows(tmp_path / PATH, [])
+    path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n")
+    assert "found a Git LFS pointer (get the file: git lfs pull)" in findings_of(tmp_path)[0].message
+
+
+def test_a_link_that_leads_nowhere_is_found_and_one_to_a_file_is_read(tmp_path):
+    write_rows(tmp_path / "blob", [make_row(0)])
+    (tmp_path / "data/t/d").mkdir(parents=True)
+    (tmp_path / "data/t/d/train.jsonl").symlink_to(tmp_path / "blob")
+    (tmp_path / "data/t/d/test.jsonl").symlink_to(tmp_path / "gone")
+    results = list(check(Repository(tmp_path)))
+    assert ("d", "train", 1) in results
+    (finding,) = [result for result in results if isinstance(result, Finding)]
+    assert (finding.rule, finding.where) == ("file", "data/t/d/test.jsonl") and "FileNotFoundError" in finding.message
+
+
+@pytest.mark.parametrize("name", ["train_v2.jsonl", "Train.jsonl", "train.JSONL", "a/b/train.parquet", "all.jsonl.gz"])
+def test_a_file_of_rows_that_no_config_has_is_a_warning(repository, name):
+    stray = repository / "data/kvqa/viquae" / name
+    stray.parent.mkdir(parents=True, exist_ok=True)
+    stray.write_bytes(b"")
+    for other in ("drops.jsonl", "run.json", ".train.jsonl.tmp", "notes.txt"):
+        (repository / "data/kvqa/viquae" / other).write_bytes(b"")
+    (finding,) = findings_of(repository)
+    assert (finding.rule, finding.where, finding.level) == ("name", f"data/kvqa/viquae/{name}", "warning")
+
+
+@pytest.mark.parametrize("images", [[{"bytes": None, "path": "a.png"}], [{"path": "a.png"}], ["a.png"]])
+def test_pictures_of_parquet_that_lie_elsewhere_are_found(tmp_path, images):
+    path = tmp_path / "data/t/d/train.parquet"
+    path.parent.mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist([{"instruction": "a", "inputs": "b", "images": images, "outputs": "c"}]), path)
+    (finding,) = findings_of(tmp_path)
+    assert (finding.rule, finding.where) == ("types", "data/t/d/train.parquet, row 0")
+
+
+def test_fields_that_parquet_has_are_said_as_they_are(tmp_path):
+    path = tmp_path / "data/t/d/train.parquet"
+    path.parent.mkdir(parents=True)
+    pq.write_table(pa.table({"a": [1], "b": ["x"]}), path)
+    (finding,) = findings_of(tmp_path)
+    assert finding.message.endswith("found a, b")
+
+
 def test_an_answer_may_be_withheld_in_a_test_split(tmp_path):
     write_rows(tmp_path / "data/kvqa/viquae/test.jsonl", [make_row(0, outputs="")])
     assert findings_of(tmp_path) == []

@@ -162,7 +162,8 @@ def test_list_as_json_is_one_value(m3it):
 def test_list_by_language_and_license(m3it):
     chinese = {row["name"] for row in json.loads(m3it("list", "--language", "zh", "--json")[1])}
     assert chinese == {d.name for d in CATALOGUE.values() if d.language == "zh" or d.translated} and len(chinese) == 12
-    assert json.loads(m3it("list", "--language", "xx", "--json")[1]) == []
+    code, out, err = m3it("list", "--language", "xx")
+    assert (code, out) == (2, "") and "--language xx: expected en or one of af, am, " in err
     free = json.loads(m3it("list", "--license", "commercial", "--json")[1])
     assert [row["name"] for row in free] == ["shapes", "clevr"]
 

@@ -1,9 +1,14 @@
 """M3IT.py: rows from bytes, pieces, configs, the builder under `datasets`."""
 
 import base64
+import functools
 import gzip
+import http.server
+import io
 import json
 import pickle
+import re
+import threading
 from pathlib import Path
 
 import pyarrow as pa
@@ -206,6 +211,33 @@ def test_half_a_character_and_endless_nesting_say_file_line_and_reason(tmp_path)
         assert inputs_of(rows_of(tmp_path, on_error="drop")) == ["What is 0?"]
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "utf-32"])
+def test_text_that_is_not_utf_8_is_refused(tmp_path, encoding):
+    path = write_rows(tmp_path / "data/kvqa/viquae/train.jsonl", [])
+    path.write_bytes(json.dumps(make_row(0, inputs="caf\u00e9"), ensure_ascii=False).encode(encoding))
+    with pytest.raises(ShardError, match="train.jsonl:1: expected one JSON object a line, found .*can't decode"):
+        rows_of(tmp_path)
+
+
+@pytest.mark.parametrize("ending", ["jsonl.gz", "jsonl.zst", "parquet"])
+@pytest.mark.parametrize("streaming", [True, False])
+def test_an_empty_file_that_has_no_end_is_named(tmp_path, ending, streaming):
+    write_rows(tmp_path / f"data/kvqa/viquae/train.{ending}", [])
+    with pytest.raises(Exception, match="generating the dataset|cannot be read to its end") as error:
+        list(load_dataset(tmp_path, "viquae", split="train", streaming=streaming))
+    told = error.value if streaming else error.value.__cause__
+    assert isinstance(told, ShardError) and f"train.{ending}: cannot be read to its end" in str(told)
+
+
+def test_a_link_that_leads_nowhere_is_no_empty_file(tmp_path):
+    write_rows(tmp_path / "data/kvqa/viquae/train.jsonl", [make_row(0)]).rename(tmp_path / "blob")
+    (tmp_path / "data/kvqa/viquae/train.jsonl").symlink_to(tmp_path / "blob")
+    assert inputs_of(rows_of(tmp_path)) == ["What is 0?"]  # as in the cache of huggingface_hub
+    (tmp_path / "blob").unlink()
+    with pytest.raises(ShardError, match="train.jsonl: cannot be read, FileNotFoundError"):
+        rows_of(tmp_path)
+
+
 @pytest.mark.parametrize("ending", ["jsonl.gz", "jsonl.zst", "parquet"])
 def test_a_file_that_was_cut_off_is_named(tmp_path, ending):
     text = "".join(json.dumps(make_row(i)) + "\n" for i in range(500)).encode()
@@ -247,6 +279,30 @@ def test_meta_has_the_sources_id_or_file_and_offset(tmp_path):
     first = len(path.read_bytes().split(b"\n")[0]) + 1
     ids = [json.loads(row["meta"])["id"] for row in rows_of(tmp_path, meta=True)]
     assert ids == ["row-0", f"data/kvqa/viquae/train.jsonl:{first}"]
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"), [(None, "data/kvqa/viquae/train.jsonl:0"), ("", "data/kvqa/viquae/train.jsonl:0"), (7, "7")]
+)
+def test_a_row_id_is_a_string_that_says_something(tmp_path, said, expected):
+    write_rows(tmp_path / "data/kvqa/viquae/train.jsonl", [make_row(0, meta=json.dumps({"id": said, "a": 1}))])
+    (row,) = rows_of(tmp_path, meta=True)
+    assert json.loads(row["meta"]) == {"id": expected, "a": 1}
+
+
+@pytest.mark.parametrize("meta", ["", "[]", "{", "null"])
+def test_meta_that_is_no_json_object_is_refused_when_it_is_asked_for(tmp_path, meta):
+    write_rows(tmp_path / "data/kvqa/viquae/train.jsonl", [make_row(0, meta=meta)])
+    assert len(rows_of(tmp_path)) == 1
+    with pytest.raises(ShardError, match="train.jsonl:1: expected a JSON object in meta, found "):
+        rows_of(tmp_path, meta=True)
+
+
+def test_columns_stand_in_the_published_order(repository):
+    for streaming in (True, False):
+        for options, extra in (({}, []), ({"meta": True}, ["meta"])):
+            row = next(iter(load_dataset(repository, "viquae", split="train", streaming=streaming, **options)))
+            assert list(row) == ["instruction", "inputs", "image_base64_str", "outputs", *extra]
 
 
 @pytest.mark.parametrize("ending", ["jsonl.gz", "jsonl.zst", "parquet"])
@@ -319,7 +375,7 @@ def test_numbered_shards_are_read_in_order_and_a_missing_one_is_an_error(tmp_pat
         write_rows(tmp_path / f"data/t/d/train-0000{i}-of-00003.jsonl", [make_row(i)])
     assert inputs_of(rows_of(tmp_path, "d")) == ["What is 0?", "What is 1?", "What is 2?"]
     (tmp_path / "data/t/d/train-00001-of-00003.jsonl").unlink()
-    with pytest.raises(ShardError, match="expected 3 shards, found 2"):
+    with pytest.raises(ShardError, match="expected 3 shards, found 2, without number 1"):
         rows_of(tmp_path, "d")
 
 
@@ -349,6 +405,34 @@ def test_any_fsspec_url_is_a_repository(repository):
         memory.pipe_file(f"/bucket/{path.relative_to(repository)}", path.read_bytes())
     assert inputs_of(rows_of("memory://bucket")) == inputs_of(rows_of(repository))
     assert load_dataset("memory://bucket", "okvqa-zh")["validation"]["inputs"][0] == "什么 0"
+
+
+class Ranges(http.server.SimpleHTTPRequestHandler):
+    """A web server as most are: folders are pages of links, and a range is answered with those bytes."""
+
+    def send_head(self):
+        asked = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+        path = Path(self.translate_path(self.path))
+        if not asked or not path.is_file():
+            return super().send_head()
+        data = path.read_bytes()[int(asked[1]) : int(asked[2]) + 1]
+        self.send_response(206)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        return io.BytesIO(data)
+
+    def log_message(self, *message):
+        pass
+
+
+def test_a_web_servers_folder_is_a_repository(repository):
+    handler = functools.partial(Ranges, directory=str(repository))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        assert inputs_of(rows_of(address)) == inputs_of(rows_of(repository))
+        assert load_dataset(address, "okvqa-zh")["validation"]["inputs"][0] == "什么 0"
+        server.shutdown()
 
 
 # ---- the cache

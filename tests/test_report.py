@@ -230,7 +230,7 @@ def test_a_letter_that_the_font_lacks_is_noticed(monkeypatch):
 
     import m3it.report
 
-    monkeypatch.setattr(m3it.report, "load_font", lambda: ImageFont.load_default(15))  # Pillow's own has Latin only
+    monkeypatch.setattr("m3it.show._installed", lambda: [ImageFont.load_default(15)])  # Pillow's own has Latin only
     case = Case(("a", "test", "1"), "f1", "What?", ["x"], [("m", "a coffee", 0.0, "")])
     assert m3it.report.can_draw(case)
     assert not m3it.report.can_draw(case._replace(references=["狗"]))

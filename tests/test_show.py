@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFont
 
-from m3it.images import pixels
-from m3it.show import CELL_PIXELS, as_text, contact_sheet, load_font, wrap
+from m3it.images import ImageError, pixels
+from m3it.show import CELL_PIXELS, as_text, contact_sheet, lacking, letters_of, load_font, wrap
 
 COLOURS = [(250, 10, 20), (10, 200, 30), (20, 30, 240), (240, 200, 10)]
 
@@ -57,10 +57,10 @@ def test_the_eight_frames_of_a_clip_are_all_there(tmp_path):
     assert all(places) and sorted(places, key=lambda place: place[:2]) == places
 
 
-def test_a_font_without_chinese_is_told_of_instead_of_boxes_in_silence(tmp_path, monkeypatch):
+def test_letters_that_no_font_has_are_told_of_instead_of_boxes_in_silence(tmp_path, monkeypatch):
     dejavu = Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf")
-    monkeypatch.setattr("m3it.show.load_font", lambda: ImageFont.truetype(str(dejavu), 15))
-    with pytest.warns(UserWarning, match=r"drawn as boxes: install NotoSansCJK-Regular\.ttc"):
+    monkeypatch.setattr("m3it.show._installed", lambda: [ImageFont.truetype(str(dejavu), 15)])
+    with pytest.warns(UserWarning, match=r"2 letters, such as 图看, are drawn as boxes.* Install Noto Sans CJK"):
         contact_sheet([make_row(1, 0, inputs="看图")], tmp_path / "rows.png")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -105,6 +105,20 @@ def test_rows_as_text_have_all_fields_and_the_sizes_of_the_pictures():
     assert text.count("long") == 40 and max(map(len, text.split("\n"))) <= 100
     assert "\u4e2d\u6587 \U0001f600" in text
     assert "none" in as_text(make_row(3, 0))
+
+
+def test_a_picture_that_cannot_be_drawn_is_named_by_its_row(tmp_path):
+    row = make_row(3, image_base64_str=[base64.b64encode(b"<html>").decode()])
+    for draw in (as_text, lambda row: contact_sheet([row], tmp_path / "rows.png")):
+        with pytest.raises(ImageError, match="^row-3: expected an image, found an HTML page"):
+            draw(row)
+
+
+def test_letters_that_a_font_draws_as_boxes_are_told():
+    latin = ImageFont.load_default(size=15)
+    assert lacking("aZ. \n", latin) == ""
+    assert lacking("a\u4e2d\u6587b", latin) == "\u4e2d\u6587"
+    assert letters_of([make_row(1, inputs="\u4e2d\u4e2d", outputs="a")]).count("\u4e2d") == 1
 
 
 def test_the_same_rows_give_the_same_sheet(tmp_path):
