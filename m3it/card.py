@@ -8,7 +8,7 @@ People decide in CATALOGUE, this module measures; nothing rendered is ever edite
 import difflib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,15 @@ CATEGORIES = (
     "image-text-to-text",
 )
 BLOCK = re.compile(r"(<!-- m3it: (\S+) -->\n)(.*?)(<!-- /m3it -->)", re.DOTALL)
+Progress = Callable[[Iterator[Any], str], Iterator[Any]]
 PLAIN = re.compile(
     r"(?!(?:yes|no|on|off|true|false|null)$)[a-z][\w./-]*", re.IGNORECASE
 )  # what YAML takes for a string
 
 
-def measure(repository: Repository) -> dict[str, Any]:
-    """dataset_infos.json of a repository: config -> features, splits with rows and bytes, sizes; every row is read."""
+def measure(repository: Repository, progress: Progress = lambda rows, path: rows) -> dict[str, Any]:
+    """dataset_infos.json of a repository: config -> features, splits with rows and bytes, sizes; every row is read.
+    `progress` gets the rows of each file."""
     infos = {}
     for config, listed in sorted(find_shards(repository).items(), key=lambda item: catalogue_order(item[0])):
         splits, total = {}, 0
@@ -40,7 +42,8 @@ def measure(repository: Repository) -> dict[str, Any]:
             if split in listed:
                 paths = complete(listed[split])
                 num_bytes = sum(repository.size(path) for path in paths)
-                num_rows = sum(1 for path in paths for _ in read_rows(repository, (path, 0, repository.size(path))))
+                pieces = [(path, 0, repository.size(path)) for path in paths]
+                num_rows = sum(1 for piece in pieces for _ in progress(read_rows(repository, piece), piece[0]))
                 splits[split] = {
                     "name": split,
                     "num_bytes": num_bytes,
@@ -197,12 +200,14 @@ def render(readme: str, repository: Repository, infos: dict[str, Any]) -> str:
     return yaml_head(repository, infos) + BLOCK.sub(block, body)
 
 
-def card(folder: Path | str, check: bool = False) -> list[str]:
+def card(folder: Path | str, check: bool = False, progress: Progress = lambda rows, path: rows) -> list[str]:
     """Measure and write dataset_infos.json and README.md of a local repository; with `check` write nothing. Returns
     the diffs, none if all was up to date."""
     folder = Path(folder)
+    if not folder.is_dir():
+        raise M3ITError(f"{folder}: expected a repository's folder, with data/; there is none.")
     repository = Repository(folder)
-    infos = measure(repository)
+    infos = measure(repository, progress)
     if not infos:
         raise M3ITError(f"{folder}: expected shards in data/<task>/<dataset>/, found none.")
     readme = folder / "README.md"

@@ -58,11 +58,11 @@ def as_bytes(size: str) -> int:
         raise typer.BadParameter(f"--shard-size {size}: expected e.g. 400MB or 1.5GB") from None
 
 
-def progress(items: Iterable[Any], description: str, total: int | None = None) -> Iterator[Any]:
-    """The items, with a bar on stderr in a terminal."""
+def progress(items: Iterable[Any], description: str, total: int | None = None, leave: bool = True) -> Iterator[Any]:
+    """The items, with a bar on stderr in a terminal, which stays there unless it is one of many."""
     from tqdm import tqdm
 
-    return iter(tqdm(items, description, total, file=sys.stderr, disable=not sys.stderr.isatty()))
+    return iter(tqdm(items, description, total, leave, file=sys.stderr, disable=not sys.stderr.isatty()))
 
 
 @app.command("list", rich_help_panel=READ)
@@ -152,7 +152,9 @@ def check(
     counts: list[tuple[str, str, int]] = []
     for path in paths or [default_repo(None)]:
         empty = True
-        results: Iterator[Any] = check_repository(Repository(path), config, as_fields(fields), progress)
+        results: Iterator[Any] = check_repository(
+            Repository(path), config, as_fields(fields), partial(progress, leave=False)
+        )
         if against:
             results = compare(path, against, config, as_fields(fields))
         for result in results:
@@ -401,7 +403,7 @@ def card(
     """Measure data/ into dataset_infos.json and render README's head and tables.   Example: m3it card --check"""
     from m3it.card import card as render_card
 
-    diffs = render_card(folder, check)
+    diffs = render_card(folder, check, partial(progress, leave=False))
     typer.echo(
         "\n".join(diffs) if check and diffs else f"{len(diffs)} of 2 files {'are out of date' if check else 'written'}"
     )

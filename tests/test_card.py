@@ -130,6 +130,23 @@ def test_a_measured_table_is_put_into_its_block(folder):
     assert body == "<!-- m3it: bench_load -->\n| a | b |\n<!-- /m3it -->\n"
 
 
+def test_what_is_no_folder_is_an_error_and_no_hub_is_asked(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(M3ITError, match="Org/M3IT: expected a repository's folder"):
+        card("Org/M3IT")
+
+
+def test_rows_are_counted_past_a_bar(folder):
+    seen = []
+    card(folder, progress=lambda rows, path: seen.append((path, list(rows))) or iter(seen[-1][1]))
+    assert {path: len(rows) for path, rows in seen} == {
+        "data/kvqa/okvqa/ja/validation.jsonl": 1,
+        **{f"data/kvqa/viquae/train-0000{i}-of-00003.jsonl": 4 for i in range(3)},
+        "data/kvqa/viquae/test.jsonl": 2,
+        "data/vqa/2017/train.jsonl": 1,
+    }
+
+
 def test_a_folder_without_shards_is_an_error(tmp_path):
     with pytest.raises(M3ITError, match="expected shards in data/<task>/<dataset>/, found none"):
         card(tmp_path)
