@@ -157,7 +157,7 @@ CATALOGUE = {d.name: d for d in [
             "YouTube terms per video", "https://github.com/xudejing/video-question-answering", "https://doi.org/10.1145/3123266.3123427"),
 ]}
 
-LANGUAGES = {row[0]: Language(*row) for row in [
+LANGUAGES: dict[str, Language] = {row[0]: Language(*row) for row in [
     ("af", "Afrikaans", "Afrikaans", "afr_Latn"),        ("am", "Amharic", "አማርኛ", "amh_Ethi"),               ("ar", "Arabic", "العربية", "arb_Arab"),
     ("as", "Assamese", "অসমীয়া", "asm_Beng"),            ("ast", "Asturian", "Asturianu", "ast_Latn"),        ("be", "Belarusian", "Беларуская", "bel_Cyrl"),
     ("bg", "Bulgarian", "Български", "bul_Cyrl"),        ("bn", "Bengali", "বাংলা", "ben_Beng"),              ("bs", "Bosnian", "Bosanski", "bos_Latn"),
