@@ -155,16 +155,21 @@ def make_tiny(
     return LlavaForConditionalGeneration(config), processor
 
 
+OWN_VISION = "instructblip_vision_model"  # not every transformers finds it by AutoConfig
+
+
 class YingConfig(InstructBlipConfig):
     """InstructBLIP's config with any vision encoder."""
 
     model_type = "m3it_ying"
-    sub_configs_defaults = {
-        **InstructBlipConfig.sub_configs_defaults,
-        "vision_config": InstructBlipConfig.sub_configs_defaults["text_config"].__class__(
-            config_class=AutoConfig, model_type="instructblip_vision_model"
-        ),
-    }
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """The config of a saved model, whose encoder is of the class that its own `model_type` names."""
+        seen = config_dict.get("vision_config")
+        if isinstance(seen, dict) and seen.get("model_type", OWN_VISION) != OWN_VISION:
+            config_dict = {**config_dict, "vision_config": AutoConfig.for_model(**seen)}
+        return super().from_dict(config_dict, **kwargs)
 
 
 class YingForConditionalGeneration(InstructBlipForConditionalGeneration):
@@ -177,7 +182,7 @@ class YingForConditionalGeneration(InstructBlipForConditionalGeneration):
         seen: Any = config.vision_config
         qformer: Any = config.qformer_config
         text: Any = config.text_config
-        own = seen.model_type == "instructblip_vision_model"
+        own = seen.model_type == OWN_VISION
         self.vision_model = (InstructBlipVisionModel._from_config if own else AutoModel.from_config)(seen)
         self.query_tokens = nn.Parameter(torch.zeros(1, config.num_query_tokens, qformer.hidden_size))
         self.qformer = InstructBlipQFormerModel._from_config(qformer)
