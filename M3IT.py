@@ -605,11 +605,6 @@ class M3ITConfig(datasets.BuilderConfig):
     on_error: str = "raise"
     corrections: dict = None
 
-    def __post_init__(self):
-        super().__post_init__()
-        if self.on_error not in ("raise", "drop"):
-            raise ValueError(f"on_error={self.on_error!r}: expected 'raise' or 'drop'")
-
 
 def config_names():
     """The 600 names: 40 datasets, and 7 of them in 80 languages."""
@@ -630,6 +625,8 @@ class M3IT(datasets.GeneratorBasedBuilder):
             base, repo_id = kwargs.get("base_path") or ".", kwargs.get("repo_id")
             revision = unquote(base.partition("/resolve/")[2]).strip("/") or None
             repository = Repository(repo_id or base, repo_id and revision, kwargs.get("token"), cache_dir=cache_dir)
+        if kwargs.get("on_error", "raise") not in ("raise", "drop"):  # `datasets` sets it on a copy: no __post_init__
+            raise ValueError(f"on_error={kwargs['on_error']!r}: expected 'raise' or 'drop'")
         self.repository = repository
         config_name = self._choose(config_name)
         paths = [] if repository.commit else [path for paths in self.shards(config_name).values() for path in paths]

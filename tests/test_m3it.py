@@ -351,6 +351,11 @@ def test_an_empty_file_has_no_rows(tmp_path):
 # ---- configs and files
 
 
+def test_a_wrong_on_error_is_refused_before_anything_is_read(repository):
+    with pytest.raises(ValueError, match="on_error='what': expected 'raise' or 'drop'"):
+        load_dataset(repository, "viquae", split="train", streaming=True, on_error="what")
+
+
 def test_a_wrong_name_is_answered_with_the_nearest(repository):
     with pytest.raises(
         ValueError, match="Unknown config 'vique'. Did you mean 'viquae'\\? .* holds .*okvqa-zh"
