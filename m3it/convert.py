@@ -33,10 +33,7 @@ from m3it.sources import Files, SourcePath
 from m3it.work import Made, Piece, map_shards, open_executor, write_run, write_text
 
 SPLITS = ("train", "validation", "test")
-KEPT_ROWS, KEPT_BYTES = (
-    32_768,
-    64_000_000,
-)  # of a split, and of bytes in its rows: what planning has seen stays in memory
+KEPT_ROWS, KEPT_BYTES = 32_768, 64_000_000  # of a split, up to which the rows that planning saw stay in memory
 Converter = Callable[[SourcePath, str], Iterator[Instance | Drop]]
 
 
