@@ -25,7 +25,7 @@ DATASET, SPLIT = "shapes", "test"
 NUM_EVALUATED = 256  # validation rows that the loss is measured on during training
 # Rows of 8 frames, or of a page of text, would have a whole batch padded to their length: their texts are cut.
 SETTINGS = Settings(
-    epochs=6, batch_size=32, max_length=128, log_every=25, evaluate_every=250, save_every=250, workers=1
+    epochs=4, batch_size=32, max_length=128, log_every=25, evaluate_every=250, save_every=250, workers=1
 )
 
 
