@@ -107,14 +107,14 @@ def test_a_killed_quickstart_goes_on_from_its_checkpoint(small, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_real_quickstart_sets_its_accuracy_beside_the_majority_answer(tmp_path):
-    """Which is higher is not asserted: of questions never seen 61.4 % were right, and "no" to all has 63.4 %."""
+@pytest.mark.xfail(
+    reason="61.4 % of questions never asked are right, always no has 63.4 %", raises=AssertionError, strict=True
+)
+def test_the_real_quickstart_beats_the_majority_answer(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
     command = [sys.executable, "-m", "m3it.cli", "quickstart", "--out", str(tmp_path / "out")]
     begun = time.monotonic()
     told = subprocess.run(command, env=environment, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     print(f"{told}{time.monotonic() - begun:.0f} s")
-    score, low, high = (float(number) for number in re.search(r"([\d.]+) % \[([\d.]+), ([\d.]+)\]", told).groups())
-    assert 50 < low < score < high and "always 'no': 63.4 %" in told and told.endswith("report.html\n")
-    losses = json.loads((tmp_path / "out/tiny/run.json").read_text("utf-8"))["eval_loss"]
-    assert losses[-1][1] < losses[0][1]
+    low = float(re.search(r"\[([\d.]+), ", told)[1])
+    assert low > float(re.search(r"always 'no': ([\d.]+) %", told)[1]) and told.endswith("report.html\n")
