@@ -645,10 +645,17 @@ def main() -> None:
     tracebacks."""
     warnings.formatwarning = lambda message, *_, **__: f"{message}\n"  # the sentence, not the line of code
     try:
-        sys.exit(app(standalone_mode=False))  # the exit code of typer.Exit, None for a command that ran through
+        code = app(standalone_mode=False)  # the exit code of typer.Exit, None for a command that ran through
+        sys.stdout.flush()
+        sys.exit(code)
     except (typer.Abort, KeyboardInterrupt):
         sys.exit(130)
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit) as end:
+        if not isinstance(end, BrokenPipeError) and not isinstance(end.__context__, BrokenPipeError):
+            raise
+        # The reader has had enough (`m3it list | head -1`), which typer takes for an error. What is still in the
+        # buffer goes nowhere, else Python would fail on it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
         sys.exit(0)
     except (M3ITError, ValueError, OSError) as error:
         if os.environ.get("M3IT_DEBUG"):

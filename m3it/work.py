@@ -1,7 +1,8 @@
 """One runner of work over shards: each piece of work makes one file, whole or not at all; what is done is not done
 again.
 
-A finished piece leaves a record beside its file (hidden, in `.work/`): rows, drops, sha256, options. The last step
+A finished piece leaves a record beside its file (hidden, in `.work/`): rows, drops, size, sha256, options. A file
+without one is not ours and is never overwritten. The last step
 gathers the records into run.json, which says with what versions and options the folder was made. No clock stands
 anywhere: same input, same bytes.
 """
@@ -88,6 +89,12 @@ class Folder:
         """Whether there is such a file."""
         return self.fs.exists(posixpath.join(self.root, path))
 
+    def sizes(self) -> dict[str, int]:
+        """path -> size in bytes of all files, by one listing."""
+        root = self.fs._strip_protocol(self.root)
+        found = self.fs.find(root, detail=True)
+        return {posixpath.relpath(name, root): info["size"] for name, info in found.items()}
+
     def open(self, path: str) -> Any:
         """The file, to read from."""
         return self.fs.open(posixpath.join(self.root, path), "rb")
@@ -158,8 +165,7 @@ def absolute(path: Path | str) -> str:
 
 
 def run_piece(function: Callable[..., Made], piece: Piece, out: str, options: dict[str, Any]) -> dict[str, Any]:
-    """Make one file, with those beside it, and its record; a file has its name only when it is whole, the record comes
-    last."""
+    """Make one file, with those beside it, and its record; a file has its name only when it is whole and recorded."""
     folder, names = Folder(out), (piece.path, *piece.beside)
     record_path = f".work/{piece.path.replace('/', '--')}.json"
     try:
@@ -170,16 +176,17 @@ def run_piece(function: Callable[..., Made], piece: Piece, out: str, options: di
             made = function(*paths, **piece.arguments, **piece.carried)
             sums = [made.sha256 or sha256_of(paths[0]), *map(sha256_of, paths[1:])]
             files = [{"num_bytes": p.stat().st_size, "sha256": s} for p, s in zip(paths, sums, strict=True)]
-        record = {
-            "path": piece.path,
-            "options": options,
-            "arguments": piece.arguments,
-            "num_rows": made.num_rows,
-            **files[0],
-            "beside": dict(zip(piece.beside, files[1:], strict=True)),
-            "drops": [list(drop) for drop in made.drops],
-        }
-        folder.write(record_path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+            record = {
+                "path": piece.path,
+                "options": options,
+                "arguments": piece.arguments,
+                "num_rows": made.num_rows,
+                **files[0],
+                "beside": dict(zip(piece.beside, files[1:], strict=True)),
+                "drops": [list(drop) for drop in made.drops],
+            }
+            # Before the files get their names: a file that no record explains is somebody else's.
+            folder.write(record_path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     except OSError as error:
         raise M3ITError(
             f"{out}/{piece.path}: cannot be made, {error}. Nothing half-written is left; call again to go on."
@@ -188,13 +195,20 @@ def run_piece(function: Callable[..., Made], piece: Piece, out: str, options: di
 
 
 def _finished(out: str, pieces: list[Piece], options: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """path -> record of the files that are there already; M3ITError if one was made with other options, or of other
-    source files: a folder is made of one kind."""
-    records, folder = {}, Folder(out)
+    """path -> record of the files that are there already; M3ITError if one was made with other options or of other
+    source files (a folder is made of one kind), has another size than its record says, or has no record."""
+    folder = Folder(out)
+    sizes, records = folder.sizes(), {record["path"]: record for record in folder.records()}
     asked = {piece.path: piece.arguments for piece in pieces}
-    for record in folder.records():
-        path = record["path"]
-        if not all(folder.exists(name) for name in (path, *record.get("beside", ()))):
+    if strangers := [path for path in asked if path in sizes and path not in records]:
+        raise M3ITError(
+            f"{out}/{strangers[0]}: is there already, and no run recorded it: it would be overwritten. Pass another "
+            "--out, or delete it to make it anew."
+        )
+    done = {}
+    for path, record in records.items():
+        made = {path: record, **record.get("beside", {})}
+        if not all(name in sizes for name in made):
             continue
         theirs = {**record["options"], **record["arguments"]}
         ours = {**options, **asked.get(path, record["arguments"])}
@@ -203,8 +217,14 @@ def _finished(out: str, pieces: list[Piece], options: dict[str, Any]) -> dict[st
         ]:
             how = "; ".join(changed)
             raise M3ITError(f"{out}/{path}: was made with {how}. Delete {out} to make it anew, or pass another --out.")
-        records[path] = record
-    return records
+        for name, file in made.items():
+            if sizes[name] != file["num_bytes"]:
+                raise M3ITError(
+                    f"{out}/{name}: has {sizes[name]:,} bytes, was recorded with {file['num_bytes']:,}. It has changed "
+                    "since: delete it to make it anew, or pass another --out."
+                )
+        done[path] = record
+    return done
 
 
 def sha256_of(path: Path) -> str:

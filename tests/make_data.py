@@ -21,7 +21,9 @@ FIXTURES = Path(__file__).parent / "fixtures"
 def make_data(out: Path, dataset: str) -> list[Path]:
     """Convert the fixture of one dataset, and its translations; returns the shards."""
     folder = out / "data" / CATALOGUE[dataset].task / dataset
-    shutil.rmtree(folder / ".work", ignore_errors=True)  # else what is there counts as done, of other instructions too
+    for path in (*folder.glob("*.jsonl"), *folder.glob("*/*.jsonl")):
+        path.unlink()  # convert overwrites nothing
+    shutil.rmtree(folder / ".work", ignore_errors=True)
     run = convert(dataset, FIXTURES / dataset, out, on_error="drop")
     shards = [folder / name for name in run["files"]]
     translations = FIXTURES / dataset / "translations.jsonl"

@@ -72,13 +72,42 @@ def test_a_run_that_was_broken_off_leaves_whole_files_only_and_goes_on(tmp_path)
     assert made == [2, 3, 4] and len(names_in(tmp_path)) == 5
 
 
-def test_a_file_without_its_record_is_made_again_and_a_record_without_its_file_too(tmp_path):
+def test_a_record_without_its_file_is_made_again(tmp_path):
     map_shards(make, PIECES, tmp_path, {})
-    (tmp_path / ".work" / "part-1.txt.json").unlink()  # killed between the two
-    (tmp_path / "part-3.txt").unlink()
+    (tmp_path / "part-3.txt").unlink()  # or it was killed before the file got its name
     made = []
     map_shards(lambda path, number: made.append(number) or make(path, number=number), PIECES, tmp_path, {})
-    assert made == [1, 3]
+    assert made == [3]
+
+
+def test_a_file_is_recorded_before_it_gets_its_name(tmp_path, monkeypatch):
+    def die(source, target):
+        raise KeyboardInterrupt if str(target).endswith("part-0.txt") else AssertionError(target)
+
+    replace = os.replace
+    monkeypatch.setattr(os, "replace", lambda a, b: replace(a, b) if str(b).endswith(".json") else die(a, b))
+    with pytest.raises(KeyboardInterrupt):
+        map_shards(make, PIECES, tmp_path, {})
+    monkeypatch.undo()
+    assert names_in(tmp_path) == [] and len(list((tmp_path / ".work").glob("*"))) == 1
+    assert len(map_shards(make, PIECES, tmp_path, {})) == 5
+
+
+def test_a_file_that_no_run_recorded_is_not_overwritten(tmp_path):
+    (tmp_path / "part-1.txt").write_text("somebody's")
+    with pytest.raises(M3ITError, match=r"part-1\.txt: is there already, and no run recorded it.*another --out"):
+        map_shards(not_again, PIECES, tmp_path, {})
+    assert (tmp_path / "part-1.txt").read_text() == "somebody's" and names_in(tmp_path) == ["part-1.txt"]
+
+
+def test_a_file_of_another_size_than_recorded_is_not_believed(tmp_path):
+    map_shards(make, PIECES, tmp_path, {})
+    (tmp_path / "part-1.txt").write_text("")
+    with pytest.raises(M3ITError, match=r"part-1\.txt: has 0 bytes, was recorded with 2.*delete it to make it anew"):
+        map_shards(not_again, PIECES, tmp_path, {})
+    (tmp_path / "part-1.txt").unlink()
+    map_shards(make, PIECES, tmp_path, {})
+    assert (tmp_path / "part-1.txt").read_text() == "1\n"
 
 
 def test_a_folder_begun_with_other_options_or_pieces_is_refused(tmp_path):
