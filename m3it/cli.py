@@ -655,7 +655,7 @@ def main() -> None:
             raise
         # The reader has had enough (`m3it list | head -1`), which typer takes for an error. What is still in the
         # buffer goes nowhere, else Python would fail on it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(0)
     except (M3ITError, ValueError, OSError) as error:
         if os.environ.get("M3IT_DEBUG"):

@@ -8,6 +8,8 @@ import pytest
 from hub import hub  # noqa: F401  (a fixture)
 from PIL import Image
 
+ROOT = Path(__file__).parents[1]
+
 
 @pytest.fixture(autouse=True)
 def fresh_cache(tmp_path_factory, monkeypatch):
