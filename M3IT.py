@@ -580,6 +580,11 @@ def image_bytes(row):
         raise ShardError(f"expected base64 in image_base64_str: {error}", "image is not base64") from error
 
 
+def id_of(row):
+    """The id of a row that was read with its meta: what predictions, corrections and drop lists name it by."""
+    return str(json.loads(row["meta"])["id"])
+
+
 def read_meta(row):
     """What a row's meta says; ShardError where it is no JSON object."""
     try:
@@ -604,6 +609,11 @@ class M3ITConfig(datasets.BuilderConfig):
     meta: bool = False
     on_error: str = "raise"
     corrections: dict = None
+
+
+def nearest(name, names, cutoff=0.5):
+    """The one of `names` most like `name`, for "did you mean"; None where none is like it by `cutoff`, 0 to 1."""
+    return next(iter(difflib.get_close_matches(name, list(names), 1, cutoff)), None)
 
 
 def config_names():
@@ -653,6 +663,12 @@ class M3IT(datasets.GeneratorBasedBuilder):
         """The pieces of a split, in the order of its rows."""
         return cut(self.repository, self.shards(self.config.name)[split])
 
+    def rows(self, split):
+        """Yield the rows of a split, in order."""
+        for piece in self.pieces(split):
+            for _, row in self.read(piece):
+                yield row
+
     def lines(self, piece):
         """Yield (offset, line or row) of the rows that begin in a piece."""
         return read_rows(self.repository, piece)
@@ -676,8 +692,8 @@ class M3IT(datasets.GeneratorBasedBuilder):
     def _unknown(self, name):
         """The error that says what is there instead, the nearest name first."""
         found = self.found()
-        near = difflib.get_close_matches(name or "", [*found, *config_names()], 1, 0.5)
-        hint = f" Did you mean {near[0]!r}?" if near and near[0] != name else ""
+        near = nearest(name or "", [*found, *config_names()])
+        hint = f" Did you mean {near!r}?" if near and near != name else ""
         more = f" and {len(found) - 8} more" if len(found) > 8 else ""
         what = f"Unknown config {name!r}" if name else "Config name is missing"
         held = ", ".join(found[:8]) or "no shards below data/"

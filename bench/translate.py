@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-from m3it.convert import instructions
+from m3it.catalogue import instructions
 from m3it.translate import WINDOW_ROWS
 from m3it.translators import Job, by_length
 

@@ -8,13 +8,14 @@ People decide in CATALOGUE, this module measures; nothing rendered is ever edite
 import difflib
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from M3IT import CATALOGUE, LANGUAGES, Repository, complete, find_shards, read_rows
+from m3it.catalogue import catalogue_order
 from m3it.instance import FIELDS, M3ITError
-from m3it.work import write_text
+from m3it.work import Progress, silent, write_text
 
 TEXT = {"dtype": "string", "_type": "Value"}
 FEATURES = {name: {"feature": TEXT, "_type": "Sequence"} if name == "image_base64_str" else TEXT for name in FIELDS}
@@ -26,13 +27,12 @@ CATEGORIES = (
     "image-text-to-text",
 )
 BLOCK = re.compile(r"(<!-- m3it: (\S+) -->\n)(.*?)(<!-- /m3it -->)", re.DOTALL)
-Progress = Callable[[Iterator[Any], str], Iterator[Any]]
 PLAIN = re.compile(
     r"(?!(?:yes|no|on|off|true|false|null)$)[a-z][\w./-]*", re.IGNORECASE
 )  # what YAML takes for a string
 
 
-def measure(repository: Repository, progress: Progress = lambda rows, path: rows) -> dict[str, Any]:
+def measure(repository: Repository, progress: Progress = silent) -> dict[str, Any]:
     """dataset_infos.json of a repository: config -> features, splits with rows and bytes, sizes; every row is read.
     `progress` gets the rows of each file."""
     infos = {}
@@ -59,16 +59,6 @@ def measure(repository: Repository, progress: Progress = lambda rows, path: rows
             "size_in_bytes": total,
         }
     return infos
-
-
-def catalogue_order(config: str) -> tuple[int, str]:
-    """The catalogue's order; a translation stands behind its dataset, a config of no dataset at the end."""
-    known = [
-        i
-        for i, name in enumerate(CATALOGUE)
-        if config == name or config.rpartition("-")[0] == name and config not in CATALOGUE
-    ]
-    return (known[0] if known else len(CATALOGUE), config)
 
 
 def yaml_head(repository: Repository, infos: dict[str, Any]) -> str:
@@ -200,7 +190,7 @@ def render(readme: str, repository: Repository, infos: dict[str, Any]) -> str:
     return yaml_head(repository, infos) + BLOCK.sub(block, body)
 
 
-def card(folder: Path | str, check: bool = False, progress: Progress = lambda rows, path: rows) -> list[str]:
+def card(folder: Path | str, check: bool = False, progress: Progress = silent) -> list[str]:
     """Measure and write dataset_infos.json and README.md of a local repository; with `check` write nothing. Returns
     the diffs, none if all was up to date."""
     folder = Path(folder)

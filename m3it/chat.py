@@ -8,7 +8,6 @@ Protocol: https://platform.openai.com/docs/api-reference/chat
 """
 
 import base64
-import difflib
 import hashlib
 import json
 import logging
@@ -24,7 +23,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from M3IT import RETRY_SECONDS
+from M3IT import RETRY_SECONDS, nearest
 from m3it.images import media_type
 from m3it.instance import M3ITError
 
@@ -357,9 +356,9 @@ class Chat:
             names = [str(model.id) for model in self._connect().models.list()]
         except (openai.OpenAIError, AttributeError, TypeError, ValueError):
             return "It lists no models either: is the URL right? That of most servers ends in /v1."
-        near = difflib.get_close_matches(self.model, names, 1, 0.4)
+        near = nearest(self.model, names, 0.4)
         more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-        return f"{f'Did you mean {near[0]!r}? ' if near else ''}It has {', '.join(names[:8])}{more}."
+        return f"{f'Did you mean {near!r}? ' if near else ''}It has {', '.join(names[:8])}{more}."
 
 
 class Fault(Exception):

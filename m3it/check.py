@@ -4,7 +4,7 @@ the card states; what the Hub asks (m3it/hubrules.py). And do two repositories h
 import json
 import posixpath
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import zip_longest
 from typing import Any
 
@@ -17,6 +17,7 @@ from m3it.legacy import Legacy
 from m3it.parquet import instances
 from m3it.parts import from_messages
 from m3it.release import open_sources
+from m3it.work import Progress, silent
 
 # A file's name that says it holds rows.
 ROWS = re.compile(r"^(?!drops\.jsonl$|\.).*\.(jsonl|parquet)(\.gz|\.zst)?$", re.IGNORECASE)
@@ -26,7 +27,7 @@ def check(
     repository: Repository,
     config: str | None = None,
     fields: dict[str, str] | None = None,
-    progress: Callable[[Iterator[Any], str], Iterator[Any]] = lambda rows, path: rows,
+    progress: Progress = silent,
 ) -> Iterator[Finding | tuple[str, str, int] | Reading]:
     """Yield what is wrong, and (config, split, rows) for each split that was read to its end; of a published repository
     (M3IT, M3IT-80), which has hundreds of GB, a Reading of each config. `progress` gets the rows of each file."""

@@ -76,7 +76,7 @@ def list_(
 ) -> None:
     """The datasets, what they are and what is known of their terms.   Example: m3it list --task kvqa"""
     from M3IT import CATALOGUE, LANGUAGES
-    from m3it.stats import allows_commercial_use
+    from m3it.catalogue import allows_commercial_use
 
     if license not in (None, "commercial"):
         raise typer.BadParameter(f"--license {license}: expected 'commercial'")
@@ -111,6 +111,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Rows of a config as text, or as a picture.   Example: m3it show viquae --images rows.png"""
+    from M3IT import id_of
     from m3it.load import load_builder
     from m3it.show import as_text, contact_sheet
 
@@ -118,8 +119,7 @@ def show(
     splits = builder.shards(builder.config.name)
     if split is not None and split not in splits:
         raise M3ITError(f"{builder.config.name} has no split {split!r}; it has {', '.join(splits)}.")
-    pieces = builder.pieces(split or next(iter(splits)))
-    rows = [row for _, row in islice((keyed for piece in pieces for keyed in builder.read(piece)), limit)]
+    rows = list(islice(builder.rows(split or next(iter(splits))), limit))
     if not rows:
         typer.echo(f"{builder.config.name}: the split has no rows.", err=True)
     if as_json:
@@ -127,7 +127,7 @@ def show(
     else:
         typer.echo("\n\n".join(as_text(row) for row in rows))
     if images:
-        number = contact_sheet([{**row, "title": f"{config} {json.loads(row['meta'])['id']}"} for row in rows], images)
+        number = contact_sheet([{**row, "title": f"{config} {id_of(row)}"} for row in rows], images)
         typer.echo(f"{number} rows drawn into {images}", err=True)
 
 
@@ -212,8 +212,9 @@ def convert(
     task: Annotated[str, Option(help="Task folder of a converter of your own.")] = "vqa",
 ) -> None:
     """Turn the source files of a dataset into shards.   Example: m3it convert okvqa --root ~/okvqa"""
-    from m3it.convert import catalogue_row, source_root
+    from m3it.catalogue import catalogue_row
     from m3it.convert import convert as convert_dataset
+    from m3it.convert import source_root
 
     if on_error not in ("raise", "drop"):
         raise typer.BadParameter(f"--on-error {on_error}: expected raise or drop")
@@ -234,7 +235,7 @@ def convert(
         cluster=cluster,
         converter=converter,
         task=task if name else None,
-        progress=lambda items, total: progress(items, "convert", total),
+        progress=progress,
     )
     for file, made in run["files"].items():
         dropped = "".join(f", {number} dropped: {reason}" for reason, number in made["drops"].items())
@@ -258,7 +259,7 @@ def rephrase(
 
     chat = Chat(model, base_url, parallel=parallel, prices=prices, max_cost=max_cost)
     for shard in shards:
-        counts = rephrase_shard(shard, out, chat, limit, partial(progress, description=shard.name))
+        counts = rephrase_shard(shard, out, chat, limit, progress)
         told = ", ".join(f"{number:,} {what}" for what, number in counts.most_common())
         typer.echo(f"{shard}: {counts.total():,} rows; {told}")
     used = chat.usage()
@@ -297,7 +298,6 @@ def translate(
     if backend not in BACKENDS or on_error not in ("drop", "keep", "raise"):
         raise typer.BadParameter(f"expected --backend of {', '.join(BACKENDS)}, --on-error of drop, keep, raise")
     job = Job(backend, model, base_url, beams, parallel, prices, max_cost)
-    shown = partial(progress, description="translate")
     if choose != (flores is not None):
         raise typer.BadParameter("expected --select-languages and --flores DIR together")
     if flores is not None:
@@ -327,7 +327,7 @@ def translate(
         back=back,
         workers=workers,
         cluster=cluster,
-        progress=lambda items, total: shown(items, total=total),
+        progress=progress,
     )
     for code, run in runs.items():
         for file, made in run["files"].items():
@@ -374,7 +374,7 @@ def release(
         corrections=corrections,
         workers=workers,
         cluster=cluster,
-        progress=lambda items, total: progress(items, "release", total),
+        progress=progress,
     )
     if counted := run.get("corrections"):
         left = ", ".join(f"{name} {row_id}" for name, ids in counted["no_such_row"].items() for row_id in ids)
@@ -598,7 +598,7 @@ def judge(
     cost = "" if e.cost is None else f", at most about {e.cost:.2f}"
     tokens = f"about {e.prompt_tokens:,} tokens in, at most {e.completion_tokens:,} out"
     typer.echo(f"{e.num_requests:,} requests, {e.num_kept:,} replies on disk; the others {tokens}{cost}", err=True)
-    found = judge_pairs(match, chat, out, evidences, lambda draws, total: progress(draws, "judge", total))
+    found = judge_pairs(match, chat, out, evidences, progress)
     typer.echo(json.dumps(found, ensure_ascii=False) if as_json else render(found))
 
 

@@ -7,7 +7,6 @@ out and why, and run.json.
 """
 
 import csv
-import difflib
 import hashlib
 import importlib
 import importlib.util
@@ -19,18 +18,18 @@ import traceback
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from functools import lru_cache, partial
-from importlib import resources
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from M3IT import CATALOGUE, Dataset
+from M3IT import CATALOGUE
+from m3it.catalogue import catalogue_row, instructions
 from m3it.instance import Drop, Instance, M3ITError, ShardError, SourceError, choose
 from m3it.reformat import NUM_FRAMES, Clip, Unreadable
 from m3it.shards import SHARD_BYTES, line_parts, refuse_others, shard_names
 from m3it.sources import Files, SourcePath
-from m3it.work import Made, Piece, map_shards, open_executor, write_run, write_text
+from m3it.work import Made, Piece, Progress, map_shards, open_executor, silent, write_run, write_text
 
 SPLITS = ("train", "validation", "test")
 KEPT_ROWS, KEPT_BYTES = 32_768, 64_000_000  # of a split, up to which the rows that planning saw stay in memory
@@ -55,17 +54,6 @@ def load_converter(dataset: str, converter: str | None = None) -> Converter:
     return getattr(module, function or "convert")
 
 
-@lru_cache
-def instructions(dataset: str) -> tuple[str, ...]:
-    """The instructions of a dataset of the catalogue, one per line of its file."""
-    if dataset not in CATALOGUE:
-        raise M3ITError(
-            f"{dataset}: there are no instructions to draw from; its converter gives each Instance its own."
-        )
-    text = resources.files("m3it").joinpath("instructions", f"{dataset}.txt").read_text("utf-8")
-    return tuple(line for line in text.split("\n") if line)
-
-
 def convert(
     dataset: str,
     root: Path | str,
@@ -80,7 +68,7 @@ def convert(
     cluster: str | None = None,
     converter: str | None = None,
     task: str | None = None,
-    progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda items, total: items,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Make the shards of a dataset; returns what run.json holds.
 
@@ -110,7 +98,7 @@ def convert(
         for split in SPLITS:
             refuse_others(folder, split, [piece.path for piece in pieces if piece.arguments["split"] == split])
         with open_executor(workers, cluster) as executor:
-            made = map_shards(partial(write_rows, job), pieces, folder, options, executor, progress)
+            made = map_shards(partial(write_rows, job), pieces, folder, options, executor, progress, "convert")
     finally:
         _planned.clear()
         _open.clear()
@@ -121,16 +109,6 @@ def convert(
     ]
     write_text(folder / "drops.jsonl", "".join(f"{line}\n" for line in lines))
     return write_run(folder / "run.json", "convert", {**options, "on_error": on_error}, records)
-
-
-def catalogue_row(dataset: str) -> Dataset:
-    """The dataset's row of CATALOGUE; M3ITError with the nearest name where there is none."""
-    if dataset not in CATALOGUE:
-        near = difflib.get_close_matches(dataset, CATALOGUE, 1, 0.5)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        own = '"m3it list" shows all 40; for one of your own pass --converter my_set.py:convert and --name.'
-        raise M3ITError(f"Unknown dataset {dataset!r}.{hint} {own}")
-    return CATALOGUE[dataset]
 
 
 def plan(job: dict[str, Any], splits: Iterable[str], optional: bool = False) -> list[Piece]:

@@ -6,11 +6,11 @@ corrected row's meta says who corrected which field.
 """
 
 import csv
-import difflib
 import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from M3IT import nearest
 from m3it.instance import M3ITError, text
 
 COLUMNS = ("config", "id", "field", "text", "who")
@@ -40,8 +40,8 @@ def _add(found: Corrections, cells: list[str], place: str) -> None:
         raise M3ITError(f"{place}: expected {len(COLUMNS)} columns, found {len(cells)}.")
     config, row_id, field, corrected, who = (text(cell) for cell in cells)
     if field not in CORRECTED:
-        near = difflib.get_close_matches(field, CORRECTED, 1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        near = nearest(field, CORRECTED, 0.6)
+        hint = f" Did you mean {near!r}?" if near else ""
         raise M3ITError(f"{place}: expected a field of {', '.join(CORRECTED)}, found {field!r}.{hint}")
     if not (config and row_id and corrected and who):
         raise M3ITError(f"{place}: expected a text in every column: a row needs its config and id, and who mended it.")
@@ -56,8 +56,8 @@ def check_configs(corrections: Corrections, known: Callable[[], list[str]]) -> N
     names = known() if corrections else []
     for config in corrections:
         if config not in names:
-            near = difflib.get_close_matches(config, names, 1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            near = nearest(config, names, 0.6)
+            hint = f" Did you mean {near!r}?" if near else ""
             raise M3ITError(f"corrections of {config!r}: there is no such config.{hint} Mend the column config.")
 
 

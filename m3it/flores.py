@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from M3IT import LANGUAGES, Language
+from m3it.catalogue import ENGLISH
 from m3it.desk import Memory, default_cache
 from m3it.instance import M3ITError
-from m3it.translate import Progress
-from m3it.translators import ENGLISH, Job, find_language, open_translator
+from m3it.translators import Job, find_language, open_translator
+from m3it.work import Progress, silent
 
 
 class LanguageScore(NamedTuple):
@@ -33,7 +34,7 @@ WHERE = (
 
 def select_languages(
     flores: Path | str, job: Job, languages: Iterable[str] = LANGUAGES, limit: int | None = None,
-    progress: Progress = lambda items, total: items,
+    progress: Progress = silent,
 ) -> tuple[list[LanguageScore], dict[str, str]]:  # fmt: skip
     """English-to-each scores on FLORES devtest, best first, and the signatures of the metrics. `limit`: so many
     sentences. spBLEU tokens are sacrebleu's flores200 ones, whose model sacrebleu fetches on first use."""
@@ -45,7 +46,7 @@ def select_languages(
     scores: list[LanguageScore] = []
     signatures: dict[str, str] = {}
     targets = [find_language(code) for code in languages]
-    for target in progress(targets, len(targets)):
+    for target in progress(targets, "languages", len(targets)):
         references = _sentences(folder, target, limit)
         if references is None:
             scores.append(LanguageScore(target.code, None, None, "not in this FLORES"))

@@ -12,19 +12,19 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from M3IT import image_bytes
+from M3IT import id_of, image_bytes
+from m3it.catalogue import lookup
 from m3it.chat import Answer, Chat, ChatError, Reply, Request, message
 from m3it.instance import M3ITError, hash_of
 from m3it.load import load_builder
-from m3it.metrics import lookup
 from m3it.score import Row, Run, read_run
-from m3it.work import versions, write_json, write_text
+from m3it.work import Progress, silent, versions, write_json, write_text
 
 CONFIGS = ("okvqa", "a-okvqa", "viquae")  # as in the paper (arXiv 2306.04387): validation, validation, test
 NUM_ROWS = 100  # of each
@@ -168,12 +168,12 @@ def _with_images(pairs: list[Pair], repo: str) -> list[Pair]:
 def find_rows(repo: str, config: str, split: str, ids: set[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     """(id, row) of the rows of a split that are asked for; reading ends with the last of them."""
     builder, left = load_builder(repo, config, meta=True), set(ids)
-    for piece in builder.pieces(split) if split in builder.shards(config) else ():
-        for _, row in builder.read(piece) if left else ():
-            row_id = json.loads(row["meta"])["id"]
-            if row_id in left:
-                left.remove(row_id)
-                yield row_id, row
+    for row in builder.rows(split) if split in builder.shards(config) else ():
+        if not left:
+            return
+        if (found := id_of(row)) in left:
+            left.remove(found)
+            yield found, row
 
 
 # ---- asking
@@ -214,12 +214,10 @@ def read_scores(text: str) -> tuple[Fraction, Fraction] | None:
     return (first, second) if evidence.strip(" *#:\n") and 1 <= min(first, second) <= max(first, second) <= 10 else None
 
 
-def ask(
-    match: Match, chat: Chat, num_evidences: int, progress: Callable[[Iterable[Any], int], Iterable[Any]]
-) -> tuple[list[Draw], list[Draw]]:
+def ask(match: Match, chat: Chat, num_evidences: int, progress: Progress) -> tuple[list[Draw], list[Draw]]:
     """(the draws, those that were asked again): a reply that cannot be read is asked for once more, as another draw."""
     plan = _plan(match, num_evidences)
-    draws = list(progress(_ask(match, chat, plan), len(plan)))
+    draws = list(progress(_ask(match, chat, plan), "judge", len(plan)))
     again = [n for n, draw in enumerate(draws) if draw.scores is None and draw.reply]
     replan = [(draws[n].pair, draws[n].swapped, draws[n].sample + num_evidences) for n in again]
     unread = [draws[n] for n in again]
@@ -301,7 +299,7 @@ def judge(
     chat: Chat,
     out: Path | str,
     num_evidences: int = NUM_EVIDENCES,
-    progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda draws, _: draws,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Judge the pairs and write verdicts.jsonl and judge.json into `out`; returns what judge.json holds. A killed run
     goes on from the replies on disk, if `chat` keeps them in the same place."""

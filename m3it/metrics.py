@@ -11,28 +11,17 @@ import string
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from M3IT import CATALOGUE, LANGUAGES, Dataset
+from M3IT import LANGUAGES
+from m3it.catalogue import lookup
 from m3it.ngrams import bleu, chrf, cider, cider_d, finish_bleu, finish_chrf
 from m3it.rephrase import normalize_answer
 from m3it.tokens import WORDS, References, Texts, words
 
 # ---- what a row is compared with
-
-
-@lru_cache(1)
-def _configs() -> dict[str, tuple[Dataset, str]]:
-    own = {d.name: (d, d.language) for d in CATALOGUE.values()}
-    return own | {f"{d.name}-{code}": (d, code) for d in CATALOGUE.values() if d.translated for code in LANGUAGES}
-
-
-def lookup(config: str) -> tuple[Dataset | None, str]:
-    """The dataset and language of a config; None and "en" for a config of one's own."""
-    return _configs().get(config, (None, "en"))
 
 
 def reference_fields(config: str, row: dict[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ import datasets
 import numpy as np
 
 from M3IT import CATALOGUE
+from m3it.catalogue import lookup
 from m3it.copies import Copies
 from m3it.feed import Batches, Collate, Conversations, IterableDataset, Loader, get_worker_info, make_callback
 from m3it.images import ImageError, read_base64
@@ -31,7 +32,7 @@ from m3it.instance import M3ITError, ShardError, choose, hash_of, shuffled
 from m3it.lanes import LANES, Order, Place, Series, allot, mix
 from m3it.legacy import Converted, Legacy
 from m3it.load import count_drops
-from m3it.parts import Part, known
+from m3it.parts import Part
 from m3it.recipe import Filter, find_weights, read_drop_list, select
 from m3it.rows import Grouped, Indexed, open_builder, open_repository, open_rows
 
@@ -52,7 +53,8 @@ class Source(NamedTuple):
     @property
     def dataset(self) -> str:
         """What choices by hash are made for: translations share it."""
-        return (known(self.name) or (self.name, ""))[0]
+        dataset = lookup(self.name).dataset
+        return dataset.name if dataset else self.name
 
 
 class Mixture(IterableDataset):
@@ -342,7 +344,7 @@ def as_instance(source: Source, key: str, row: dict[str, Any]) -> dict[str, Any]
 
 def instructions_of(source: Source) -> tuple[str, ...]:
     """The instructions that a config's rows were drawn from; none where they are not known (translations, others)."""
-    from m3it.convert import instructions
+    from m3it.catalogue import instructions
 
     builder = source.rows.builder
     if isinstance(builder, Legacy) and not isinstance(builder, Converted):

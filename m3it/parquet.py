@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from M3IT import M3IT, Repository
+from M3IT import M3IT, Repository, id_of
 from m3it.images import ImageError, read_base64, size
 from m3it.instance import Drop, ShardError
 from m3it.work import Made
@@ -149,7 +149,7 @@ def complete_row(row: dict[str, Any], config: str, split: str, path: str) -> Non
     stored = row.get("images")  # as bytes, where the source is a release
     files = [image["bytes"] for image in stored] if stored else [read_base64(text) for text in row["image_base64_str"]]
     row["files"], row["num_images"] = files, len(files)
-    row["row_id"] = str(json.loads(row["meta"])["id"])
+    row["row_id"] = id_of(row)
     row["source_file"] = row.get("source_file") or path
     row["image_sha256"] = [hashlib.sha256(file).hexdigest() for file in files]
     row["width"], row["height"] = header_size(files[0]) if files else (None, None)

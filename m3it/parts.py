@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from M3IT import CATALOGUE, LANGUAGES, M3IT, SPLITS, M3ITError, ShardError
+from M3IT import M3IT, SPLITS, M3ITError, ShardError
 from m3it.instance import Instance
 
 KINDS = (".parquet", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".tar")
@@ -48,14 +48,6 @@ class Part:
         if not self.label:
             name = self.name or posixpath.basename(self.path.rstrip("/")).split(".")[0]
             object.__setattr__(self, "label", name)
-
-
-def known(config: str) -> tuple[str, str] | None:
-    """(dataset, language) of one of the 600 configs, None of any other."""
-    if config in CATALOGUE:
-        return config, CATALOGUE[config].language
-    names = {f"{d.name}-{code}": (d.name, code) for d in CATALOGUE.values() if d.translated for code in LANGUAGES}
-    return names.get(config)
 
 
 # ---- other people's sets

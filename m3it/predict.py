@@ -16,19 +16,20 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from M3IT import CATALOGUE, M3IT, image_bytes
+from M3IT import CATALOGUE, M3IT, id_of, image_bytes
+from m3it.catalogue import lookup
 from m3it.chat import Chat, ChatError, Reply, Request, message
 from m3it.instance import M3ITError
 from m3it.load import load_builder
-from m3it.metrics import lookup, reference_fields
-from m3it.work import versions, write_json, write_text
+from m3it.metrics import reference_fields
+from m3it.work import Progress, silent, versions, write_json, write_text
 
 MAX_REFUSALS = 3  # of rows with so many pictures, none of which the server took: the others are not sent
 OTHER_SPLITS = ("test", "validation")  # what is predicted unless a split is named: the first that there is
 
 Line = dict[str, Any]
 Key = tuple[str, str, str]  # config, split, row id
-Progress = Callable[[Iterable[Any], str], Iterable[Any]]
+PACKAGES = ("torch", "transformers", "accelerate", "openai")
 logger = logging.getLogger(__name__)
 
 
@@ -79,10 +80,9 @@ def read_questions(
     """The rows of a split, in order; with `on_error` "drop" those that cannot be read are left out, and said."""
     builder = load_builder(repo, config, meta=True, on_error=on_error)
     split = choose_split(builder, split)
-    rows = (row for piece in builder.pieces(split) for _, row in builder.read(piece))
-    for row in islice(rows, limit):
+    for row in islice(builder.rows(split), limit):
         prompt = "\n".join(text for text in (row["instruction"], row["inputs"]) if text)
-        head = {"id": json.loads(row["meta"])["id"], "config": config, "split": split, "prompt": prompt}
+        head = {"id": id_of(row), "config": config, "split": split, "prompt": prompt}
         yield Question({**row, "outputs": "", "meta": {}, "id": head["id"]}, head, reference_fields(config, row))
 
 
@@ -223,7 +223,7 @@ def predict(
     max_tokens: int = 256,
     parallel: int = 8,
     on_error: str = "raise",
-    progress: Progress = lambda rows, _: rows,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Predict the rows of configs and write predictions.jsonl and run.json into `out`; returns what run.json holds.
 
@@ -319,7 +319,7 @@ def _open(folder: Path, options: dict[str, Any]) -> None:
             )
     _gather(folder, ".predicted.jsonl", _lines(_files(folder)[1:]))
     if not told.exists():
-        write_json(told, {"command": "predict", "options": options, "versions": _versions()})
+        write_json(told, {"command": "predict", "options": options, "versions": versions(*PACKAGES)})
 
 
 def _gather(folder: Path, name: str, lines: Iterable[tuple[Key, Line]]) -> None:
@@ -344,19 +344,7 @@ def _close(folder: Path, options: dict[str, Any], order: list[Key]) -> None:
         logger.warning(
             "%s: %s of %s rows have no prediction; the same command asks for them", folder, lacking, len(keys)
         )
-    run = {"command": "predict", "options": options, "versions": _versions()}
+    run = {"command": "predict", "options": options, "versions": versions(*PACKAGES)}
     write_json(folder / "run.json", {**run, "num_rows": dict(places), "num_failed": failed})
     _gather(folder, "predictions.jsonl", ((key, by_key[key]) for key in keys if key in by_key))
     (folder / ".predicted.jsonl").unlink(missing_ok=True)
-
-
-def _versions() -> dict[str, str]:
-    from importlib.metadata import PackageNotFoundError, version
-
-    found = versions()
-    for package in ("torch", "transformers", "accelerate", "openai"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

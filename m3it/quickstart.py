@@ -15,11 +15,12 @@ from m3it.cases import majority_score
 from m3it.convert import convert, source_root
 from m3it.mixture import Mixture
 from m3it.parts import Part
-from m3it.predict import Progress, predict
+from m3it.predict import predict
 from m3it.recipe import held
 from m3it.report import report
 from m3it.score import read_run, score
 from m3it.train import Settings, train
+from m3it.work import Progress, silent
 
 DATASET, SPLIT = "shapes", "test"
 NUM_EVALUATED = 256  # validation rows that the loss is measured on during training
@@ -34,7 +35,7 @@ def quickstart(
     repo: str | None = None,
     settings: Settings = SETTINGS,
     tell: Callable[[str], Any] = print,
-    progress: Progress = lambda rows, _: rows,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Make SHAPES, train `tiny` on it and on the configs of `repo`, and write out/report.html about the test split.
 

@@ -1,6 +1,5 @@
 """What goes into a mixture, and how much of it: configs by what the catalogue says of them, weights, a drop list."""
 
-import difflib
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -8,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from M3IT import CATALOGUE, LANGUAGES, Repository, find_shards
+from M3IT import CATALOGUE, LANGUAGES, Repository, find_shards, nearest
+from m3it.catalogue import COMMERCIAL, allows_commercial_use, catalogue_order, lookup
 from m3it.layouts import layout
 from m3it.legacy import Legacy
-from m3it.parts import Part, known
-from m3it.stats import COMMERCIAL, allows_commercial_use
+from m3it.parts import Part
 
 TASKS = list(dict.fromkeys(dataset.task for dataset in CATALOGUE.values()))
 
@@ -37,12 +36,10 @@ class Filter:
         for what, given, all_known in (("task", self.tasks, TASKS), ("language", self.languages, {*LANGUAGES, "en"})):
             for name in given or ():
                 if name not in all_known:
-                    near = difflib.get_close_matches(name, all_known, 1, 0)[0]
-                    raise ValueError(f"Unknown {what} {name!r}. Did you mean {near!r}?")
+                    raise ValueError(f"Unknown {what} {name!r}. Did you mean {nearest(name, all_known, 0)!r}?")
 
     def takes(self, part: Part) -> bool:
-        dataset, language = known(part.name) or ("", "")
-        about = CATALOGUE.get(dataset)
+        about, language = lookup(part.name)
         if about is None:
             return self.tasks is None and self.languages is None and (not self.license or part.license in COMMERCIAL)
         return (
@@ -70,9 +67,7 @@ def held(repository: Repository, split: str) -> list[str]:
         found = {name: kind.about(repository, name)[2] for name in kind.configs(repository)}
     else:
         found = {name: set(splits) for name, splits in find_shards(repository).items()}
-    order = list(CATALOGUE)
-    names = [name for name, splits in found.items() if known(name) and split in splits]
-    return sorted(names, key=lambda name: (order.index(known(name)[0]), name))  # type: ignore[index]
+    return sorted((name for name in found if lookup(name).dataset and split in found[name]), key=catalogue_order)
 
 
 def find_weights(sizes: Mapping[str, int], weights: str | float | Mapping[str, float]) -> dict[str, float]:
@@ -81,8 +76,8 @@ def find_weights(sizes: Mapping[str, int], weights: str | float | Mapping[str, f
         unknown = [name for name in weights if name not in sizes]
         lacking = [name for name in sizes if name not in weights]
         if unknown:
-            near = difflib.get_close_matches(unknown[0], list(sizes), 1, 0)
-            raise ValueError(f"weights name {unknown[0]!r}, which is not in the mixture. Did you mean {near[0]!r}?")
+            near = nearest(unknown[0], sizes, 0)
+            raise ValueError(f"weights name {unknown[0]!r}, which is not in the mixture. Did you mean {near!r}?")
         if lacking:
             raise ValueError(f"weights lack {', '.join(lacking[:5])}. Give each dataset a weight, 0 to leave it out.")
         for name, share in weights.items():

@@ -16,7 +16,7 @@ import json
 import posixpath
 import shlex
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,8 +24,8 @@ import huggingface_hub
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from M3IT import CATALOGUE, LANGUAGES, M3IT, PIECE_BYTES, Repository, find_shards
-from m3it.card import catalogue_order
+from M3IT import CATALOGUE, M3IT, PIECE_BYTES, Repository, find_shards
+from m3it.catalogue import catalogue_order, lookup
 from m3it.corrections import unused
 from m3it.instance import M3ITError
 from m3it.layouts import layout
@@ -38,10 +38,12 @@ from m3it.work import (
     Folder,
     Made,
     Piece,
+    Progress,
     absolute,
     map_shards,
     open_executor,
     sha256_of,
+    silent,
     versions,
     write_json,
     write_run,
@@ -77,7 +79,7 @@ def release(
     corrections: str | None = None,
     workers: int = 1,
     cluster: str | None = None,
-    progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda items, total: items,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Make a release of a repository in a folder or below a URL; returns what run.json holds.
 
@@ -105,10 +107,10 @@ def release(
     options |= {"corrections": sha256_of(Path(corrections))} if corrections else {}
     pieces = [piece for source in sources for piece in plan(source, KINDS.get(images, [images]), shard_bytes)]
     with open_executor(workers, cluster) as executor:
-        made = map_shards(write_shard, pieces, out, options, executor, progress)
+        made = map_shards(write_shard, pieces, out, options, executor, progress, "release")
         records = {piece.path: made[piece.path] for piece in pieces}
         texts = [] if format == "messages" else list(plan_text(out, records, shard_bytes))
-        made = map_shards(write_text_shard, texts, out, options, executor, progress)
+        made = map_shards(write_text_shard, texts, out, options, executor, progress, "release")
     splits = prove(out, records)
     records |= {piece.path: made[piece.path] for piece in texts}
     write_card(out, describe_configs(out, records), sources, images, splits)
@@ -176,15 +178,14 @@ def list_configs(repository: Repository) -> list[str]:
 def describe(builder: M3IT) -> Source:
     """What is known of a config; of one that the catalogue lacks, what its place says."""
     config = builder.config.name
-    names = {d.name: (d.name, d.language) for d in CATALOGUE.values()}
-    names |= {f"{d.name}-{code}": (d.name, code) for d in CATALOGUE.values() if d.translated for code in LANGUAGES}
-    dataset = names[config][0] if config in names else getattr(builder, "dataset", config)
+    listed = lookup(config)
+    dataset = listed.dataset.name if listed.dataset else getattr(builder, "dataset", config)
     known = CATALOGUE.get(dataset)
-    language = names[config][1] if config in names else known.language if known else "und"
+    language = listed.language if listed.dataset else known.language if known else "und"
     parts = next(iter(builder.shards(config).values()))[0].split("/")
     task = known.task if known else parts[1] if parts[0] == "data" and len(parts) > 3 else "other"
     license = f"{known.license} / {known.image_license}" if known else "unknown"
-    folder = f"{dataset}/{language}" if config in names and config != dataset else config
+    folder = f"{dataset}/{language}" if listed.is_translation else config
     about = {"task": task, "dataset": dataset, "language": language, "license": license}
     return Source(builder, config, f"data/{task}/{folder}", about)
 

@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 
 from M3IT import CATALOGUE
-from m3it.card import CATEGORIES, TEXT, catalogue_order, scalar, size_category
+from m3it.card import CATEGORIES, TEXT, scalar, size_category
+from m3it.catalogue import catalogue_order
 
 SPLITS = ("train", "validation", "test")
 STRUCT_FIELD = "{{name: {name}, dtype: {dtype}}}"

@@ -12,7 +12,7 @@ import json
 import re
 import unicodedata
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from M3IT import image_bytes
 from m3it.chat import Chat, ChatError, Reply, Request, message
 from m3it.instance import FIELDS, ShardError, text
 from m3it.shards import read_shard, write_shard
-from m3it.work import versions, write_json
+from m3it.work import Progress, silent, versions, write_json
 
 SYSTEM = """You turn the short answer to a question about a picture, which you cannot see, into one fluent sentence.
 Write in the language of the question. Keep the words of the short answer, and take the rest from the question.
@@ -229,7 +229,7 @@ def rephrase_shard(
     out: Path | str,
     chat: Chat,
     limit: int | None = None,
-    progress: Callable[[Iterable[Any]], Iterable[Any]] = lambda rows: rows,
+    progress: Progress = silent,
 ) -> Counter[str]:
     """Rephrase a shard into one of the same name below `out`, whole or not at all; returns rows by what became of them.
 
@@ -243,7 +243,7 @@ def rephrase_shard(
         raise ValueError(f"{path}: would be written over itself. Pass another folder as --out.")
     counts: Counter[str] = Counter()
     rows = (as_line(row) for row in islice(read_shard(path), limit))
-    num_rows = write_shard(target, rephrase(progress(rows), chat, counts))
+    num_rows = write_shard(target, rephrase(progress(rows, path.name), chat, counts))
     options = {
         "shard": path.name,
         "model": chat.model,

@@ -11,14 +11,15 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from M3IT import id_of
+from m3it.catalogue import lookup
 from m3it.instance import M3ITError, hash_of
-from m3it.metrics import METRICS, lookup, mean, reference_fields, short_answer
+from m3it.metrics import METRICS, mean, reference_fields, short_answer
 from m3it.ngrams import finish_bleu
 from m3it.work import versions, write_json
 
@@ -126,8 +127,7 @@ def check_references(run: Run, repo: str) -> Run:
         builder = load_builder(repo, config, meta=True)
         if split not in builder.shards(config):
             raise ScoreError(f"{repo} holds no {config}/{split}. Pass as --repo what the predictions were made from.")
-        keyed = (row for piece in builder.pieces(split) for _, row in builder.read(piece))
-        now = {json.loads(row["meta"])["id"]: reference_fields(config, row)["references"] for row in keyed}
+        now = {id_of(row): reference_fields(config, row)["references"] for row in builder.rows(split)}
         unknown = [row["id"] for row in rows if row["id"] not in now]
         changed = [row["id"] for row in rows if row["id"] in now and row["references"] != now[row["id"]]]
         for ids, what in ((unknown, "are not in it"), (changed, "have other references there")):
@@ -271,22 +271,12 @@ def score(
     found = {
         "command": "score",
         "options": {"predictions": [str(path) for path in paths], "metrics": list(metrics), "seed": seed},
-        "versions": _versions(),
+        "versions": versions("numpy", "sacrebleu"),
         "num_resamples": NUM_RESAMPLES,
         "models": models,
         "comparisons": [compare(runs[0], run, metrics, seed) for run in runs[1:]],
     }
     _write(Path(out), found, lines)
-    return found
-
-
-def _versions() -> dict[str, str]:
-    found = versions()
-    for package in ("numpy", "sacrebleu"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
     return found
 
 

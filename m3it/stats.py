@@ -14,14 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from M3IT import CATALOGUE, LANGUAGES, Dataset, Repository, find_shards, image_bytes
-from m3it.convert import instructions
+from m3it.catalogue import allows_commercial_use, group_of, instructions
 from m3it.images import pixels, size
 from m3it.instance import M3ITError
 from m3it.load import load_builder
 from m3it.show import contact_sheet
 
-# Licenses that allow commercial use by their text, given attribution or share-alike. All else, "unknown", counts as no.
-COMMERCIAL = {"Apache-2.0", "MIT", "CC-BY-4.0", "CC-BY-SA-4.0", "CC0-1.0", "BSD-2-Clause", "BSD-3-Clause"}
 PUBLISHED = {
     "tokens": (24.4, 9.6),
     "edit distance, same task": (76.6, 37.2),
@@ -32,16 +30,6 @@ TOKEN = re.compile(
     r"[\u3400-\u9fff\uff00-\uffef\u3000-\u30ff]|[^\W_\u3000-\u9fff][\w\u0300-\u036f\u064b-\u0652]*"
     r"(?:['’-](?![\u3000-\u9fff])\w+)*|[^\w\s]"
 )
-
-
-def allows_commercial_use(dataset: Dataset) -> bool:
-    """Whether the annotations and the pictures are both under a license of the list above."""
-    return dataset.license in COMMERCIAL and dataset.image_license in COMMERCIAL
-
-
-def group_of(dataset: Dataset) -> str:
-    """The paper's reporting group: a Chinese or video dataset counts in its own, not in its task."""
-    return "Chinese" if dataset.language == "zh" else "video" if dataset.modality == "video" else dataset.task
 
 
 def instruction_stats() -> dict[str, Any]:
@@ -79,7 +67,7 @@ def row_stats(repo: str) -> dict[str, Any]:
         rows, answers, sides, images = {}, [], [], []
         for split in builder.shards(config):
             rows[split] = 0
-            for row in (row for piece in builder.pieces(split) for _, row in builder.read(piece)):
+            for row in builder.rows(split):
                 files = image_bytes(row)
                 rows[split] += 1
                 images.append(len(files))
@@ -173,8 +161,7 @@ def _first_rows(repo: str) -> Iterator[dict[str, Any]]:
     for name in CATALOGUE:
         if name in held:
             builder = load_builder(repo, name)
-            _, row = next(builder.read(builder.pieces(next(iter(builder.shards(name))))[0]))
-            yield {**row, "title": name}
+            yield {**next(builder.rows(next(iter(builder.shards(name))))), "title": name}
 
 
 TASK_COLOURS = {
@@ -268,7 +255,7 @@ def _task_figure() -> Any:
 def _instance_figure(repo: str) -> Any:
     """One row of viquae as the reader sees it: picture left, its four fields right."""
     builder = load_builder(repo, "viquae", meta=True)
-    _, row = next(builder.read(builder.pieces("train")[0]))
+    row = next(builder.rows("train"))
     figure, axes = _figure(10, 3.4)
     axes.remove()
     left, right = figure.subplots(1, 2, width_ratios=(2, 3))

@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
@@ -404,14 +403,13 @@ def describe(
 ) -> dict[str, Any]:
     """What run.json says of a run."""
     history = trainer.state.log_history
-    found = {package: version(package) for package in PACKAGES if find_spec(package)}
     learned: Any = trainer.model
     parameters = list(learned.parameters())
     return {
         "command": "train",
         "options": {"model": model, **(parts or {}), **asdict(settings), "processes": trainer.args.world_size},
         "learning_rate": trainer.args.learning_rate,
-        "versions": {**versions(), **found},
+        "versions": versions(*PACKAGES),
         "mixture": trainer.mixture.state_dict(),
         "num_parameters": sum(parameter.numel() for parameter in parameters),
         "num_learning": sum(parameter.numel() for parameter in parameters if parameter.requires_grad),

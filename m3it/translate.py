@@ -11,40 +11,29 @@ import heapq
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from functools import lru_cache, partial
-from importlib import resources
+from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
-from M3IT import CATALOGUE, LANGUAGES, M3IT, SHARD, Language
-from m3it.convert import instructions
+from M3IT import CATALOGUE, M3IT, SHARD, Language, id_of
+from m3it.catalogue import known_instructions, source_language
 from m3it.desk import Desk, Translation
 from m3it.instance import Drop, M3ITError, hash_of
 from m3it.load import load_builder
 from m3it.protect import load_identifier, option_texts
 from m3it.rephrase import as_line
 from m3it.shards import read_shard, refuse_others, shard_names, to_line
-from m3it.translators import DECODINGS, ENGLISH, Job, find_language, open_translator
-from m3it.work import Made, Piece, map_shards, open_executor, versions, write_run, write_text
+from m3it.translators import DECODINGS, Job, find_language, open_translator
+from m3it.work import Made, Piece, Progress, map_shards, open_executor, silent, versions, write_run, write_text
 
 TEXTS = ("instruction", "inputs", "outputs")
 WINDOW_ROWS, WINDOW_BYTES = 256, 64 << 20  # translated together: after each the time left is told anew, and a run that
 # is killed has lost no more. 1,024 would take 3 % less time, 128 15 % more (bench/translate.py's texts)
 ON_ERROR = ("drop", "keep", "raise")
 PACKAGES = ("transformers", "torch", "ctranslate2", "sentencepiece", "py3langid", "sacrebleu", "openai")
-Progress = Callable[[Iterable[Any], int], Iterable[Any]]
-
-
-@lru_cache
-def known_instructions(dataset: str, code: str) -> dict[str, str]:
-    """English instruction -> its translation in m3it/instructions/<dataset>.<code>.txt; {} where there is no file."""
-    file = resources.files("m3it").joinpath("instructions", f"{dataset}.{code}.txt")
-    if dataset not in CATALOGUE or not file.is_file():
-        return {}
-    return dict(zip(instructions(dataset), file.read_text("utf-8").splitlines(), strict=True))
 
 
 # ---- rows
@@ -63,11 +52,11 @@ def translate_rows(
             if reason:
                 desk.counts[f"rows: {reason}"] += 1
             if reason and (on_error == "drop" or (on_error == "keep" and not translations)):
-                drops.append(Drop(_row_id(row), reason))
+                drops.append(Drop(id_of(row), reason))
                 continue
             if reason and on_error == "raise":
                 raise M3ITError(
-                    f"row {_row_id(row)!r} in {desk.target.code}: {reason}. Pass --on-error drop to leave such rows "
+                    f"row {id_of(row)!r} in {desk.target.code}: {reason}. Pass --on-error drop to leave such rows "
                     "out and count them, or keep to leave their text as it is."
                 )
             yield finish(row, translations, desk, reason)
@@ -137,10 +126,6 @@ def finish(row: dict[str, Any], translations: dict[str, Translation], desk: Desk
     return {**row, **texts, "meta": json.dumps({**meta, **told}, ensure_ascii=False)}
 
 
-def _row_id(row: dict[str, Any]) -> str:
-    return str(json.loads(row["meta"])["id"])
-
-
 # ---- configs
 
 
@@ -157,7 +142,7 @@ def translate(
     back: int = 0,
     workers: int = 1,
     cluster: str | None = None,
-    progress: Progress = lambda items, total: items,
+    progress: Progress = silent,
 ) -> dict[str, dict[str, Any]]:
     """Translate a config into languages; returns what the run.json of each holds. `limit`: so many rows of a split.
     `back`: how many texts of a language are translated back, for chrF. Killed and called again, it goes on."""
@@ -175,11 +160,13 @@ def translate(
             folder = Path(out) / "data" / folder_of(builder) / target.code
             options: dict[str, Any] = {"config": config, "model": open_translator(job).identity, "backend": job.backend}
             options |= {"from": source.code, "to": target.nllb, "limit": limit, "on_error": on_error}
-            shown = {} if executor else {"progress": progress}  # of rows here, of shards where others translate
-            pieces = list(plan(builder, split, {"builder": builder, "job": job, **shown}))
+            rows, shards = (silent, progress) if executor else (progress, silent)  # what a bar can count
+            pieces = list(
+                plan(builder, split, {"builder": builder, "job": job} | ({} if executor else {"progress": rows}))
+            )
             _require_own(folder, pieces)
             function = partial(translate_shard, source=source, target=target, limit=limit, on_error=on_error)
-            made = map_shards(function, pieces, folder, options, executor, *([progress] if executor else []))
+            made = map_shards(function, pieces, folder, options, executor, shards, "translate")
             scores = back_translate(builder, pieces, folder, job, source, target, back) if back else {}
             runs[target.code] = _write_run(folder, options, made, scores)
     return runs
@@ -195,16 +182,6 @@ def _require_own(folder: Path, pieces: list[Piece]) -> None:
         )
     for split, made in groupby(pieces, key=lambda piece: piece.arguments["split"]):
         refuse_others(folder, split, [piece.path for piece in made])
-
-
-def source_language(config: str) -> Language:
-    """The language of a config's rows; English for one that the catalogue lacks."""
-    if config not in CATALOGUE:
-        if any(config == f"{d.name}-{code}" for d in CATALOGUE.values() for code in LANGUAGES):
-            raise M3ITError(f"{config}: is a translation itself. Translate the config that it was made of.")
-        return ENGLISH
-    code = CATALOGUE[config].language
-    return ENGLISH if code == "en" else LANGUAGES[code]
 
 
 def folder_of(builder: M3IT) -> str:
@@ -238,7 +215,7 @@ def translate_shard(
     target: Language,
     limit: int | None,
     on_error: str,
-    progress: Progress = lambda items, total: items,
+    progress: Progress = silent,
     **said: Any,
 ) -> Made:
     """Translate the rows of one source file into one shard, and write what was counted."""
@@ -249,7 +226,7 @@ def translate_shard(
     total = num_lines if limit is None else min(limit, num_lines)
     num_rows = 0
     with open(path, "wb") as file:
-        for row in progress(translate_rows(islice(rows, limit), desk, drops, on_error), total):
+        for row in progress(translate_rows(islice(rows, limit), desk, drops, on_error), "translate", total):
             file.write(to_line(row))
             num_rows += 1
     counts = {**desk.counts, "asked": desk.memory.num_asked, "from memory": desk.memory.num_kept}
@@ -271,7 +248,7 @@ def _write_run(folder: Path, options: dict[str, Any], made: dict[str, Any], scor
                 counts.update(json.loads((folder / counted).read_text("utf-8")))
     records = {path: {**record, "beside": {}} for path, record in made.items()}
     more = {
-        "versions": {**versions(), **versions(PACKAGES)},
+        "versions": versions(*PACKAGES),
         "identifier": "py3langid and scripts" if load_identifier() else "scripts",
         "counts": dict(sorted(counts.items())),
     }
@@ -287,11 +264,11 @@ def back_translate(
     name = builder.config.name
     made = (row for piece in pieces for row in read_shard(folder / piece.path))
     drawn = heapq.nsmallest(
-        number, ((hash_of(name, _row_id(row), purpose="back"), _row_id(row), _text(row)) for row in made)
+        number, ((hash_of(name, id_of(row), purpose="back"), id_of(row), _text(row)) for row in made)
     )
     text_by_id = {row_id: text for _, row_id, text in drawn}
     read = (row for piece in pieces for part in piece.arguments["pieces"] for _, row in builder.read(tuple(part)))
-    english = {_row_id(row): _text(row) for row in read if _row_id(row) in text_by_id}
+    english = {id_of(row): _text(row) for row in read if id_of(row) in text_by_id}
     desk = Desk(job, target, source)
     said = desk.translate(text_by_id.values())
     metric = CHRF(word_order=2)

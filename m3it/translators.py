@@ -4,18 +4,17 @@ In: texts, without placeholders to lose or lines to join (protect.py has seen to
 Out: one text each, None where a server refuses. Models and licenses: docs/translate.md.
 """
 
-import difflib
 import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from M3IT import LANGUAGES, Language
+from M3IT import LANGUAGES, Language, nearest
+from m3it.catalogue import ENGLISH
 from m3it.chat import Chat, ChatError, Request, message
 from m3it.instance import M3ITError
 
-ENGLISH = Language("en", "English", "English", "eng_Latn")
 # The first decoding, and those for a text whose translation failed a check: no sampling, so that runs agree.
 DECODINGS: tuple[dict[str, Any], ...] = (
     {"num_beams": 4},
@@ -42,8 +41,8 @@ def find_language(given: str) -> Language:
         names = (language.nllb[:3], language.nllb, language.own_name, language.name, short, language.code)
         code_by_name |= {name.casefold(): language.code for name in names}
     wanted = (given.casefold(), re.split("[-_]", given)[0].casefold())
-    near = [name for name in wanted if name in code_by_name] or difflib.get_close_matches(wanted[0], code_by_name, 1)
-    code = code_by_name[near[0]] if near else ""
+    near = next((name for name in wanted if name in code_by_name), None) or nearest(wanted[0], code_by_name, 0.6)
+    code = code_by_name[near] if near else ""
     hint = f" Did you mean {code!r} ({known[code].name})?" if near else ""
     raise M3ITError(
         f"Unknown language {given!r}.{hint} One of the 80 codes is expected, e.g. zh or fr, or CODE=NLLB_CODE for "

@@ -23,7 +23,7 @@ from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, as
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -42,6 +42,17 @@ class Piece(NamedTuple):
     arguments: dict[str, Any]
     beside: tuple[str, ...] = ()
     carried: dict[str, Any] = {}
+
+
+class Progress(Protocol):
+    """Gives the items back one by one; on the way it may draw a bar, of `total` items where that is known."""
+
+    def __call__(self, items: Iterable[Any], description: str, total: int | None = None) -> Iterable[Any]: ...
+
+
+def silent(items: Iterable[Any], description: str, total: int | None = None) -> Iterable[Any]:
+    """A Progress that shows nothing."""
+    return items
 
 
 class Made(NamedTuple):
@@ -128,7 +139,8 @@ def map_shards(
     out: Path | str,
     options: dict[str, Any],
     executor: Executor | None = None,
-    progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda items, total: items,
+    progress: Progress = silent,
+    description: str = "",
 ) -> dict[str, dict[str, Any]]:
     """Call `function(path, **arguments)` for every piece that is not done, here or in an executor; returns path ->
     record of all that the folder holds.
@@ -142,12 +154,12 @@ def map_shards(
     for path in (path for piece in todo for path in (piece.path, *piece.beside)):
         Folder(out).clear(path)
     if executor is None:
-        for piece in progress(todo, len(todo)):
+        for piece in progress(todo, description, len(todo)):
             records[piece.path] = run_piece(function, piece, out, options)
     else:
         futures = {executor.submit(run_piece, function, piece, out, options): piece.path for piece in todo}
         try:
-            for future in progress(as_completed(futures), len(futures)):
+            for future in progress(as_completed(futures), description, len(futures)):
                 records[futures[future]] = future.result()
         except BrokenExecutor as error:
             raise M3ITError(
@@ -200,11 +212,6 @@ def _finished(out: str, pieces: list[Piece], options: dict[str, Any]) -> dict[st
     folder = Folder(out)
     sizes, records = folder.sizes(), {record["path"]: record for record in folder.records()}
     asked = {piece.path: piece.arguments for piece in pieces}
-    if strangers := [path for path in asked if path in sizes and path not in records]:
-        raise M3ITError(
-            f"{out}/{strangers[0]}: is there already, and no run recorded it: it would be overwritten. Pass another "
-            "--out, or delete it to make it anew."
-        )
     done = {}
     for path, record in records.items():
         made = {path: record, **record.get("beside", {})}
@@ -224,6 +231,11 @@ def _finished(out: str, pieces: list[Piece], options: dict[str, Any]) -> dict[st
                     "since: delete it to make it anew, or pass another --out."
                 )
         done[path] = record
+    if strangers := [path for path in asked if path in sizes and path not in records]:
+        raise M3ITError(
+            f"{out}/{strangers[0]}: is there already, and no run recorded it: it would be overwritten. Pass another "
+            "--out, or delete it to make it anew."
+        )
     return done
 
 
@@ -263,10 +275,10 @@ def write_run(
     return run
 
 
-def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
-    """Python's version, and those of the packages that rows depend on."""
+def versions(*packages: str) -> dict[str, str]:
+    """Python's version, those of the packages that rows depend on, and of further ones, where installed."""
     found = {"python": platform.python_version()}
-    for package in packages:
+    for package in (*PACKAGES, *packages):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from m3it.convert import catalogue_row, convert, source_root
+from m3it.catalogue import catalogue_row
+from m3it.convert import convert, source_root
 from m3it.instance import M3ITError, ShardError, SourceError, choose, from_row
 from m3it.shards import read_shard
 
@@ -111,7 +112,7 @@ def test_rows_are_the_converters_with_pictures_read_and_drops_listed(tmp_path, m
 
 
 def test_instructions_are_drawn_by_dataset_and_row(tmp_path):
-    from m3it.convert import instructions
+    from m3it.catalogue import instructions
 
     run = convert("okvqa", FIXTURES / "okvqa", tmp_path, on_error="drop")
     rows = [from_row(row) for name in run["files"] for row in read_shard(tmp_path / "data/kvqa/okvqa" / name)]

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from M3IT import CATALOGUE, LANGUAGES
 from m3it import metrics, ngrams
-from m3it.metrics import METRICS, choices, chosen, lookup, reference_fields, short_answer
+from m3it.catalogue import lookup
+from m3it.metrics import METRICS, choices, chosen, reference_fields, short_answer
 from m3it.tokens import bleu_tokenizer, caption_words, spaced, words
 
 FOLDER = Path(__file__).parent
@@ -421,7 +422,7 @@ def test_captions_of_one_image_are_a_group_and_multi30k_rows_have_languages():
     spoken = {reference_fields("multi30k", row).get("language", "en") for row in fixture("multi30k")}
     assert spoken == {"en", "de", "fr", "cs"}
     assert lookup("okvqa-zh") == (CATALOGUE["okvqa"], "zh") and lookup("coco-cn")[1] == "zh"
-    assert lookup("nothing") == (None, "en")
+    assert lookup("nothing") == (None, "en") and not lookup("coco-cn").is_translation
 
 
 @pytest.mark.parametrize("dataset", CATALOGUE)

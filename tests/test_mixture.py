@@ -804,7 +804,7 @@ def test_the_table_at_the_start_says_rows_shares_and_the_order_in_force(mixed, c
 
 
 def test_instructions_are_drawn_anew_in_every_pass(tmp_path):
-    from m3it.convert import instructions
+    from m3it.catalogue import instructions
 
     options = instructions("gqa")
     rows = [make_row(i, 0, instruction=options[0] if i else "An instruction of its own.") for i in range(30)]

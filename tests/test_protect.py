@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from make_data import FIXTURES
 
 from M3IT import CATALOGUE, LANGUAGES
-from m3it.convert import instructions
+from m3it.catalogue import instructions
 from m3it.protect import (
     KINDS,
     SCRIPTS,

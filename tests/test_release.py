@@ -592,7 +592,7 @@ def test_a_folder_without_rows_and_the_folder_itself_as_out_are_refused(source, 
 def test_a_file_that_changes_while_it_is_read_ends_the_release(source, tmp_path):
     shutil.copytree(source, tmp_path / "repo")
 
-    def progress(items, total):  # called when all is planned and nothing is read
+    def progress(items, description, total):  # called when all is planned and nothing is read
         write_rows(tmp_path / "repo/data/kvqa/viquae/test.jsonl", [make_row(i) for i in range(510, 513)])
         return items
 

@@ -12,7 +12,7 @@ import pytest
 from make_data import FIXTURES, make_data
 
 from M3IT import CATALOGUE, image_bytes
-from m3it.convert import instructions
+from m3it.catalogue import instructions
 from m3it.instance import Drop
 from m3it.reformat import Unreadable
 from m3it.shards import read_shard

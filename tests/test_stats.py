@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from M3IT import CATALOGUE
-from m3it.stats import TOKEN, allows_commercial_use, draw_figures, group_of, instruction_stats, measure, rows_by_group
+from m3it.catalogue import allows_commercial_use, group_of
+from m3it.stats import TOKEN, draw_figures, instruction_stats, measure, rows_by_group
 
 ROOT = Path(__file__).parents[1]
 

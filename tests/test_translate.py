@@ -15,15 +15,15 @@ from make_data import FIXTURES
 from typer.testing import CliRunner
 
 from m3it import LANGUAGES, load_dataset
+from m3it.catalogue import ENGLISH, instructions, known_instructions
 from m3it.cli import app
-from m3it.convert import instructions
 from m3it.corrections import read_corrections, unused
 from m3it.desk import Desk
 from m3it.flores import select_languages
 from m3it.instance import M3ITError
 from m3it.release import release
-from m3it.translate import known_instructions, translate
-from m3it.translators import ENGLISH, Job, by_length, find_language, open_translator
+from m3it.translate import translate
+from m3it.translators import Job, by_length, find_language, open_translator
 
 ROOT = FIXTURES.parents[1]
 ZH = LANGUAGES["zh"]
@@ -222,7 +222,7 @@ def test_progress_is_told_window_by_window_with_the_number_of_rows(tmp_path, mon
         [],
     )
 
-    def progress(items, total):
+    def progress(items, description, total):
         for item in items:
             seen.append((len(server.asked), total))
             yield item

@@ -7,7 +7,7 @@ import pytest
 from make_data import FIXTURES
 
 from M3IT import CATALOGUE, LANGUAGES
-from m3it.convert import instructions
+from m3it.catalogue import instructions
 from m3it.instance import choose
 
 ROOT = FIXTURES.parents[1]

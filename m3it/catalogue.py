@@ -1,0 +1,91 @@
+"""What the catalogue says of a config: its dataset, language, reporting group, licenses and instructions.
+
+In: M3IT.py's tables and m3it/instructions/.  Out: answers, looked up: a config's name is never split to parse it.
+"""
+
+from functools import lru_cache
+from importlib import resources
+from typing import NamedTuple
+
+from M3IT import CATALOGUE, LANGUAGES, Dataset, Language, nearest
+from m3it.instance import M3ITError
+
+ENGLISH = Language("en", "English", "English", "eng_Latn")
+# Licenses that allow commercial use by their text, given attribution or share-alike. All else, "unknown", counts as no.
+COMMERCIAL = {"Apache-2.0", "MIT", "CC-BY-4.0", "CC-BY-SA-4.0", "CC0-1.0", "BSD-2-Clause", "BSD-3-Clause"}
+
+
+class Config(NamedTuple):
+    """A config: the dataset that its rows are of, None for one of a user's own, and the code of their language."""
+
+    dataset: Dataset | None
+    language: str
+
+    @property
+    def is_translation(self) -> bool:
+        return self.dataset is not None and self.language != self.dataset.language
+
+
+@lru_cache(1)
+def _configs() -> dict[str, Config]:
+    own = {d.name: Config(d, d.language) for d in CATALOGUE.values()}
+    return own | {f"{d.name}-{code}": Config(d, code) for d in CATALOGUE.values() if d.translated for code in LANGUAGES}
+
+
+def lookup(config: str) -> Config:
+    """The dataset and language of one of the 600 configs; None and "en" for any other."""
+    return _configs().get(config, Config(None, "en"))
+
+
+def catalogue_row(dataset: str) -> Dataset:
+    """The dataset's row of CATALOGUE; M3ITError with the nearest name where there is none."""
+    if dataset not in CATALOGUE:
+        near = nearest(dataset, CATALOGUE)
+        hint = f" Did you mean {near!r}?" if near else ""
+        own = '"m3it list" shows all 40; for one of your own pass --converter my_set.py:convert and --name.'
+        raise M3ITError(f"Unknown dataset {dataset!r}.{hint} {own}")
+    return CATALOGUE[dataset]
+
+
+def catalogue_order(config: str) -> tuple[int, str]:
+    """A key to sort configs by: the catalogue's order, a translation after its dataset, a user's own last."""
+    dataset = lookup(config).dataset or CATALOGUE.get(config.rpartition("-")[0])  # of a release: viquae-images
+    return (list(CATALOGUE).index(dataset.name) if dataset else len(CATALOGUE), config)
+
+
+def group_of(dataset: Dataset) -> str:
+    """The paper's reporting group: a Chinese or video dataset counts in its own, not in its task."""
+    return "Chinese" if dataset.language == "zh" else "video" if dataset.modality == "video" else dataset.task
+
+
+def allows_commercial_use(dataset: Dataset) -> bool:
+    """Whether the annotations and the pictures are both under a license of the list above."""
+    return dataset.license in COMMERCIAL and dataset.image_license in COMMERCIAL
+
+
+def source_language(config: str) -> Language:
+    """The language of a config's rows, English for a user's own; M3ITError for a translation."""
+    known = lookup(config)
+    if known.is_translation:
+        raise M3ITError(f"{config}: is a translation itself. Translate the config that it was made of.")
+    return LANGUAGES.get(known.language, ENGLISH)
+
+
+@lru_cache
+def instructions(dataset: str) -> tuple[str, ...]:
+    """The instructions of a dataset of the catalogue, one per line of its file."""
+    if dataset not in CATALOGUE:
+        raise M3ITError(
+            f"{dataset}: there are no instructions to draw from; its converter gives each Instance its own."
+        )
+    text = resources.files("m3it").joinpath("instructions", f"{dataset}.txt").read_text("utf-8")
+    return tuple(line for line in text.split("\n") if line)
+
+
+@lru_cache
+def known_instructions(dataset: str, code: str) -> dict[str, str]:
+    """English instruction -> its translation in m3it/instructions/<dataset>.<code>.txt; {} where there is no file."""
+    file = resources.files("m3it").joinpath("instructions", f"{dataset}.{code}.txt")
+    if dataset not in CATALOGUE or not file.is_file():
+        return {}
+    return dict(zip(instructions(dataset), file.read_text("utf-8").splitlines(), strict=True))
