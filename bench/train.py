@@ -47,7 +47,7 @@ if __name__ == "__main__":
 LOADER = "DataLoader(dataset, batch_size={batch}, num_workers=2, collate_fn=collate)"
 OURS = """
 from m3it.images import pixels
-from m3it.mixture import Mixture
+from m3it.mixing.mixture import Mixture
 
 def decode(row):
     return pixels(row["images"][0], row["id"], 336)
@@ -132,7 +132,7 @@ if __name__ == "__main__":
 STEP = """
 import itertools, json, time
 from m3it.messages import Collator
-from m3it.mixture import Mixture
+from m3it.mixing.mixture import Mixture
 from m3it.models import make_tiny
 import torch
 torch.set_num_threads(1)  # the other core reads

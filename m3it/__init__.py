@@ -23,7 +23,7 @@ __all__ = ["CATALOGUE", "LANGUAGES", "M3IT", "Mixture", "load_dataset"]
 
 def __getattr__(name: str) -> Any:
     if name == "Mixture":  # needs torch: imported when it is asked for
-        from m3it.mixture import Mixture
+        from m3it.mixing.mixture import Mixture
 
         return Mixture
     raise AttributeError(f"module 'm3it' has no attribute {name!r}")

@@ -14,8 +14,8 @@ from m3it.images import ImageError, pixels, read_base64
 from m3it.instance import FIELDS, ShardError
 from m3it.layouts import Reading, layout, survey
 from m3it.legacy import Legacy
+from m3it.mixing.other_sets import from_messages
 from m3it.parquet import instances
-from m3it.parts import from_messages
 from m3it.release import open_sources
 from m3it.work import Progress, silent
 

@@ -463,9 +463,9 @@ def train(
 ) -> None:
     """Tune a model on a mixture; under accelerate: accelerate launch scripts/train.py ...
     Example: m3it train --model tiny --config shapes --out runs/shapes"""
-    from m3it.mixture import Mixture
-    from m3it.parts import Part
-    from m3it.recipe import read_weights
+    from m3it.mixing.mixture import Mixture
+    from m3it.mixing.part import Part
+    from m3it.mixing.selection import read_weights
     from m3it.train import Settings, evaluation_rows
     from m3it.train import train as train_model
 

@@ -13,10 +13,10 @@ from typing import Any
 from M3IT import CATALOGUE, Repository
 from m3it.cases import majority_score
 from m3it.convert import convert, source_root
-from m3it.mixture import Mixture
-from m3it.parts import Part
+from m3it.mixing.mixture import Mixture
+from m3it.mixing.part import Part
+from m3it.mixing.selection import held
 from m3it.predict import predict
-from m3it.recipe import held
 from m3it.report import report
 from m3it.score import read_run, score
 from m3it.train import Settings, train

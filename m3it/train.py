@@ -20,8 +20,8 @@ from typing import Any
 
 from m3it.instance import M3ITError
 from m3it.messages import Collator
+from m3it.mixing.other_sets import to_messages
 from m3it.models import YingConfig, add_lora, freeze, load_model, make_tiny, make_ying
-from m3it.parts import to_messages
 from m3it.work import versions, write_json, write_text
 
 try:
@@ -132,7 +132,7 @@ def train(
 
 def evaluation_rows(mixture: Any, limit: int = 256) -> list[dict[str, Any]]:
     """Up to `limit` validation rows of a mixture's datasets, as far as they have any, by the root of their size."""
-    from m3it.mixture import Mixture
+    from m3it.mixing.mixture import Mixture
 
     builders = [(source.part, source.rows.builder) for source in mixture.sources]
     parts = [

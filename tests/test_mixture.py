@@ -29,15 +29,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from M3IT import CATALOGUE, M3ITError, ShardError
-from m3it import copies, feed, lanes, rows
-from m3it.copies import Copies
 from m3it.instance import Instance
-from m3it.lanes import Order, Series, allot, mix, permuted, shuffle_quality
 from m3it.load import load_dataset
-from m3it.mixture import Mixture
-from m3it.parts import Part, to_messages
-from m3it.recipe import find_weights, read_weights
-from m3it.rows import Grouped
+from m3it.mixing import loaders as feed
+from m3it.mixing import local_copies as copies
+from m3it.mixing import order as lanes
+from m3it.mixing import row_access as rows
+from m3it.mixing.local_copies import Copies
+from m3it.mixing.mixture import Mixture
+from m3it.mixing.order import Order, Series, allot, mix, permuted, shuffle_quality
+from m3it.mixing.other_sets import to_messages
+from m3it.mixing.part import Part
+from m3it.mixing.row_access import Grouped
+from m3it.mixing.selection import find_weights, read_weights
 
 SIZES = {"kvqa/viquae": 30, "vqa/gqa": 150, "captioning/coco": 400, "classification/iqa": 3}
 
@@ -337,7 +341,7 @@ JOB = """
 import json, sys
 import torch.distributed as dist
 from accelerate import Accelerator
-from m3it.mixture import Mixture, Part
+from m3it.mixing.mixture import Mixture, Part
 
 folder, out, batches = sys.argv[1], sys.argv[2], int(sys.argv[3])
 accelerator = Accelerator(cpu=True)
@@ -579,8 +583,8 @@ def test_small_files_over_a_network_are_copied_once_and_shuffled_in_full(tmp_pat
 
 HUB = """
 import itertools, json, sys
-from m3it import rows
-from m3it.mixture import Mixture
+from m3it.mixing import row_access as rows
+from m3it.mixing.mixture import Mixture
 
 rows.COPY_BYTES, rows.PIECE_BYTES = int(sys.argv[2]), 4000
 mixture = Mixture(sys.argv[1], ["gqa", "viquae"], batch_size=4)
@@ -874,7 +878,7 @@ TRAIN = """
 import json, os, re, sys
 import torch
 from transformers import Trainer, TrainingArguments
-from m3it.mixture import Mixture, Part
+from m3it.mixing.mixture import Mixture, Part
 
 folder, out, steps, resume = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
 rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
@@ -954,7 +958,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import CLIPImageProcessor, CLIPVisionConfig, LlamaConfig, LlavaConfig
 from transformers import LlavaForConditionalGeneration, LlavaProcessor, PreTrainedTokenizerFast
 from trl import SFTConfig, SFTTrainer
-from m3it.mixture import Mixture, Part
+from m3it.mixing.mixture import Mixture, Part
 
 folder, out, steps, resume = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
 letters = {letter: i for i, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}

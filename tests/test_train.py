@@ -25,9 +25,9 @@ pytest.importorskip("accelerate", reason="accelerate is an extra")
 from small_models import small  # noqa: E402
 
 from m3it.messages import Collator  # noqa: E402
-from m3it.mixture import Mixture  # noqa: E402
+from m3it.mixing.mixture import Mixture  # noqa: E402
+from m3it.mixing.part import Part  # noqa: E402
 from m3it.models import load_model  # noqa: E402
-from m3it.parts import Part  # noqa: E402
 from m3it.train import STATE, Settings, evaluation_rows, train  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -294,8 +294,8 @@ def test_a_broken_image_stops_or_is_left_out(data, base, tmp_path):
 
 SCRIPT = """
 import os, sys, time
-from m3it.mixture import Mixture
-from m3it.parts import Part
+from m3it.mixing.mixture import Mixture
+from m3it.mixing.part import Part
 from m3it.train import Settings, train
 
 class Slow(Mixture):

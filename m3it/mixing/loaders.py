@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from m3it.images import pixels
 from m3it.instance import M3ITError
-from m3it.lanes import LANES
-from m3it.parts import to_messages
+from m3it.mixing.order import LANES
+from m3it.mixing.other_sets import to_messages
 
 try:
     from torch.utils.data import DataLoader, IterableDataset, get_worker_info
@@ -17,7 +17,7 @@ except ImportError as missing:
     raise M3ITError("A mixture needs PyTorch: pip install 'm3it[train]'") from missing
 
 if TYPE_CHECKING:
-    from m3it.mixture import Mixture
+    from m3it.mixing.mixture import Mixture
 
 
 class Batches(IterableDataset):

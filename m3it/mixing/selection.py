@@ -11,7 +11,7 @@ from M3IT import CATALOGUE, LANGUAGES, Repository, find_shards, nearest
 from m3it.catalogue import COMMERCIAL, allows_commercial_use, catalogue_order, lookup
 from m3it.layouts import layout
 from m3it.legacy import Legacy
-from m3it.parts import Part
+from m3it.mixing.part import Part
 
 TASKS = list(dict.fromkeys(dataset.task for dataset in CATALOGUE.values()))
 

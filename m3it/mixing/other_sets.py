@@ -17,7 +17,6 @@ import posixpath
 import re
 import tarfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from M3IT import M3IT, SPLITS, M3ITError, ShardError
@@ -26,28 +25,6 @@ from m3it.instance import Instance
 KINDS = (".parquet", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".tar")
 SPLIT_WORD = re.compile(rf"(?:^|[/_.-])({'|'.join(SPLITS)})(?=[/_.-])")
 PICTURE_ENDINGS = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
-
-
-@dataclass(frozen=True)
-class Part:
-    """One data set of a mixture. `name`: a config of a repository in our layout, or the folder of another set.
-
-    `convert` makes an Instance of a row whose shape we do not know. `license` counts where a mixture is to be of
-    commercial use. `label` is what weights and tables call it: if not given the name, or that of the file or folder.
-    """
-
-    path: str
-    name: str = ""
-    split: str = "train"
-    convert: Callable[[dict[str, Any]], Instance] | None = None
-    license: str = ""
-    revision: str | None = None
-    label: str = ""
-
-    def __post_init__(self) -> None:
-        if not self.label:
-            name = self.name or posixpath.basename(self.path.rstrip("/")).split(".")[0]
-            object.__setattr__(self, "label", name)
 
 
 # ---- other people's sets
