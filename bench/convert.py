@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from m3it.convert import convert
-from m3it.images import encode
+from m3it.rows.images import encode
 
 IMAGE_BYTES = 100_000
 

@@ -46,7 +46,7 @@ if __name__ == "__main__":
 """
 LOADER = "DataLoader(dataset, batch_size={batch}, num_workers=2, collate_fn=collate)"
 OURS = """
-from m3it.images import pixels
+from m3it.rows.images import pixels
 from m3it.mixing.mixture import Mixture
 
 def decode(row):
@@ -61,7 +61,7 @@ PATHS = {  # name -> (package, what is made before the clock starts, what is loo
     "bare decoding, files in memory, 2 processes": (
         "m3it",
         """
-from m3it.images import pixels
+from m3it.rows.images import pixels
 files = [open(path, "rb").read() for path in sorted(glob.glob({files!r} + "/*.jpg"))]
 dataset = files
 def collate(files):

@@ -14,7 +14,7 @@ from typing import Any
 
 from M3IT import CATALOGUE, LANGUAGES, Repository, complete, find_shards, read_rows
 from m3it.catalogue import catalogue_order
-from m3it.instance import FIELDS, M3ITError
+from m3it.rows.instance import FIELDS, M3ITError
 from m3it.work import Progress, silent, write_text
 
 TEXT = {"dtype": "string", "_type": "Value"}

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from M3IT import image_bytes
-from m3it.images import encode, pixels
-from m3it.instance import M3ITError, hash_of
 from m3it.judge import find_rows
 from m3it.metrics import METRICS
+from m3it.rows.images import encode, pixels
+from m3it.rows.instance import M3ITError, hash_of
 from m3it.score import Place, Row, Run, measure, own_metrics, read_runs, score_of, usable
 
 NUM_CASES = 8  # rows of the case study

@@ -8,7 +8,7 @@ from importlib import resources
 from typing import NamedTuple
 
 from M3IT import CATALOGUE, LANGUAGES, Dataset, Language, nearest
-from m3it.instance import M3ITError
+from m3it.rows.instance import M3ITError
 
 ENGLISH = Language("en", "English", "English", "eng_Latn")
 # Licenses that allow commercial use by their text, given attribution or share-alike. All else, "unknown", counts as no.

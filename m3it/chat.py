@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from M3IT import RETRY_SECONDS, nearest
-from m3it.images import media_type
-from m3it.instance import M3ITError
+from m3it.rows.images import media_type
+from m3it.rows.instance import M3ITError
 
 LONGEST_WAIT_SECONDS = 600  # of the waits that servers state
 REFUSED = (400, 413, 415, 422)  # the server refuses this request; it may well take the next one

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 from typer import Argument, Exit, Option
 
-from m3it.instance import M3ITError
+from m3it.rows.instance import M3ITError
 
 READ, MAKE, TRAIN, SCORE = "Read", "Make", "Train", "Score"
 app = typer.Typer(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from M3IT import nearest
-from m3it.instance import M3ITError, text
+from m3it.rows.instance import M3ITError, text
 
 COLUMNS = ("config", "id", "field", "text", "who")
 CORRECTED = ("instruction", "inputs", "outputs")

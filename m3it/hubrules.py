@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from M3IT import SHARD, RangeFile, Repository
-from m3it.instance import ShardError
 from m3it.release_card import STRUCT_FIELD, spelling
+from m3it.rows.instance import ShardError
 
 
 class Finding(NamedTuple):

@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import Any
 
 from M3IT import M3IT, SPLITS, M3ITConfig, M3ITError, Repository
-from m3it.instance import ShardError, choose
 from m3it.legacy_fields import (
     Mapped,
     Row,
@@ -41,6 +40,7 @@ from m3it.legacy_fields import (
 from m3it.legacy_files import BRANCH, check_alone, check_file, converted_files, known, locate, read_text, strangers
 from m3it.legacy_mappings import Mapping, Texts
 from m3it.legacy_table import INF, NO_PICTURE, NUM_IMAGES, TABLE, Raw, tidy
+from m3it.rows.instance import ShardError, choose
 
 logger = logging.getLogger(__name__)
 

@@ -25,7 +25,6 @@ from fsspec.implementations.local import LocalFileSystem
 
 from M3IT import SPLITS, Repository, cut, parse, read_rows
 from m3it.index import load_index
-from m3it.instance import M3ITError, ShardError
 from m3it.legacy import Legacy
 from m3it.legacy_fields import (
     IMAGES,
@@ -40,6 +39,7 @@ from m3it.legacy_fields import (
 )
 from m3it.legacy_files import SPLIT_WORD, check_file, read_text
 from m3it.legacy_table import INF
+from m3it.rows.instance import M3ITError, ShardError
 
 TRANSLATED = re.compile(r"data/([^/]+)/\1_(train|validation|test)_([a-z]+)\.jsonl")
 STEP_BYTES = 1 << 18  # read at once, at least, where it is not known where rows begin

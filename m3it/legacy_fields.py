@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from M3IT import clean_base64
-from m3it.instance import ShardError
+from m3it.rows.instance import ShardError
 
 FILL = re.compile(r"\{([\w.]+)\}")
 WORD = re.compile("[A-Za-z][a-z]*")  # of a name: left_img, imgLeft

@@ -5,8 +5,8 @@ import posixpath
 import re
 
 from M3IT import SPLITS, Repository
-from m3it.instance import ShardError
 from m3it.legacy_table import INF, TABLE, Raw
+from m3it.rows.instance import ShardError
 
 BRANCH = "refs/convert/parquet"
 PARQUET = re.compile(

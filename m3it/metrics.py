@@ -18,7 +18,7 @@ import numpy as np
 from M3IT import LANGUAGES
 from m3it.catalogue import lookup
 from m3it.ngrams import bleu, chrf, cider, cider_d, finish_bleu, finish_chrf
-from m3it.rephrase import normalize_answer
+from m3it.rows.short_answers import normalize_answer
 from m3it.tokens import WORDS, References, Texts, words
 
 # ---- what a row is compared with

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from m3it.instance import M3ITError
+from m3it.rows.instance import M3ITError
 
 try:
     import torch

@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from M3IT import M3IT, Repository, id_of
-from m3it.images import ImageError, read_base64, size
-from m3it.instance import Drop, ShardError
+from m3it.rows.images import ImageError, read_base64, size
+from m3it.rows.instance import Drop, ShardError
 from m3it.work import Made
 
 GROUP_ROWS, GROUP_BYTES = 100, 100_000_000  # of a row group with pictures, whichever comes first

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
-from m3it.images import ImageError, encode, pixels, reduce, size
-from m3it.instance import M3ITError, hash_of
+from m3it.rows.images import ImageError, encode, pixels, reduce, size
+from m3it.rows.instance import M3ITError, hash_of
 from m3it.sources import SourcePath
 
 T = TypeVar("T", bound=Mapping[str, Any])

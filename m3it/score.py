@@ -18,9 +18,9 @@ import numpy as np
 
 from M3IT import id_of
 from m3it.catalogue import lookup
-from m3it.instance import M3ITError, hash_of
 from m3it.metrics import METRICS, mean, reference_fields, short_answer
 from m3it.ngrams import finish_bleu
+from m3it.rows.instance import M3ITError, hash_of
 from m3it.work import versions, write_json
 
 NUM_RESAMPLES = 1000

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from M3IT import image_bytes
-from m3it.images import pixels, size
+from m3it.rows.images import pixels, size
 
 CELL_PIXELS = 360  # width of a row on the sheet
 TEXT_PIXELS = 15

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 
 from M3IT import LANGUAGES
-from m3it.instance import M3ITError
+from m3it.rows.instance import M3ITError
 
 Texts = Sequence[str]
 References = Sequence[Sequence[str]]  # of each prediction, one or more

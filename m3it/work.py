@@ -28,7 +28,7 @@ from typing import Any, NamedTuple, Protocol
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from m3it.instance import Drop, M3ITError
+from m3it.rows.instance import Drop, M3ITError
 
 PACKAGES = ("m3it", "datasets", "pyarrow", "pillow", "av")
 

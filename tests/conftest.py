@@ -42,7 +42,7 @@ def make_row(number: int, num_images: int = 1, **changes) -> dict:
 
 
 def write_rows(path: Path, rows: list, end: str = "\n") -> Path:
-    """Write rows as plain `json.dumps` lines, independently of m3it.shards."""
+    """Write rows as plain `json.dumps` lines, independently of m3it.rows.jsonl."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes("".join(json.dumps(row, ensure_ascii=False) + end for row in rows).encode("utf-8"))
     return path

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from M3IT import CATALOGUE
 from m3it.convert import convert
-from m3it.instance import from_row, to_row
-from m3it.shards import read_shard, write_shard
+from m3it.rows.instance import from_row, to_row
+from m3it.rows.jsonl import read_shard, write_shard
 
 FIXTURES = Path(__file__).parent / "fixtures"
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from m3it import load_dataset
-from m3it.images import read_base64
 from m3it.release import release
+from m3it.rows.images import read_base64
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = {"viquae": "kvqa", "nlvr": "reasoning", "vist": "generation"}  # one, two and five pictures a row

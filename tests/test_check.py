@@ -14,7 +14,7 @@ from conftest import make_row, picture, write_rows
 from M3IT import Repository
 from m3it.card import card
 from m3it.check import Finding, check
-from m3it.instance import FIELDS
+from m3it.rows.instance import FIELDS
 
 PATH = "data/kvqa/viquae/train.jsonl"
 

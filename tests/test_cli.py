@@ -15,7 +15,7 @@ from typer.main import get_command
 
 from m3it import CATALOGUE
 from m3it.cli import app, main
-from m3it.images import pixels
+from m3it.rows.images import pixels
 
 FIXTURES = Path(__file__).parent / "fixtures"
 COMMANDS = sorted(get_command(app).commands)

@@ -16,8 +16,8 @@ import pytest
 
 from m3it.catalogue import catalogue_row
 from m3it.convert import convert, source_root
-from m3it.instance import M3ITError, ShardError, SourceError, choose, from_row
-from m3it.shards import read_shard
+from m3it.rows.instance import M3ITError, ShardError, SourceError, choose, from_row
+from m3it.rows.jsonl import read_shard
 
 FIXTURES = Path(__file__).parent / "fixtures"
 HERE = Path(__file__).parent
@@ -27,7 +27,7 @@ MY_SET = """
 import os, signal
 from dataclasses import dataclass
 from pathlib import Path
-from m3it.instance import Drop, Instance, SourceError
+from m3it.rows.instance import Drop, Instance, SourceError
 from m3it.reformat import Picture
 
 @dataclass

@@ -18,9 +18,9 @@ from M3IT import Repository
 from m3it.card import card
 from m3it.check import Finding, check
 from m3it.cli import main
-from m3it.instance import Instance
 from m3it.load import load_builder
-from m3it.shards import write_shards
+from m3it.rows.instance import Instance
+from m3it.rows.jsonl import write_shards
 
 FOUND = importlib.util.find_spec("easy_vqa")
 pytestmark = pytest.mark.skipif(FOUND is None, reason="easy-vqa is not installed: pip install easy-vqa --no-deps")
@@ -29,7 +29,7 @@ INSTRUCTION = "Look at the shape in the picture and answer the question in one w
 NUM_QUESTIONS = {"train": 38_575, "test": 9_673}  # 48,248
 
 MY_SET = f"""
-from m3it.instance import Instance
+from m3it.rows.instance import Instance
 from m3it.reformat import Picture
 from m3it.sources import read_json
 

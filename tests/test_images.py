@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from m3it import images
+from m3it.rows import images
 
 ORANGE = (200, 120, 40)
 INK = (40, 120, 200, 30)  # C, M, Y, K

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from m3it.instance import FIELDS, Instance, choose, from_row, hash_of, shuffled, text, to_row
+from m3it.rows.instance import FIELDS, Instance, choose, from_row, hash_of, shuffled, text, to_row
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 META = st.dictionaries(TEXTS.filter(lambda key: key != "id"), TEXTS | st.integers() | st.lists(TEXTS), max_size=3)

@@ -18,7 +18,6 @@ from chat_server import ChatServer, Refuse, words_of
 from conftest import make_row, write_rows
 
 from m3it.chat import Chat, ChatError, CostError
-from m3it.instance import hash_of
 from m3it.judge import (
     JudgeError,
     Match,
@@ -31,6 +30,7 @@ from m3it.judge import (
     requests,
     sign_test,
 )
+from m3it.rows.instance import hash_of
 
 ROOT = Path(__file__).parents[1]
 SPLITS = {"okvqa": "validation", "a-okvqa": "validation", "viquae": "test"}

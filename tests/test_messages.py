@@ -7,15 +7,15 @@ import pytest
 from conftest import picture
 from PIL import Image
 
-from m3it.instance import M3ITError, ShardError
+from m3it.rows.instance import M3ITError, ShardError
 
 pytest.importorskip("transformers", reason="transformers is an extra")
 torch = pytest.importorskip("torch", reason="torch is an extra")
 
 from small_models import NAMES, small  # noqa: E402
 
-from m3it.images import ImageError  # noqa: E402
 from m3it.messages import Collator  # noqa: E402
+from m3it.rows.images import ImageError  # noqa: E402
 
 NUM_IMAGES = (0, 1, 2, 5, 8)
 ENDS = {"llava": "</s>", "instructblip": "</s>", "idefics3": "<end_of_utterance>", "smolvlm": "<end_of_utterance>"}

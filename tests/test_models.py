@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from conftest import picture
 
-from m3it.instance import M3ITError
+from m3it.rows.instance import M3ITError
 
 torch = pytest.importorskip("torch", reason="torch is an extra")
 pytest.importorskip("transformers", reason="transformers is an extra")

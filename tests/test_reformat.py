@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from m3it.images import pixels
 from m3it.reformat import (
     COLOURS,
     LETTERS,
@@ -25,6 +24,7 @@ from m3it.reformat import (
     sample,
     with_options,
 )
+from m3it.rows.images import pixels
 from m3it.sources import SourcePath
 
 # ---- text

@@ -30,11 +30,11 @@ from PIL import Image
 
 from M3IT import CATALOGUE, Repository, ShardError
 from m3it.check import Finding, check, compare
-from m3it.images import size
-from m3it.instance import M3ITError
 from m3it.load import load_dataset
 from m3it.parquet import COLUMNS, groups, header_size, row_digest, split_digest
 from m3it.release import into_shards, release, upload_line
+from m3it.rows.images import size
+from m3it.rows.instance import M3ITError
 
 ROOT = Path(__file__).parents[1]
 PUBLISHED = ["instruction", "inputs", "image_base64_str", "outputs"]

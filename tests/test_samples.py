@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from m3it.instance import Drop
+from m3it.rows.instance import Drop
 from m3it.sources import SourcePath
 
 SAMPLES = Path(__file__).parents[2] / "shared" / "sources" / "samples"

@@ -171,7 +171,7 @@ def test_bleu_of_a_resample_is_that_of_the_rows_it_drew():
     scored = measure(rows, ["bleu"], "multi30k")
     # the rows' order of units is that of their ids, sorted as texts
     order = np.argsort(np.unique([f"row {row['id']}" for row in rows], return_inverse=True)[1])
-    from m3it.instance import hash_of
+    from m3it.rows.instance import hash_of
 
     draws = resample(np.eye(30), hash_of("multi30k", "resample", 0))
     for draw, sums in list(zip(draws, scored.resampled["bleu"], strict=True))[:5]:

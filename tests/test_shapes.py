@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from m3it.images import pixels
+from m3it.rows.images import pixels
 from m3it.sources import SourcePath
 from m3it.sources.shapes import convert, generate
 

@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from M3IT import parse
-from m3it.instance import FIELDS, Instance, ShardError, from_row, to_row
-from m3it.shards import read_shard, to_line, write_shard, write_shards
+from m3it.rows.instance import FIELDS, Instance, ShardError, from_row, to_row
+from m3it.rows.jsonl import read_shard, to_line, write_shard, write_shards
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"])) | st.sampled_from(
     [

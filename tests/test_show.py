@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFont
 
-from m3it.images import ImageError, pixels
+from m3it.rows.images import ImageError, pixels
 from m3it.show import CELL_PIXELS, as_text, contact_sheet, lacking, letters_of, load_font, wrap
 
 COLOURS = [(250, 10, 20), (10, 200, 30), (20, 30, 240), (240, 200, 10)]

@@ -11,7 +11,7 @@ import pytest
 from scenes import write_tar, write_zip
 
 from m3it import sources
-from m3it.instance import SourceError
+from m3it.rows.instance import SourceError
 from m3it.sources import SourcePath, read_csv, read_values
 
 

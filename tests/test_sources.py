@@ -13,9 +13,9 @@ from make_data import FIXTURES, make_data
 
 from M3IT import CATALOGUE, image_bytes
 from m3it.catalogue import instructions
-from m3it.instance import Drop
 from m3it.reformat import Unreadable
-from m3it.shards import read_shard
+from m3it.rows.instance import Drop
+from m3it.rows.jsonl import read_shard
 from m3it.sources import SourcePath
 
 ROOT = Path(__file__).parents[1]
@@ -88,7 +88,7 @@ def near(a: bytes, b: bytes) -> bool:
         return True
     import numpy as np
 
-    from m3it.images import pixels
+    from m3it.rows.images import pixels
 
     return pixels(a).shape == pixels(b).shape and float(np.abs(pixels(a).astype(int) - pixels(b)).mean()) < 2
 
@@ -133,7 +133,7 @@ def test_instructions_of_a_dataset_differ(dataset):
 
 def test_a_missing_file_says_which_where_from_and_what_is_there(tmp_path):
     from m3it.convert import convert
-    from m3it.instance import SourceError
+    from m3it.rows.instance import SourceError
 
     shutil.copytree(FIXTURES / "okvqa", tmp_path / "okvqa")
     (tmp_path / "okvqa" / "mscoco_val2014_annotations.json").unlink()
@@ -147,7 +147,7 @@ def test_a_missing_file_says_which_where_from_and_what_is_there(tmp_path):
 @pytest.mark.parametrize("dataset", CATALOGUE)
 def test_files_of_another_shape_are_an_error_that_names_the_dataset_or_the_file(dataset, tmp_path):
     from m3it.convert import convert
-    from m3it.instance import M3ITError
+    from m3it.rows.instance import M3ITError
 
     root, told, endings = tmp_path / "root", 0, (".json", ".jsonl", ".csv", ".txt", ".npy", ".gz", ".zip")
     shutil.copytree(FIXTURES / dataset, root)

@@ -20,8 +20,8 @@ from m3it.cli import app
 from m3it.corrections import read_corrections, unused
 from m3it.desk import Desk
 from m3it.flores import select_languages
-from m3it.instance import M3ITError
 from m3it.release import release
+from m3it.rows.instance import M3ITError
 from m3it.translate import translate
 from m3it.translators import Job, by_length, find_language, open_translator
 

@@ -8,7 +8,7 @@ from make_data import FIXTURES
 
 from M3IT import CATALOGUE, LANGUAGES
 from m3it.catalogue import instructions
-from m3it.instance import choose
+from m3it.rows.instance import choose
 
 ROOT = FIXTURES.parents[1]
 TRANSLATED = [

@@ -25,8 +25,6 @@ import numpy as np
 
 from M3IT import CATALOGUE
 from m3it.catalogue import lookup
-from m3it.images import ImageError, read_base64
-from m3it.instance import M3ITError, ShardError, choose, hash_of, shuffled
 from m3it.legacy import Converted, Legacy
 from m3it.load import count_drops
 from m3it.mixing.loaders import Batches, Collate, Conversations, IterableDataset, Loader, get_worker_info, make_callback
@@ -35,6 +33,8 @@ from m3it.mixing.order import LANES, Order, Place, Series, allot, mix
 from m3it.mixing.part import Part
 from m3it.mixing.row_access import Grouped, Indexed, open_builder, open_repository, open_rows
 from m3it.mixing.selection import Filter, find_weights, read_drop_list, select
+from m3it.rows.images import ImageError, read_base64
+from m3it.rows.instance import M3ITError, ShardError, choose, hash_of, shuffled
 
 SPENT = object()
 SHARES = 1 << 30  # weights become integers of about this sum before rows are allotted

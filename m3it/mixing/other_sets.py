@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from M3IT import M3IT, SPLITS, M3ITError, ShardError
-from m3it.instance import Instance
+from m3it.rows.instance import Instance
 
 KINDS = (".parquet", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".tar")
 SPLIT_WORD = re.compile(rf"(?:^|[/_.-])({'|'.join(SPLITS)})(?=[/_.-])")

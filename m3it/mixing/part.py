@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from m3it.instance import Instance
+from m3it.rows.instance import Instance
 
 
 @dataclass(frozen=True)

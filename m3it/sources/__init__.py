@@ -22,7 +22,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from m3it.instance import SourceError
+from m3it.rows.instance import SourceError
 
 COMPRESSED = (".tar.gz", ".tgz")
 ARCHIVES = (".zip", ".tar", *COMPRESSED)

@@ -12,8 +12,8 @@ M3IT kept one of the ten pairs of each video, drawn at random, which is all vide
 
 from collections.abc import Iterator
 
-from m3it.instance import Drop, Instance, text
 from m3it.reformat import Clip, sample
+from m3it.rows.instance import Drop, Instance, text
 from m3it.sources import SourcePath, read_json
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # ActivityNet-QA's names for our splits

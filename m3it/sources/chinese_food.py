@@ -18,8 +18,8 @@ import zipfile
 from collections.abc import Iterator
 
 from M3IT import CATALOGUE
-from m3it.instance import Drop, Instance, SourceError, shuffled, text
 from m3it.reformat import Picture, lettered, option, sample
+from m3it.rows.instance import Drop, Instance, SourceError, shuffled, text
 from m3it.sources import SourcePath, read_lines
 
 NUM_OPTIONS = 10

@@ -14,8 +14,8 @@ first, #0. All sentences stand in meta.
 
 from collections.abc import Iterator
 
-from m3it.instance import Drop, Instance, text
 from m3it.reformat import Picture
+from m3it.rows.instance import Drop, Instance, text
 from m3it.sources import SourcePath, read_lines
 
 FOLDER, CAPTIONS = "coco-cn-version1805v1.1", "imageid.human-written-caption.txt"

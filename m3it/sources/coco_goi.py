@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from M3IT import CATALOGUE
-from m3it.instance import Drop, Instance, shuffled
 from m3it.reformat import Box, Picture, option, sample, with_options
+from m3it.rows.instance import Drop, Instance, shuffled
 from m3it.sources import SourcePath, read_json
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # COCO's names for our splits

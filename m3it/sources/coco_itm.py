@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from M3IT import CATALOGUE
-from m3it.instance import Drop, Instance, choose, hash_of, shuffled, text
 from m3it.reformat import LETTERS, Picture, sample, with_options
+from m3it.rows.instance import Drop, Instance, choose, hash_of, shuffled, text
 from m3it.sources import SourcePath, read_json
 from m3it.sources.coco import read_images
 

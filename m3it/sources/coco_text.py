@@ -14,8 +14,8 @@ known.
 from collections.abc import Iterator
 
 from M3IT import CATALOGUE
-from m3it.instance import Drop, Instance, text
 from m3it.reformat import Box, Picture, sample
+from m3it.rows.instance import Drop, Instance, text
 from m3it.sources import SourcePath, read_json
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # COCO-Text's names for our splits

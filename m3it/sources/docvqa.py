@@ -13,8 +13,8 @@ the first; all of them, without the words around, stand in meta.
 
 from collections.abc import Iterator
 
-from m3it.instance import Drop, Instance, text
 from m3it.reformat import Picture
+from m3it.rows.instance import Drop, Instance, text
 from m3it.sources import SourcePath, read_json
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # the test questions have no answers

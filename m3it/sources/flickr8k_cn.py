@@ -13,8 +13,8 @@ All sentences stand in meta. The 91 captioned images that are in no split are ne
 
 from collections.abc import Iterator
 
-from m3it.instance import Drop, Instance
 from m3it.reformat import Picture
+from m3it.rows.instance import Drop, Instance
 from m3it.sources import SourcePath, read_lines
 from m3it.sources.coco_cn import read_captions
 

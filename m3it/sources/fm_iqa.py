@@ -17,8 +17,8 @@ import tarfile
 from collections.abc import Iterator
 from typing import Any
 
-from m3it.instance import Drop, Instance, SourceError, text
 from m3it.reformat import Picture
+from m3it.rows.instance import Drop, Instance, SourceError, text
 from m3it.sources import SourcePath, coco_2014, read_json
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # FM-IQA's names for our splits

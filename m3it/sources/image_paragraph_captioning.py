@@ -12,8 +12,8 @@ M3IT's sizes are the official ones: of the few images that have two paragraphs, 
 
 from collections.abc import Iterator
 
-from m3it.instance import Drop, Instance, text
 from m3it.reformat import Picture
+from m3it.rows.instance import Drop, Instance, text
 from m3it.sources import SourcePath, read_json
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # the source's names for our splits

@@ -21,8 +21,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from M3IT import CATALOGUE
-from m3it.instance import Instance, SourceError, hash_of, shuffled, text
 from m3it.reformat import Picture, option, sample, with_options
+from m3it.rows.instance import Instance, SourceError, hash_of, shuffled, text
 from m3it.sources import SourcePath, read_csv, read_lines
 
 NUM_OPTIONS = 10

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from M3IT import CATALOGUE
-from m3it.images import encode, pixels
-from m3it.instance import Instance, hash_of
 from m3it.reformat import Picture, option, sample, with_options
+from m3it.rows.images import encode, pixels
+from m3it.rows.instance import Instance, hash_of
 from m3it.sources import SourcePath, read_csv
 
 LEVELS = ["bad", "poor", "fair", "good", "excellent"]

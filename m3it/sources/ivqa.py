@@ -14,8 +14,8 @@ were later rewritten into sentences; these are the source's words. Of 6,000 trai
 from collections import Counter
 from collections.abc import Iterator
 
-from m3it.instance import Drop, Instance, choose, text
 from m3it.reformat import Clip
+from m3it.rows.instance import Drop, Instance, choose, text
 from m3it.sources import SourcePath, read_csv
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # iVQA's names for our splits

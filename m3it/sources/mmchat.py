@@ -21,8 +21,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from M3IT import CATALOGUE
-from m3it.instance import Drop, Instance, SourceError, text
 from m3it.reformat import Picture, sample
+from m3it.rows.instance import Drop, Instance, SourceError, text
 from m3it.sources import SourcePath, read_jsonl, read_lines
 
 PART = {"train": "train", "validation": "dev", "test": "test"}  # MMChat's names for our splits

@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from M3IT import CATALOGUE
-from m3it.instance import Drop, Instance, text
 from m3it.reformat import Picture, option, sample, with_options
+from m3it.rows.instance import Drop, Instance, text
 from m3it.sources import SourcePath, read_csv
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # MOCHEG's names for our splits

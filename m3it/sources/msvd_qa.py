@@ -16,8 +16,8 @@ source's words.
 
 from collections.abc import Iterator
 
-from m3it.instance import Drop, Instance, text
 from m3it.reformat import Clip, sample
+from m3it.rows.instance import Drop, Instance, text
 from m3it.sources import SourcePath, read_json, read_lines
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # MSVD-QA's names for our splits

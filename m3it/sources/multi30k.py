@@ -15,8 +15,8 @@ took is not known; we draw the rows by hash. The direction stands in inputs, bec
 from collections.abc import Iterator
 
 from M3IT import CATALOGUE
-from m3it.instance import Drop, Instance, SourceError, text
 from m3it.reformat import Picture, sample
+from m3it.rows.instance import Drop, Instance, SourceError, text
 from m3it.sources import SourcePath, read_lines
 
 LANGUAGES = {"en": "English", "de": "German", "fr": "French", "cs": "Czech"}

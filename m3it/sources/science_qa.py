@@ -16,8 +16,8 @@ rows have no image.
 
 from collections.abc import Iterator
 
-from m3it.instance import Drop, Instance, text
 from m3it.reformat import Picture, option, with_options
+from m3it.rows.instance import Drop, Instance, text
 from m3it.sources import SourcePath, read_json
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # ScienceQA's names for our splits

@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from m3it.images import encode
-from m3it.instance import Drop, Instance, SourceError
+from m3it.rows.images import encode
+from m3it.rows.instance import Drop, Instance, SourceError
 from m3it.sources import SourcePath, read_lines
 
 PART = {"train": "train.large", "validation": "val", "test": "test"}  # SHAPES' names for our splits

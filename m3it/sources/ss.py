@@ -17,8 +17,8 @@ has.
 from collections.abc import Iterator
 
 from M3IT import CATALOGUE
-from m3it.instance import Drop, Instance, shuffled
 from m3it.reformat import Clip, option, sample, with_options
+from m3it.rows.instance import Drop, Instance, shuffled
 from m3it.sources import SourcePath, read_json, read_lines
 
 NUM_OPTIONS = 10

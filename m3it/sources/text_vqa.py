@@ -15,8 +15,8 @@ known; ours have empty outputs. Photographs that OpenImages stores turned stay a
 from collections.abc import Iterator
 
 from M3IT import CATALOGUE
-from m3it.instance import Drop, Instance, text
 from m3it.reformat import Picture, majority, sample
+from m3it.rows.instance import Drop, Instance, text
 from m3it.sources import SourcePath, read_json
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # TextVQA's names for our splits

@@ -13,8 +13,8 @@ images is not known. We draw as many. The official test captions are withheld.
 from collections.abc import Iterator
 
 from M3IT import CATALOGUE
-from m3it.instance import Drop, Instance, text
 from m3it.reformat import Picture, sample
+from m3it.rows.instance import Drop, Instance, text
 from m3it.sources import SourcePath, read_json
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # TextCaps's names for our splits

@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from M3IT import CATALOGUE
-from m3it.instance import Drop, Instance, hash_of, text
 from m3it.reformat import COLOURS, Box, Picture, sample
+from m3it.rows.instance import Drop, Instance, hash_of, text
 from m3it.sources import SourcePath, read_json, read_jsonl
 
 PART = {"train": "train", "validation": "val", "test": "val"}  # VCR's files for our splits

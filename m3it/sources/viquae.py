@@ -15,8 +15,8 @@ most likely their pictures could not be read.
 import unicodedata
 from collections.abc import Iterator
 
-from m3it.instance import Drop, Instance, text
 from m3it.reformat import Picture
+from m3it.rows.instance import Drop, Instance, text
 from m3it.sources import SourcePath, read_jsonl
 
 

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from M3IT import CATALOGUE
-from m3it.instance import Drop, Instance, text
 from m3it.reformat import Picture, sample
+from m3it.rows.instance import Drop, Instance, text
 from m3it.sources import SourcePath, read_json, read_jsonl
 
 PARTS = {"train": ("train",), "validation": ("dev", "val"), "test": ("test",)}  # VisualMRC's names for our splits

@@ -14,8 +14,8 @@ punctuation alone, and stay as they are.
 
 from collections.abc import Iterator
 
-from m3it.instance import Instance, text
 from m3it.reformat import LETTERS, Picture, with_options
+from m3it.rows.instance import Instance, text
 from m3it.sources import SourcePath, read_jsonl
 
 

@@ -17,7 +17,7 @@ import zlib
 import numpy as np
 from PIL import Image, ImageChops
 
-from m3it.instance import M3ITError
+from m3it.rows.instance import M3ITError
 
 try:
     import simplejpeg

@@ -5,6 +5,7 @@ or further field breaks plain `datasets` on one version or another. Names: `trai
 `train-00000-of-00003.jsonl` where there are several.
 """
 
+import base64
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -13,8 +14,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from M3IT import SHARD, SPLITS
-from m3it.instance import FIELDS, Instance, ShardError, bare_row, to_json
+from M3IT import SHARD, SPLITS, image_bytes
+from m3it.rows.instance import FIELDS, Instance, ShardError, bare_row, to_json
 
 SHARD_BYTES = 500_000_000  # a shard ends with the row that reaches this size
 BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
@@ -44,7 +45,7 @@ def instance_line(instance: Instance) -> bytes:
 
 def line_parts(instance: Instance) -> list[bytes]:
     """`instance_line` in parts, for who writes it: joined, each image would be copied once more."""
-    from m3it.images import pybase64
+    from m3it.rows.images import pybase64
 
     return _parts(bare_row(instance), [pybase64.b64encode(image) for image in instance.images])
 
@@ -182,3 +183,10 @@ def read_shard(path: Path | str) -> Iterator[dict[str, Any]]:
             yield row
         except (ValueError, ShardError) as error:
             raise ShardError(f"{path.parent}/{repository.where(path.name, offset)}: {error}") from error
+
+
+def as_line(row: dict[str, Any]) -> dict[str, Any]:
+    """The five fields of a shard's line, in their order; pictures of a Parquet file become base64."""
+    if "image_base64_str" not in row:
+        row["image_base64_str"] = [base64.b64encode(image).decode() for image in image_bytes(row)]
+    return {name: row[name] for name in FIELDS}

@@ -97,7 +97,7 @@ def bare_row(instance: Instance) -> dict[str, Any]:
 
 def from_row(row: dict[str, Any], row_id: str = "") -> Instance:
     """The instance that a shard's line holds; `row_id` names it where its meta has no id."""
-    from m3it.images import read_base64
+    from m3it.rows.images import read_base64
 
     meta = json.loads(row.get("meta") or "{}")
     return Instance(
