@@ -15,7 +15,8 @@ from typing import Any
 from M3IT import CATALOGUE, LANGUAGES, Repository, complete, find_shards, read_rows
 from m3it.catalogue import catalogue_order
 from m3it.rows.instance import FIELDS, M3ITError
-from m3it.work import Progress, silent, write_text
+from m3it.work.folder import write_text
+from m3it.work.runner import Progress, silent
 
 TEXT = {"dtype": "string", "_type": "Value"}
 FEATURES = {name: {"feature": TEXT, "_type": "Sequence"} if name == "image_base64_str" else TEXT for name in FIELDS}

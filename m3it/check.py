@@ -17,7 +17,7 @@ from m3it.parquet import instances
 from m3it.release import open_sources
 from m3it.rows.images import ImageError, pixels, read_base64
 from m3it.rows.instance import FIELDS, ShardError
-from m3it.work import Progress, silent
+from m3it.work.runner import Progress, silent
 
 # A file's name that says it holds rows.
 ROWS = re.compile(r"^(?!drops\.jsonl$|\.).*\.(jsonl|parquet)(\.gz|\.zst)?$", re.IGNORECASE)

@@ -254,8 +254,8 @@ def rephrase(
     max_cost: Annotated[float | None, Option(help="Stop before the request that may exceed it.")] = None,
 ) -> None:
     """Rewrite short answers into sentences.   Example: m3it rephrase data/kvqa/okvqa/train.jsonl --model qwen"""
-    from m3it.chat import Chat
     from m3it.rephrase import rephrase_shard
+    from m3it.work.chat import Chat
 
     chat = Chat(model, base_url, parallel=parallel, prices=prices, max_cost=max_cost)
     for shard in shards:
@@ -588,9 +588,9 @@ def judge(
     as_json: Json = False,
 ) -> None:
     """Which model answers better, by FairEval.   Example: m3it judge eval/a eval/b --model gpt-4o --out eval/judge"""
-    from m3it.chat import Chat
     from m3it.judge import CONFIGS, choose_pairs, render, requests
     from m3it.judge import judge as judge_pairs
+    from m3it.work.chat import Chat
 
     match = choose_pairs(first, second, config or CONFIGS, limit, with_images, repo)
     chat = Chat(model, base_url, cache_dir=out / "replies", parallel=parallel, prices=prices, max_cost=max_cost)

@@ -29,7 +29,8 @@ from m3it.reformat import NUM_FRAMES, Clip, Unreadable
 from m3it.rows.instance import Drop, Instance, M3ITError, ShardError, SourceError, choose
 from m3it.rows.jsonl import SHARD_BYTES, line_parts, refuse_others, shard_names
 from m3it.sources import Files, SourcePath
-from m3it.work import Made, Piece, Progress, map_shards, open_executor, silent, write_run, write_text
+from m3it.work.folder import write_text
+from m3it.work.runner import Made, Piece, Progress, map_shards, open_executor, silent, write_run
 
 SPLITS = ("train", "validation", "test")
 KEPT_ROWS, KEPT_BYTES = 32_768, 64_000_000  # of a split, up to which the rows that planning saw stay in memory

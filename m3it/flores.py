@@ -13,7 +13,7 @@ from m3it.catalogue import ENGLISH
 from m3it.desk import Memory, default_cache
 from m3it.rows.instance import M3ITError
 from m3it.translators import Job, find_language, open_translator
-from m3it.work import Progress, silent
+from m3it.work.runner import Progress, silent
 
 
 class LanguageScore(NamedTuple):

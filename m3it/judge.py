@@ -20,11 +20,12 @@ from typing import Any, NamedTuple
 
 from M3IT import id_of, image_bytes
 from m3it.catalogue import lookup
-from m3it.chat import Answer, Chat, ChatError, Reply, Request, message
 from m3it.load import load_builder
 from m3it.rows.instance import M3ITError, hash_of
 from m3it.score import Row, Run, read_run
-from m3it.work import Progress, silent, versions, write_json, write_text
+from m3it.work.chat import Answer, Chat, ChatError, Reply, Request, message
+from m3it.work.folder import write_json, write_text
+from m3it.work.runner import Progress, silent, versions
 
 CONFIGS = ("okvqa", "a-okvqa", "viquae")  # as in the paper (arXiv 2306.04387): validation, validation, test
 NUM_ROWS = 100  # of each

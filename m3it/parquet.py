@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from M3IT import M3IT, Repository, id_of
 from m3it.rows.images import ImageError, read_base64, size
 from m3it.rows.instance import Drop, ShardError
-from m3it.work import Made
+from m3it.work.runner import Made
 
 GROUP_ROWS, GROUP_BYTES = 100, 100_000_000  # of a row group with pictures, whichever comes first
 

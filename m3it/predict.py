@@ -18,11 +18,12 @@ from typing import Any, NamedTuple
 
 from M3IT import CATALOGUE, M3IT, id_of, image_bytes
 from m3it.catalogue import lookup
-from m3it.chat import Chat, ChatError, Reply, Request, message
 from m3it.load import load_builder
 from m3it.metrics import reference_fields
 from m3it.rows.instance import M3ITError
-from m3it.work import Progress, silent, versions, write_json, write_text
+from m3it.work.chat import Chat, ChatError, Reply, Request, message
+from m3it.work.folder import write_json, write_text
+from m3it.work.runner import Progress, silent, versions
 
 MAX_REFUSALS = 3  # of rows with so many pictures, none of which the server took: the others are not sent
 OTHER_SPLITS = ("test", "validation")  # what is predicted unless a split is named: the first that there is

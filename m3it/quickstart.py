@@ -20,7 +20,7 @@ from m3it.predict import predict
 from m3it.report import report
 from m3it.score import read_run, score
 from m3it.train import Settings, train
-from m3it.work import Progress, silent
+from m3it.work.runner import Progress, silent
 
 DATASET, SPLIT = "shapes", "test"
 NUM_EVALUATED = 256  # validation rows that the loss is measured on during training

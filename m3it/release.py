@@ -34,21 +34,8 @@ from m3it.parquet import COLUMNS, SCHEMAS, open_writer, read_digests, split_dige
 from m3it.release_card import release_card
 from m3it.rows.instance import M3ITError
 from m3it.rows.jsonl import to_line
-from m3it.work import (
-    Folder,
-    Made,
-    Piece,
-    Progress,
-    absolute,
-    map_shards,
-    open_executor,
-    sha256_of,
-    silent,
-    versions,
-    write_json,
-    write_run,
-    write_text,
-)
+from m3it.work.folder import Folder, absolute, sha256_of, write_json, write_text
+from m3it.work.runner import Made, Piece, Progress, map_shards, open_executor, silent, versions, write_run
 
 SHARD_BYTES = 400_000_000  # of the source; 200-500 MB suit viewer, streaming and shuffling
 TEXT_GROUP_ROWS = 10_000  # about 5 MB

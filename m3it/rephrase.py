@@ -16,11 +16,12 @@ from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
-from m3it.chat import Chat, ChatError, Reply, Request, message
 from m3it.rows.instance import ShardError, text
 from m3it.rows.jsonl import as_line, read_shard, write_shard
 from m3it.rows.short_answers import normalize_answer
-from m3it.work import Progress, silent, versions, write_json
+from m3it.work.chat import Chat, ChatError, Reply, Request, message
+from m3it.work.folder import write_json
+from m3it.work.runner import Progress, silent, versions
 
 SYSTEM = """You turn the short answer to a question about a picture, which you cannot see, into one fluent sentence.
 Write in the language of the question. Keep the words of the short answer, and take the rest from the question.

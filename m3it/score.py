@@ -21,7 +21,8 @@ from m3it.catalogue import lookup
 from m3it.metrics import METRICS, mean, reference_fields, short_answer
 from m3it.ngrams import finish_bleu
 from m3it.rows.instance import M3ITError, hash_of
-from m3it.work import versions, write_json
+from m3it.work.folder import write_json
+from m3it.work.runner import versions
 
 NUM_RESAMPLES = 1000
 # What everybody prints as CIDEr is CIDEr-D; the metric of that name in its paper stands beside it.

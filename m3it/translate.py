@@ -26,7 +26,8 @@ from m3it.protect import load_identifier, option_texts
 from m3it.rows.instance import Drop, M3ITError, hash_of
 from m3it.rows.jsonl import as_line, read_shard, refuse_others, shard_names, to_line
 from m3it.translators import DECODINGS, Job, find_language, open_translator
-from m3it.work import Made, Piece, Progress, map_shards, open_executor, silent, versions, write_run, write_text
+from m3it.work.folder import write_text
+from m3it.work.runner import Made, Piece, Progress, map_shards, open_executor, silent, versions, write_run
 
 TEXTS = ("instruction", "inputs", "outputs")
 WINDOW_ROWS, WINDOW_BYTES = 256, 64 << 20  # translated together: after each the time left is told anew, and a run that

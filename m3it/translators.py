@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from M3IT import LANGUAGES, Language, nearest
 from m3it.catalogue import ENGLISH
-from m3it.chat import Chat, ChatError, Request, message
 from m3it.rows.instance import M3ITError
+from m3it.work.chat import Chat, ChatError, Request, message
 
 # The first decoding, and those for a text whose translation failed a check: no sampling, so that runs agree.
 DECODINGS: tuple[dict[str, Any], ...] = (

@@ -1,4 +1,4 @@
-"""m3it.chat against a server on loopback that misbehaves: replies on disk, faults, costs, refusals in sentences."""
+"""m3it.work.chat against a server on loopback that misbehaves: replies on disk, faults, costs, refusals in sentences."""
 
 import base64
 import hashlib
@@ -18,8 +18,8 @@ import pytest
 from chat_server import ChatServer, Refuse, completion
 from conftest import picture
 
-import m3it.chat
-from m3it.chat import Chat, ChatError, CostError, Request, message, num_tokens
+import m3it.work.chat
+from m3it.work.chat import Chat, ChatError, CostError, Request, message, num_tokens
 
 ROOT = Path(__file__).parents[1]
 
@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch):
     """As many tries as ever, but no waits of ours; no key and no proxy from outside."""
-    monkeypatch.setattr(m3it.chat, "RETRY_SECONDS", (0,) * 10)
+    monkeypatch.setattr(m3it.work.chat, "RETRY_SECONDS", (0,) * 10)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
@@ -122,7 +122,7 @@ def test_max_tokens_goes_under_its_new_name_where_the_model_knows_only_that(tmp_
                 )
         return "fine"
 
-    with ChatServer(newer) as server, caplog.at_level(logging.WARNING, "m3it.chat"):
+    with ChatServer(newer) as server, caplog.at_level(logging.WARNING, "m3it.work.chat"):
         chat = Chat("m", server.url, cache_dir=tmp_path, parallel=1)
         assert texts(chat.ask_all(requests(2, max_tokens=9, temperature=0))) == ["fine", "fine"]
     assert [sorted(set(body) - {"model", "messages"}) for body in server.asked] == [
@@ -141,7 +141,7 @@ def test_a_replay_needs_neither_server_nor_key_nor_client(server, tmp_path):
     program = f"""
 import sys
 sys.modules["openai"] = None  # as if it were not installed
-from m3it.chat import Chat, Request, message
+from m3it.work.chat import Chat, Request, message
 chat = Chat("m", cache_dir={str(tmp_path)!r})
 requests = [Request([message(f"question {{i}}")], 0, {{"temperature": 1}}) for i in range(5)]
 print([reply.text for reply in chat.ask_all(requests)], chat.usage())
@@ -207,7 +207,7 @@ def test_a_killed_run_asks_only_what_is_missing(tmp_path):
     """The server kills the program in the middle, with SIGKILL; what it had answered before is not asked again."""
     program = """
 import os, sys
-from m3it.chat import Chat, Request, message
+from m3it.work.chat import Chat, Request, message
 chat = Chat("m", sys.argv[1], cache_dir=sys.argv[2], parallel=4)
 name = os.getpid() if len(sys.argv) < 4 else sys.argv[3]
 for reply in chat.ask_all(Request([message(f"{name} {i}")]) for i in range(40)):

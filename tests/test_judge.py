@@ -17,7 +17,6 @@ import pytest
 from chat_server import ChatServer, Refuse, words_of
 from conftest import make_row, write_rows
 
-from m3it.chat import Chat, ChatError, CostError
 from m3it.judge import (
     JudgeError,
     Match,
@@ -31,6 +30,7 @@ from m3it.judge import (
     sign_test,
 )
 from m3it.rows.instance import hash_of
+from m3it.work.chat import Chat, ChatError, CostError
 
 ROOT = Path(__file__).parents[1]
 SPLITS = {"okvqa": "validation", "a-okvqa": "validation", "viquae": "test"}
@@ -213,7 +213,7 @@ def test_a_replay_gives_the_same_files_without_a_server(tmp_path):
 
 KILLED = """
 import sys
-from m3it.chat import Chat
+from m3it.work.chat import Chat
 from m3it.judge import choose_pairs, judge
 first, second, out, url = sys.argv[1:]
 judge(choose_pairs(first, second, ("viquae",)), Chat("judge", url, cache_dir=out + "/replies", parallel=2), out)

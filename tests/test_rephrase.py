@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import m3it
-from m3it.chat import Chat, ChatError, CostError
 from m3it.rephrase import MAX_REFUSALS, reason_against, rephrase, rephrase_shard, unfit, unquoted, words
 from m3it.rows.instance import ShardError
 from m3it.rows.jsonl import read_shard
 from m3it.rows.short_answers import normalize_answer
+from m3it.work.chat import Chat, ChatError, CostError
 
 # ---- the official rule
 

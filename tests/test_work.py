@@ -8,7 +8,8 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 import pytest
 
 from m3it.rows.instance import Drop, M3ITError
-from m3it.work import Made, Piece, map_shards, open_executor, sha256_of, write_json, write_run
+from m3it.work.folder import sha256_of, write_json
+from m3it.work.runner import Made, Piece, map_shards, open_executor, write_run
 
 PIECES = [Piece(f"part-{i}.txt", {"number": i}) for i in range(5)]
 

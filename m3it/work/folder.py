@@ -1,0 +1,111 @@
+"""m3it.work.runner.folder."""
+
+import glob
+import hashlib
+import json
+import os
+import posixpath
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+
+class Folder:
+    """Where a run writes: a local folder, or an fsspec URL such as s3://bucket/m3it. A file appears there whole or not
+    at all."""
+
+    def __init__(self, path: Path | str):
+        self.fs, self.root = fsspec.core.url_to_fs(os.fspath(path), use_listings_cache=False)
+        self.is_local = isinstance(self.fs, LocalFileSystem)
+
+    @contextmanager
+    def writing(self, path: str) -> Iterator[Path]:
+        """A local name to write to, this process's alone. The file gets its own when the block ends well; nothing stays
+        when it does not."""
+        target = posixpath.join(self.root, path)
+        folder = Path(target).parent if self.is_local else Path(tempfile.mkdtemp(prefix="m3it-"))
+        folder.mkdir(parents=True, exist_ok=True)
+        unfinished = folder / f".{posixpath.basename(path)}.{os.getpid()}.tmp"
+        try:
+            yield unfinished
+            if self.is_local:
+                os.replace(unfinished, target)
+            else:
+                self.fs.put_file(str(unfinished), target)
+        finally:
+            if folder.is_dir():
+                unfinished.unlink(missing_ok=True)  # whatever ended the work, Ctrl-C too
+            if not self.is_local:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def write(self, path: str, text: str) -> None:
+        """Write a small file; two processes may do so at once."""
+        with self.writing(path) as unfinished:
+            unfinished.write_text(text, "utf-8", newline="\n")
+
+    def exists(self, path: str) -> bool:
+        """Whether there is such a file."""
+        return self.fs.exists(posixpath.join(self.root, path))
+
+    def sizes(self) -> dict[str, int]:
+        """path -> size in bytes of all files, by one listing."""
+        root = self.fs._strip_protocol(self.root)
+        found = self.fs.find(root, detail=True)
+        return {posixpath.relpath(name, root): info["size"] for name, info in found.items()}
+
+    def open(self, path: str) -> Any:
+        """The file, to read from."""
+        return self.fs.open(posixpath.join(self.root, path), "rb")
+
+    def size(self, path: str) -> int:
+        """The file's size in bytes."""
+        return self.fs.size(posixpath.join(self.root, path))
+
+    def clear(self, path: str) -> None:
+        """Remove what a killed process has left of a file; one that outlives its run fails then, and cannot meddle."""
+        if self.is_local:
+            target = Path(self.root, path)
+            for unfinished in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
+                unfinished.unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """The same for every shard of the folder, for when no process is at work in it."""
+        if self.is_local:
+            for unfinished in Path(self.root, "data").rglob(".*.parquet.*tmp"):
+                unfinished.unlink(missing_ok=True)
+
+    def records(self) -> list[dict[str, Any]]:
+        """What the finished pieces left in `.work/`, by name."""
+        names = sorted(self.fs.glob(posixpath.join(self.root, ".work", "*.json")))
+        return [json.loads(self.fs.cat_file(name)) for name in names]
+
+
+def absolute(path: Path | str) -> str:
+    """The path of a folder from anywhere on this machine; a URL as it is."""
+    return str(path) if "://" in str(path) else os.path.abspath(os.path.expanduser(path))
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file, as hex."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 22):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """Write a JSON file, whole or not at all."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write a small file, whole or not at all."""
+    folder, name = posixpath.split(absolute(path))
+    Folder(folder).write(name, text)
