@@ -15,7 +15,7 @@ if Path(getattr(sys.modules.get("M3IT"), "__file__", None) or "").resolve() != _
     _spec.loader.exec_module(sys.modules["M3IT"])
 
 from M3IT import CATALOGUE, LANGUAGES, M3IT
-from m3it.load import load_dataset
+from m3it.reading.load import load_dataset
 
 __version__ = "0.1.0"
 __all__ = ["CATALOGUE", "LANGUAGES", "M3IT", "Mixture", "load_dataset"]

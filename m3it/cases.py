@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from M3IT import image_bytes
-from m3it.judge import find_rows
 from m3it.metrics import METRICS
+from m3it.reading.load import find_rows
 from m3it.rows.images import encode, pixels
 from m3it.rows.instance import M3ITError, hash_of
 from m3it.score import Place, Row, Run, measure, own_metrics, read_runs, score_of, usable

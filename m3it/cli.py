@@ -112,7 +112,7 @@ def show(
 ) -> None:
     """Rows of a config as text, or as a picture.   Example: m3it show viquae --images rows.png"""
     from M3IT import id_of
-    from m3it.load import load_builder
+    from m3it.reading.load import load_builder
     from m3it.show import as_text, contact_sheet
 
     builder = load_builder(default_repo(repo), config, meta=True, fields=as_fields(fields))
@@ -145,7 +145,7 @@ def check(
     from m3it.check import check as check_repository
     from m3it.check import compare
     from m3it.hubrules import Finding
-    from m3it.layouts import Reading, describe
+    from m3it.reading.layouts import Reading, describe
 
     findings: list[Finding] = []
     readings: list[Reading] = []

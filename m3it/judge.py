@@ -18,9 +18,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from M3IT import id_of, image_bytes
+from M3IT import image_bytes
 from m3it.catalogue import lookup
-from m3it.load import load_builder
+from m3it.reading.load import find_rows
 from m3it.rows.instance import M3ITError, hash_of
 from m3it.score import Row, Run, read_run
 from m3it.work.chat import Answer, Chat, ChatError, Reply, Request, message
@@ -164,17 +164,6 @@ def _with_images(pairs: list[Pair], repo: str) -> list[Pair]:
     if lacking := [place for place in places if place not in images]:
         raise JudgeError(f"{repo} has no row {lacking[0][1]!r} of {lacking[0][0]}. Pass as --repo what was predicted.")
     return [pair._replace(images=images[place]) for pair, place in zip(pairs, places, strict=True)]
-
-
-def find_rows(repo: str, config: str, split: str, ids: set[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(id, row) of the rows of a split that are asked for; reading ends with the last of them."""
-    builder, left = load_builder(repo, config, meta=True), set(ids)
-    for row in builder.rows(split) if split in builder.shards(config) else ():
-        if not left:
-            return
-        if (found := id_of(row)) in left:
-            left.remove(found)
-            yield found, row
 
 
 # ---- asking

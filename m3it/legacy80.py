@@ -24,7 +24,6 @@ import huggingface_hub
 from fsspec.implementations.local import LocalFileSystem
 
 from M3IT import SPLITS, Repository, cut, parse, read_rows
-from m3it.index import load_index
 from m3it.legacy import Legacy
 from m3it.legacy_fields import (
     IMAGES,
@@ -39,6 +38,7 @@ from m3it.legacy_fields import (
 )
 from m3it.legacy_files import SPLIT_WORD, check_file, read_text
 from m3it.legacy_table import INF
+from m3it.reading.row_index import load_index
 from m3it.rows.instance import M3ITError, ShardError
 
 TRANSLATED = re.compile(r"data/([^/]+)/\1_(train|validation|test)_([a-z]+)\.jsonl")

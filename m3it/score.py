@@ -121,7 +121,7 @@ def _parse(line: str, where: str) -> Row:
 
 def check_references(run: Run, repo: str) -> Run:
     """The run with the number of rows that the repository holds; ScoreError where its rows are not those predicted."""
-    from m3it.load import load_builder
+    from m3it.reading.load import load_builder
 
     num_rows = dict(run.num_rows)
     for (config, split), rows in run.rows.items():

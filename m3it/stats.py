@@ -15,7 +15,7 @@ from typing import Any
 
 from M3IT import CATALOGUE, LANGUAGES, Dataset, Repository, find_shards, image_bytes
 from m3it.catalogue import allows_commercial_use, group_of, instructions
-from m3it.load import load_builder
+from m3it.reading.load import load_builder
 from m3it.rows.images import pixels, size
 from m3it.rows.instance import M3ITError
 from m3it.show import contact_sheet

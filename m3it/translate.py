@@ -21,8 +21,8 @@ from typing import Any
 from M3IT import CATALOGUE, M3IT, SHARD, Language, id_of
 from m3it.catalogue import known_instructions, source_language
 from m3it.desk import Desk, Translation
-from m3it.load import load_builder
 from m3it.protect import load_identifier, option_texts
+from m3it.reading.load import load_builder
 from m3it.rows.instance import Drop, M3ITError, hash_of
 from m3it.rows.jsonl import as_line, read_shard, refuse_others, shard_names, to_line
 from m3it.translators import DECODINGS, Job, find_language, open_translator

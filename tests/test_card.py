@@ -8,7 +8,7 @@ import yaml
 from conftest import make_row, write_rows
 
 from m3it.card import card, size_category
-from m3it.load import load_dataset
+from m3it.reading.load import load_dataset
 from m3it.rows.instance import FIELDS, M3ITError
 
 BLOCKS = ("<!-- m3it: tasks -->\n<!-- /m3it -->", "<!-- m3it: languages -->\nold\n<!-- /m3it -->")

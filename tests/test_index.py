@@ -8,9 +8,9 @@ from conftest import make_row, write_rows
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-import m3it.index as index
+import m3it.reading.row_index as index
 from M3IT import Repository, read_rows
-from m3it.index import load_index, row_starts
+from m3it.reading.row_index import load_index, row_starts
 
 BOM = b"\xef\xbb\xbf"
 LINES = st.lists(

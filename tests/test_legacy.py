@@ -27,12 +27,12 @@ from packaging.version import Version
 import M3IT as module
 from M3IT import M3ITError, Repository, ShardError
 from m3it import legacy, legacy80, legacy_mappings
-from m3it.layouts import KINDS, layout, survey
 from m3it.legacy_fields import as_images, parse_quickly
 from m3it.legacy_files import strangers
 from m3it.legacy_mappings import draw, lettered
 from m3it.legacy_table import TABLE
-from m3it.load import count_drops, load_builder, load_dataset
+from m3it.reading.layouts import KINDS, layout, survey
+from m3it.reading.load import count_drops, load_builder, load_dataset
 
 VERSION = Version(datasets.__version__)
 SIX = (
@@ -447,7 +447,7 @@ def test_matrix_all_configs_load_and_stream(hub, repository, repository_80, tmp_
 FOOD = "44bff02, 9d74cb2: test.jsonl was val.jsonl; fields not seen"
 DECIDE = """
 import m3it
-from m3it.load import load_builder
+from m3it.reading.load import load_builder
 out = {}
 for config, revision in (
     ("viquae", None), ("chinese-food", None), ("nlvr", None), ("clevr", None), ("snli-ve-rephrased", None),
@@ -498,7 +498,7 @@ def test_the_table_decides_between_raw_and_converted_rows_and_says_so_once(hub, 
 def test_check_reads_a_named_revision_as_loading_does_and_lists_the_branch_once(hub, on_hub, tmp_path):
     code = """
 from M3IT import Repository
-from m3it.layouts import survey
+from m3it.reading.layouts import survey
 main = {reading.config: reading.says for reading in survey(Repository("Legacy/M3IT"))}
 pinned = [reading.says for reading in survey(Repository("Legacy/M3IT@COMMIT"), "chinese-food")]
 print(json.dumps([main, pinned]))

@@ -133,7 +133,7 @@ def test_plain_datasets_loads_a_clone_by_its_folder(hub, this_repository, tmp_pa
 def test_every_config_of_the_sample_streams_from_the_hub(hub, this_repository, tmp_path):
     code = f"""
 from m3it import load_dataset
-from m3it.load import load_builder
+from m3it.reading.load import load_builder
 names = load_builder({this_repository!r}, "viquae").found()
 out = {{}}
 for name in names:

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 import M3IT as module
 from M3IT import CATALOGUE, LANGUAGES, Repository, ShardError, config_names, cut, parse, read_rows
-from m3it.load import count_drops, load_builder, load_dataset
+from m3it.reading.load import count_drops, load_builder, load_dataset
 
 
 def rows_of(folder, config="viquae", split="train", **options):

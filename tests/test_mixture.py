@@ -29,7 +29,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from M3IT import CATALOGUE, M3ITError, ShardError
-from m3it.load import load_dataset
 from m3it.mixing import loaders as feed
 from m3it.mixing import local_copies as copies
 from m3it.mixing import order as lanes
@@ -41,6 +40,7 @@ from m3it.mixing.other_sets import to_messages
 from m3it.mixing.part import Part
 from m3it.mixing.row_access import Grouped
 from m3it.mixing.selection import find_weights, read_weights
+from m3it.reading.load import load_dataset
 from m3it.rows.instance import Instance
 
 SIZES = {"kvqa/viquae": 30, "vqa/gqa": 150, "captioning/coco": 400, "classification/iqa": 3}

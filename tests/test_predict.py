@@ -17,8 +17,8 @@ from chat_server import ChatServer, Refuse, completion, words_of
 from conftest import make_row, picture, write_rows
 
 from m3it.judge import choose_pairs, judge
-from m3it.load import load_builder
 from m3it.predict import Local, choose_split, predict
+from m3it.reading.load import load_builder
 from m3it.rows.instance import M3ITError
 from m3it.score import read_run, score
 from m3it.work.chat import Chat

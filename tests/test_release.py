@@ -30,8 +30,8 @@ from PIL import Image
 
 from M3IT import CATALOGUE, Repository, ShardError
 from m3it.check import Finding, check, compare
-from m3it.load import load_dataset
 from m3it.parquet import COLUMNS, groups, header_size, row_digest, split_digest
+from m3it.reading.load import load_dataset
 from m3it.release import into_shards, release, upload_line
 from m3it.rows.images import size
 from m3it.rows.instance import M3ITError

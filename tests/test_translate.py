@@ -17,9 +17,9 @@ from typer.testing import CliRunner
 from m3it import LANGUAGES, load_dataset
 from m3it.catalogue import ENGLISH, instructions, known_instructions
 from m3it.cli import app
-from m3it.corrections import read_corrections, unused
 from m3it.desk import Desk
 from m3it.flores import select_languages
+from m3it.reading.corrections import read_corrections, unused
 from m3it.release import release
 from m3it.rows.instance import M3ITError
 from m3it.translate import translate

@@ -6,13 +6,14 @@ import json
 import logging
 import os
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import datasets
 
-from M3IT import M3IT, Repository, ShardError, config_names
-from m3it.corrections import check_configs, read_corrections, unused
-from m3it.layouts import choose_builder
+from M3IT import M3IT, Repository, ShardError, config_names, id_of
+from m3it.reading.corrections import check_configs, read_corrections, unused
+from m3it.reading.layouts import choose_builder
 
 logger = logging.getLogger(__name__)
 
@@ -134,3 +135,14 @@ def count_drops(builder: M3IT, start: int = 0) -> Counter:
         file.seek(start)
         reason_by_id = {drop["id"]: drop["reason"] for drop in map(json.loads, file)}
     return Counter(reason_by_id.values())
+
+
+def find_rows(repo: str, config: str, split: str, ids: set[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(id, row) of the rows of a split that are asked for; reading ends with the last of them."""
+    builder, left = load_builder(repo, config, meta=True), set(ids)
+    for row in builder.rows(split) if split in builder.shards(config) else ():
+        if not left:
+            return
+        if (found := id_of(row)) in left:
+            left.remove(found)
+            yield found, row
