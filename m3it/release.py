@@ -26,11 +26,11 @@ import pyarrow.parquet as pq
 
 from M3IT import CATALOGUE, M3IT, PIECE_BYTES, Repository, find_shards
 from m3it.catalogue import catalogue_order, lookup
-from m3it.legacy import Legacy
 from m3it.parquet import COLUMNS, SCHEMAS, open_writer, read_digests, split_digest, write_shard
 from m3it.reading.corrections import unused
 from m3it.reading.layouts import layout
 from m3it.reading.load import load_builder
+from m3it.reading.published.raw import Legacy
 from m3it.release_card import release_card
 from m3it.rows.instance import M3ITError
 from m3it.rows.jsonl import to_line

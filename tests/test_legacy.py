@@ -26,13 +26,15 @@ from packaging.version import Version
 
 import M3IT as module
 from M3IT import M3ITError, Repository, ShardError
-from m3it import legacy, legacy80, legacy_mappings
-from m3it.legacy_fields import as_images, parse_quickly
-from m3it.legacy_files import strangers
-from m3it.legacy_mappings import draw, lettered
-from m3it.legacy_table import TABLE
 from m3it.reading.layouts import KINDS, layout, survey
 from m3it.reading.load import count_drops, load_builder, load_dataset
+from m3it.reading.published import joined as legacy80
+from m3it.reading.published import mappings as legacy_mappings
+from m3it.reading.published import raw as legacy
+from m3it.reading.published.fields import as_images, parse_quickly
+from m3it.reading.published.files import strangers
+from m3it.reading.published.mappings import draw, lettered
+from m3it.reading.published.table import TABLE
 
 VERSION = Version(datasets.__version__)
 SIX = (

@@ -25,7 +25,6 @@ import numpy as np
 
 from M3IT import CATALOGUE
 from m3it.catalogue import lookup
-from m3it.legacy import Converted, Legacy
 from m3it.mixing.loaders import Batches, Collate, Conversations, IterableDataset, Loader, get_worker_info, make_callback
 from m3it.mixing.local_copies import Copies
 from m3it.mixing.order import LANES, Order, Place, Series, allot, mix
@@ -33,6 +32,7 @@ from m3it.mixing.part import Part
 from m3it.mixing.row_access import Grouped, Indexed, open_builder, open_repository, open_rows
 from m3it.mixing.selection import Filter, find_weights, read_drop_list, select
 from m3it.reading.load import count_drops
+from m3it.reading.published.raw import Converted, Legacy
 from m3it.rows.images import ImageError, read_base64
 from m3it.rows.instance import M3ITError, ShardError, choose, hash_of, shuffled
 

@@ -21,12 +21,12 @@ import numpy as np
 import pyarrow.parquet
 
 from M3IT import M3IT, RangeFile, Repository, ShardError, find_shards
-from m3it.legacy import Converted, Legacy
-from m3it.legacy80 import Legacy80
 from m3it.mixing.local_copies import Copies, copy, is_remote, kept, lock
 from m3it.mixing.other_sets import Other, split_name
 from m3it.mixing.part import Part
 from m3it.reading.layouts import choose_builder, layout
+from m3it.reading.published.joined import Legacy80
+from m3it.reading.published.raw import Converted, Legacy
 from m3it.reading.row_index import load_index
 
 COPY_BYTES = 256 << 20  # over a network: a split up to this size is copied, and then read in any order

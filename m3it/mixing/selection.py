@@ -9,9 +9,9 @@ from typing import Any
 
 from M3IT import CATALOGUE, LANGUAGES, Repository, find_shards, nearest
 from m3it.catalogue import COMMERCIAL, allows_commercial_use, catalogue_order, lookup
-from m3it.legacy import Legacy
 from m3it.mixing.part import Part
 from m3it.reading.layouts import layout
+from m3it.reading.published.raw import Legacy
 
 TASKS = list(dict.fromkeys(dataset.task for dataset in CATALOGUE.values()))
 

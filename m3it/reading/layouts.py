@@ -18,10 +18,10 @@ import datasets
 import huggingface_hub
 
 from M3IT import M3IT, Repository, _status, find_shards, parse
-from m3it.legacy import Converted, Legacy, code, say
-from m3it.legacy80 import TRANSLATED, Joined, Legacy80
-from m3it.legacy_files import BRANCH, PARQUET, converted_files, locate
-from m3it.legacy_table import TABLE, VER, tidy
+from m3it.reading.published.files import BRANCH, PARQUET, converted_files, locate
+from m3it.reading.published.joined import TRANSLATED, Joined, Legacy80
+from m3it.reading.published.raw import Converted, Legacy, code, say
+from m3it.reading.published.table import TABLE, VER, tidy
 from m3it.rows.instance import M3ITError, ShardError
 
 KINDS = {kind.__name__: kind for kind in (M3IT, Legacy, Legacy80, Converted)}

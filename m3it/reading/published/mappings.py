@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from m3it.legacy_fields import FILL, Row, answer, field, fill, filled, joined, text, word
+from m3it.reading.published.fields import FILL, Row, answer, field, fill, filled, joined, text, word
 from m3it.rows.instance import ShardError, choose, shuffled
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"

@@ -24,8 +24,7 @@ import huggingface_hub
 from fsspec.implementations.local import LocalFileSystem
 
 from M3IT import SPLITS, Repository, cut, parse, read_rows
-from m3it.legacy import Legacy
-from m3it.legacy_fields import (
+from m3it.reading.published.fields import (
     IMAGES,
     INPUTS,
     INSTRUCTIONS,
@@ -36,8 +35,9 @@ from m3it.legacy_fields import (
     only,
     own_id,
 )
-from m3it.legacy_files import SPLIT_WORD, check_file, read_text
-from m3it.legacy_table import INF
+from m3it.reading.published.files import SPLIT_WORD, check_file, read_text
+from m3it.reading.published.raw import Legacy
+from m3it.reading.published.table import INF
 from m3it.reading.row_index import load_index
 from m3it.rows.instance import M3ITError, ShardError
 

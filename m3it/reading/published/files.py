@@ -5,7 +5,7 @@ import posixpath
 import re
 
 from M3IT import SPLITS, Repository
-from m3it.legacy_table import INF, TABLE, Raw
+from m3it.reading.published.table import INF, TABLE, Raw
 from m3it.rows.instance import ShardError
 
 BRANCH = "refs/convert/parquet"

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from M3IT import M3IT, SPLITS, M3ITConfig, M3ITError, Repository
-from m3it.legacy_fields import (
+from m3it.reading.published.fields import (
     Mapped,
     Row,
     Unknown,
@@ -37,9 +37,18 @@ from m3it.legacy_fields import (
     own_id,
     parse_quickly,
 )
-from m3it.legacy_files import BRANCH, check_alone, check_file, converted_files, known, locate, read_text, strangers
-from m3it.legacy_mappings import Mapping, Texts
-from m3it.legacy_table import INF, NO_PICTURE, NUM_IMAGES, TABLE, Raw, tidy
+from m3it.reading.published.files import (
+    BRANCH,
+    check_alone,
+    check_file,
+    converted_files,
+    known,
+    locate,
+    read_text,
+    strangers,
+)
+from m3it.reading.published.mappings import Mapping, Texts
+from m3it.reading.published.table import INF, NO_PICTURE, NUM_IMAGES, TABLE, Raw, tidy
 from m3it.rows.instance import ShardError, choose
 
 logger = logging.getLogger(__name__)

@@ -6,8 +6,8 @@ a guess. Nobody could read a raw row while this was written.
 
 from typing import NamedTuple
 
-from m3it.legacy_fields import REFUSAL
-from m3it.legacy_mappings import (
+from m3it.reading.published.fields import REFUSAL
+from m3it.reading.published.mappings import (
     LastWord,
     Mapping,
     Texts,
