@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from m3it.mixing.other_sets import to_messages
 from m3it.rows.images import pixels, size
 from m3it.rows.instance import M3ITError, ShardError
+from m3it.rows.messages import to_messages
 
 PLACES = ("image_token", "boi_token", "start_image_token")  # where processors keep what marks an image in a text
 ONE_SIZE = {f"{name}ImageProcessor" for name in ("CLIP", "Siglip", "Blip", "ViT")}  # each picture to one small size

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from m3it.messages import Collator
-from m3it.mixing.other_sets import to_messages
 from m3it.models import YingConfig, add_lora, freeze, load_model, make_tiny, make_ying
 from m3it.rows.instance import M3ITError
+from m3it.rows.messages import to_messages
 from m3it.work.folder import write_json, write_text
 from m3it.work.runner import versions
 

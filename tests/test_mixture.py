@@ -36,12 +36,12 @@ from m3it.mixing import row_access as rows
 from m3it.mixing.local_copies import Copies
 from m3it.mixing.mixture import Mixture
 from m3it.mixing.order import Order, Series, allot, mix, permuted, shuffle_quality
-from m3it.mixing.other_sets import to_messages
 from m3it.mixing.part import Part
 from m3it.mixing.row_access import Grouped
 from m3it.mixing.selection import find_weights, read_weights
 from m3it.reading.load import load_dataset
 from m3it.rows.instance import Instance
+from m3it.rows.messages import to_messages
 
 SIZES = {"kvqa/viquae": 30, "vqa/gqa": 150, "captioning/coco": 400, "classification/iqa": 3}
 

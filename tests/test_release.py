@@ -301,8 +301,8 @@ def test_base64_release_has_no_image_configs(source, tmp_path):
 
 def test_messages_release_is_read_as_conversations_by_others_and_by_a_mixture(source, made, tmp_path):
     from m3it.mixing.mixture import Mixture
-    from m3it.mixing.other_sets import to_messages
     from m3it.mixing.part import Part
+    from m3it.rows.messages import to_messages
 
     run = release(str(source), tmp_path / "made", format="messages")
     assert run["digest"] == made[1]["digest"] and not (tmp_path / "made/data/text").exists()

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from m3it.mixing.order import LANES
-from m3it.mixing.other_sets import to_messages
 from m3it.rows.images import pixels
 from m3it.rows.instance import M3ITError
+from m3it.rows.messages import to_messages
 
 try:
     from torch.utils.data import DataLoader, IterableDataset, get_worker_info
