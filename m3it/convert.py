@@ -25,10 +25,10 @@ from typing import Any
 
 from M3IT import CATALOGUE
 from m3it.catalogue import catalogue_row, instructions
-from m3it.reformat import NUM_FRAMES, Clip, Unreadable
 from m3it.rows.instance import Drop, Instance, M3ITError, ShardError, SourceError, choose
 from m3it.rows.jsonl import SHARD_BYTES, line_parts, refuse_others, shard_names
-from m3it.sources import Files, SourcePath
+from m3it.sources.kit.files import Files, SourcePath
+from m3it.sources.kit.media import NUM_FRAMES, Clip, Unreadable
 from m3it.work.folder import write_text
 from m3it.work.runner import Made, Piece, Progress, map_shards, open_executor, silent, write_run
 

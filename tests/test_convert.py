@@ -28,7 +28,7 @@ import os, signal
 from dataclasses import dataclass
 from pathlib import Path
 from m3it.rows.instance import Drop, Instance, SourceError
-from m3it.reformat import Picture
+from m3it.sources.kit.media import Picture
 
 @dataclass
 class Question:

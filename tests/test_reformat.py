@@ -9,23 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from m3it.reformat import (
-    COLOURS,
-    LETTERS,
-    Box,
-    Clip,
-    Picture,
-    Unreadable,
-    draw_boxes,
-    frames,
-    lettered,
-    majority,
-    option,
-    sample,
-    with_options,
-)
 from m3it.rows.images import pixels
-from m3it.sources import SourcePath
+from m3it.sources.kit.files import SourcePath
+from m3it.sources.kit.media import COLOURS, Box, Clip, Picture, Unreadable, draw_boxes, frames
+from m3it.sources.kit.options import LETTERS, lettered, majority, option, sample, with_options
 
 # ---- text
 

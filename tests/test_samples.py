@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from m3it.rows.instance import Drop
-from m3it.sources import SourcePath
+from m3it.sources.kit.files import SourcePath
 
 SAMPLES = Path(__file__).parents[2] / "shared" / "sources" / "samples"
 

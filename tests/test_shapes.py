@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from m3it.rows.images import pixels
-from m3it.sources import SourcePath
+from m3it.sources.kit.files import SourcePath
 from m3it.sources.shapes import convert, generate
 
 PUBLISHED = {  # pictures, different questions, true answers of the release

@@ -12,7 +12,7 @@ from scenes import write_tar, write_zip
 
 from m3it import sources
 from m3it.rows.instance import SourceError
-from m3it.sources import SourcePath, read_csv, read_values
+from m3it.sources.kit.files import SourcePath, read_csv, read_values
 
 
 @pytest.mark.parametrize(("write", "name"), [(write_zip, "a.zip"), (write_tar, "a.tar"), (write_tar, "a.tar.gz")])

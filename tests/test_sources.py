@@ -13,10 +13,10 @@ from make_data import FIXTURES, make_data
 
 from M3IT import CATALOGUE, image_bytes
 from m3it.catalogue import instructions
-from m3it.reformat import Unreadable
 from m3it.rows.instance import Drop
 from m3it.rows.jsonl import read_shard
-from m3it.sources import SourcePath
+from m3it.sources.kit.files import SourcePath
+from m3it.sources.kit.media import Unreadable
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT.parent / "shared" / "sources" / "samples"

@@ -18,9 +18,10 @@ import zipfile
 from collections.abc import Iterator
 
 from M3IT import CATALOGUE
-from m3it.reformat import Picture, lettered, option, sample
 from m3it.rows.instance import Drop, Instance, SourceError, shuffled, text
-from m3it.sources import SourcePath, read_lines
+from m3it.sources.kit.files import SourcePath, read_lines
+from m3it.sources.kit.media import Picture
+from m3it.sources.kit.options import lettered, option, sample
 
 NUM_OPTIONS = 10
 FOLDERS = ("", "ChineseFoodNet/")

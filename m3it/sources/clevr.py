@@ -14,9 +14,10 @@ questions of an image are neighbours: the first 30,000 would show 3,000 images o
 from collections.abc import Iterator
 
 from M3IT import CATALOGUE
-from m3it.reformat import Picture, sample
 from m3it.rows.instance import Drop, Instance, text
-from m3it.sources import SourcePath, read_values
+from m3it.sources.kit.files import SourcePath, read_values
+from m3it.sources.kit.media import Picture
+from m3it.sources.kit.options import sample
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # the test questions have no answers
 

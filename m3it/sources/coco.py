@@ -13,9 +13,9 @@ folder is its `filepath`; its split says nothing about it.
 from collections.abc import Iterator
 from typing import Any
 
-from m3it.reformat import Picture
 from m3it.rows.instance import Drop, Instance, text
-from m3it.sources import SourcePath, read_json
+from m3it.sources.kit.files import SourcePath, read_json
+from m3it.sources.kit.media import Picture
 
 PARTS = {"train": ("train", "restval"), "validation": ("val",), "test": ("test",)}  # Karpathy's names for our splits
 

@@ -16,9 +16,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from M3IT import CATALOGUE
-from m3it.reformat import Box, Picture, option, sample, with_options
 from m3it.rows.instance import Drop, Instance, shuffled
-from m3it.sources import SourcePath, read_json
+from m3it.sources.kit.files import SourcePath, read_json
+from m3it.sources.kit.media import Box, Picture
+from m3it.sources.kit.options import option, sample, with_options
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # COCO's names for our splits
 MIN_AREA_PIXELS = 32 * 32  # of the box; COCO's border between small and medium objects

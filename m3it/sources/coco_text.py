@@ -14,9 +14,10 @@ known.
 from collections.abc import Iterator
 
 from M3IT import CATALOGUE
-from m3it.reformat import Box, Picture, sample
 from m3it.rows.instance import Drop, Instance, text
-from m3it.sources import SourcePath, read_json
+from m3it.sources.kit.files import SourcePath, read_json
+from m3it.sources.kit.media import Box, Picture
+from m3it.sources.kit.options import sample
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # COCO-Text's names for our splits
 

@@ -13,10 +13,10 @@ All sentences stand in meta. The 91 captioned images that are in no split are ne
 
 from collections.abc import Iterator
 
-from m3it.reformat import Picture
 from m3it.rows.instance import Drop, Instance
-from m3it.sources import SourcePath, read_lines
 from m3it.sources.coco_cn import read_captions
+from m3it.sources.kit.files import SourcePath, read_lines
+from m3it.sources.kit.media import Picture
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # Flickr8k's names for our splits
 CAPTIONS = "flickr8kzhc.caption.txt"  # zhc: written by people; zhb and zhg are machine translations

@@ -14,9 +14,10 @@ compares; the sentence stands in meta as `full_answer`.
 from collections.abc import Iterator
 
 from M3IT import CATALOGUE
-from m3it.reformat import Picture, sample
 from m3it.rows.instance import Drop, Instance, text
-from m3it.sources import SourcePath, read_values
+from m3it.sources.kit.files import SourcePath, read_values
+from m3it.sources.kit.media import Picture
+from m3it.sources.kit.options import sample
 
 PART = {"train": "train", "validation": "val", "test": "testdev"}  # GQA's names for our splits
 

@@ -21,9 +21,10 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from M3IT import CATALOGUE
-from m3it.reformat import Picture, option, sample, with_options
 from m3it.rows.instance import Instance, SourceError, hash_of, shuffled, text
-from m3it.sources import SourcePath, read_csv, read_lines
+from m3it.sources.kit.files import SourcePath, read_csv, read_lines
+from m3it.sources.kit.media import Picture
+from m3it.sources.kit.options import option, sample, with_options
 
 NUM_OPTIONS = 10
 FILE_NAME = {"train": re.compile(r"(n\d{8})_\d+\.JPEG"), "validation": re.compile(r"(ILSVRC2012_val)_\d{8}\.JPEG")}

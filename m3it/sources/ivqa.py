@@ -14,9 +14,9 @@ were later rewritten into sentences; these are the source's words. Of 6,000 trai
 from collections import Counter
 from collections.abc import Iterator
 
-from m3it.reformat import Clip
 from m3it.rows.instance import Drop, Instance, choose, text
-from m3it.sources import SourcePath, read_csv
+from m3it.sources.kit.files import SourcePath, read_csv
+from m3it.sources.kit.media import Clip
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # iVQA's names for our splits
 VIDEOS = (".mp4", ".webm", ".mkv", ".avi")

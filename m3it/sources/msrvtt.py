@@ -16,9 +16,10 @@ is not known: we take 1,000 of the other test videos.
 from collections.abc import Iterator
 
 from M3IT import CATALOGUE
-from m3it.reformat import Clip, sample
 from m3it.rows.instance import Drop, Instance, text
-from m3it.sources import SourcePath, read_csv, read_json
+from m3it.sources.kit.files import SourcePath, read_csv, read_json
+from m3it.sources.kit.media import Clip
+from m3it.sources.kit.options import sample
 
 PARTS = {"train": ("train", "validate"), "validation": ("test",)}  # MSR-VTT's own splits behind ours
 RECORDS = {

@@ -16,9 +16,10 @@ source's words.
 
 from collections.abc import Iterator
 
-from m3it.reformat import Clip, sample
 from m3it.rows.instance import Drop, Instance, text
-from m3it.sources import SourcePath, read_json, read_lines
+from m3it.sources.kit.files import SourcePath, read_json, read_lines
+from m3it.sources.kit.media import Clip
+from m3it.sources.kit.options import sample
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # MSVD-QA's names for our splits
 MAPPINGS = ("youtube_mapping.txt", "MSVD-QA/youtube_mapping.txt")

@@ -15,9 +15,10 @@ took is not known; we draw the rows by hash. The direction stands in inputs, bec
 from collections.abc import Iterator
 
 from M3IT import CATALOGUE
-from m3it.reformat import Picture, sample
 from m3it.rows.instance import Drop, Instance, SourceError, text
-from m3it.sources import SourcePath, read_lines
+from m3it.sources.kit.files import SourcePath, read_lines
+from m3it.sources.kit.media import Picture
+from m3it.sources.kit.options import sample
 
 LANGUAGES = {"en": "English", "de": "German", "fr": "French", "cs": "Czech"}
 DIRECTIONS = (("en", "de"), ("de", "en"), ("en", "fr"), ("fr", "en"), ("en", "cs"), ("cs", "en"))

@@ -14,9 +14,10 @@ false. Which records it drew is not known; we draw as many, one by one, by the h
 from collections.abc import Iterator
 
 from M3IT import CATALOGUE
-from m3it.reformat import Picture, sample
 from m3it.rows.instance import Drop, Instance, SourceError, text
-from m3it.sources import SourcePath, read_jsonl
+from m3it.sources.kit.files import SourcePath, read_jsonl
+from m3it.sources.kit.media import Picture
+from m3it.sources.kit.options import sample
 
 PART = {"train": "train", "validation": "dev", "test": "test1"}  # NLVR2's names for our splits
 OUTPUTS = {"True": "true", "False": "false"}  # the labels are words, not JSON's true and false

@@ -16,9 +16,10 @@ from os.path import splitext
 from typing import Any
 
 from M3IT import CATALOGUE
-from m3it.reformat import Picture, sample
 from m3it.rows.instance import Drop, Instance, text
-from m3it.sources import SourcePath, read_json
+from m3it.sources.kit.files import SourcePath, read_json
+from m3it.sources.kit.media import Picture
+from m3it.sources.kit.options import sample
 
 PART = {"train": 1, "validation": 2, "test": 3}  # OCR-VQA's numbers of our splits
 

@@ -14,9 +14,10 @@ training rows that M3IT drew are not known; ours are drawn by hash.
 from collections.abc import Iterator
 
 from M3IT import CATALOGUE
-from m3it.reformat import Picture, sample
 from m3it.rows.instance import Instance, text
-from m3it.sources import SourcePath, read_csv
+from m3it.sources.kit.files import SourcePath, read_csv
+from m3it.sources.kit.media import Picture
+from m3it.sources.kit.options import sample
 
 PART = {"train": "train", "validation": "dev", "test": "test"}  # e-SNLI-VE's names for our splits
 OUTPUTS = {"entailment": "yes", "contradiction": "no", "neutral": "maybe"}

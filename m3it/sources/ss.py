@@ -17,9 +17,10 @@ has.
 from collections.abc import Iterator
 
 from M3IT import CATALOGUE
-from m3it.reformat import Clip, option, sample, with_options
 from m3it.rows.instance import Drop, Instance, shuffled
-from m3it.sources import SourcePath, read_json, read_lines
+from m3it.sources.kit.files import SourcePath, read_json, read_lines
+from m3it.sources.kit.media import Clip
+from m3it.sources.kit.options import option, sample, with_options
 
 NUM_OPTIONS = 10
 VIDEOS = (".webm", ".mp4", ".avi")

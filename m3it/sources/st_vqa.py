@@ -13,9 +13,9 @@ Which answer M3IT took for train is not known; we take the first, all of them st
 
 from collections.abc import Iterator
 
-from m3it.reformat import Picture
 from m3it.rows.instance import Drop, Instance, text
-from m3it.sources import SourcePath, read_json
+from m3it.sources.kit.files import SourcePath, read_json
+from m3it.sources.kit.media import Picture
 
 FOLDERS = {"train": ("train_images", "train_imgs", "train"), "test": ("test_task3_images", "test")}
 

@@ -13,9 +13,10 @@ images is not known. We draw as many. The official test captions are withheld.
 from collections.abc import Iterator
 
 from M3IT import CATALOGUE
-from m3it.reformat import Picture, sample
 from m3it.rows.instance import Drop, Instance, text
-from m3it.sources import SourcePath, read_json
+from m3it.sources.kit.files import SourcePath, read_json
+from m3it.sources.kit.media import Picture
+from m3it.sources.kit.options import sample
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # TextCaps's names for our splits
 FOLDER = {"train": "train_images", "val": "train_images", "test": "test_images"}  # image_path names others

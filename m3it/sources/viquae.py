@@ -15,9 +15,9 @@ most likely their pictures could not be read.
 import unicodedata
 from collections.abc import Iterator
 
-from m3it.reformat import Picture
 from m3it.rows.instance import Drop, Instance, text
-from m3it.sources import SourcePath, read_jsonl
+from m3it.sources.kit.files import SourcePath, read_jsonl
+from m3it.sources.kit.media import Picture
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:

@@ -14,9 +14,10 @@ half of val that validation is not drawn from. Questions get the question mark t
 from collections.abc import Iterator
 
 from M3IT import CATALOGUE
-from m3it.reformat import Picture, sample
 from m3it.rows.instance import Drop, Instance, choose, text
-from m3it.sources import SourcePath, coco_2014, read_json
+from m3it.sources.kit.files import SourcePath, coco_2014, read_json
+from m3it.sources.kit.media import Picture
+from m3it.sources.kit.options import sample
 
 PART = {"train": "train", "validation": "val", "test": "val"}  # VisDial's file for our splits
 

@@ -15,9 +15,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from M3IT import CATALOGUE
-from m3it.reformat import Picture, sample
 from m3it.rows.instance import Drop, Instance, text
-from m3it.sources import SourcePath, read_json, read_jsonl
+from m3it.sources.kit.files import SourcePath, read_json, read_jsonl
+from m3it.sources.kit.media import Picture
+from m3it.sources.kit.options import sample
 
 PARTS = {"train": ("train",), "validation": ("dev", "val"), "test": ("test",)}  # VisualMRC's names for our splits
 

@@ -14,9 +14,10 @@ ones. Which questions is not known; we draw them by hash and give the short answ
 from collections.abc import Iterator
 
 from M3IT import CATALOGUE
-from m3it.reformat import Picture, sample
 from m3it.rows.instance import Drop, Instance, text
-from m3it.sources import SourcePath, read_json, read_values
+from m3it.sources.kit.files import SourcePath, read_json, read_values
+from m3it.sources.kit.media import Picture
+from m3it.sources.kit.options import sample
 
 PART = {"train": "train2014", "validation": "val2014", "test": "test2015"}  # COCO's names; test has no annotations
 ANNOTATIONS = r'"annotations"\s*:\s*\['

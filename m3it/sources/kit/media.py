@@ -4,21 +4,17 @@ Converters put `Picture` and `Clip` into `Instance.images`; the files are read w
 converter runs through a split at the speed of its annotations.
 """
 
-import heapq
 import io
 import math
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from m3it.rows.images import ImageError, encode, pixels, reduce, size
-from m3it.rows.instance import M3ITError, hash_of
-from m3it.sources import SourcePath
+from m3it.rows.instance import M3ITError
+from m3it.sources.kit.files import SourcePath
 
-T = TypeVar("T", bound=Mapping[str, Any])
 NUM_FRAMES = 8  # of a clip; the published rows' number is stated nowhere we could read
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 # Marks that a person tells apart and can name; regions get them in this order.
 COLOURS = {
@@ -33,41 +29,6 @@ class Unreadable(M3ITError):
 
 
 # ---- text
-
-
-def lettered(options: Sequence[str]) -> str:
-    """One line per option: (A) first, (B) second, ...; ValueError above 26."""
-    if len(options) > len(LETTERS):
-        raise ValueError(f"{len(options)} options: expected at most {len(LETTERS)}, one letter each")
-    return "\n".join(f"({LETTERS[i]}) {option}" for i, option in enumerate(options))
-
-
-def with_options(question: str, options: Sequence[str]) -> str:
-    """The question, then its options as lettered lines."""
-    return f"{question}\nOptions:\n{lettered(options)}".strip()
-
-
-def option(options: Sequence[str], answer: str) -> str:
-    """The answer as it stands among the options: (B) dog. ValueError if it is none of them."""
-    return f"({LETTERS[list(options).index(answer)]}) {answer}"
-
-
-def majority(answers: Iterable[str]) -> str:
-    """The most frequent answer; of equals the one given first."""
-    counts = Counter(answers)
-    return max(counts, key=counts.__getitem__)  # the first of the greatest
-
-
-def sample(items: Iterable[T], num_items: int, dataset: str, key: str) -> list[T]:
-    """At most `num_items` of the items, in their own order: those whose hash of (dataset, item[key]) is smallest.
-
-    The choice does not depend on the order or number of the others, so a source file with a few rows more gives nearly
-    the same sample.
-    """
-    ranked = (  # the place breaks ties, and no more than `num_items` are held at a time
-        (hash_of(dataset, str(item[key]), purpose="sample"), place, item) for place, item in enumerate(items)
-    )
-    return [item for _, _, item in sorted(heapq.nsmallest(num_items, ranked), key=lambda r: r[1])]
 
 
 # ---- pictures

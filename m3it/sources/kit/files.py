@@ -1,0 +1,313 @@
+"""m3it.sources.kit.files."""
+
+import csv
+import difflib
+import gzip
+import io
+import json
+import os
+import re
+import shutil
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+from m3it.rows.instance import SourceError
+
+COMPRESSED = (".tar.gz", ".tgz")
+
+
+ARCHIVES = (".zip", ".tar", *COMPRESSED)
+
+
+MAX_OPEN = 48  # archives: ImageNet's training pictures are a thousand, and a process may open 256 files on some systems
+
+
+BETWEEN = re.compile(r"[\s,:]*")  # what stands between the values of a JSON list or object
+
+
+AFTER = re.compile(r"\s*[,:\]}]")  # what tells that a value is at its end
+
+
+NUM_CHARACTERS = 1 << 20  # of a piece of a large JSON file
+
+
+MAX_FIELD_CHARACTERS = (1 << 31) - 1  # of a table's field: the most that Python takes on every system
+
+
+class Archive:
+    """One zip or tar archive; opened at first use, and again in every process that it travels to."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path}
+
+    @property
+    def _file(self) -> Any:
+        key = (os.getpid(), self)
+        file = _opened.pop(key, None)
+        if file is None:
+            is_zip = self.path.suffix == ".zip"
+            file = zipfile.ZipFile(self.path) if is_zip else tarfile.open(_plain(self.path))  # noqa: SIM115
+        _opened[key] = file  # the last used stands last
+        if len(_opened) > MAX_OPEN:
+            _opened.pop(next(iter(_opened))).close()
+        return file
+
+    @cached_property
+    def members(self) -> dict[str, Any]:
+        """Member by its path inside, folders left out."""
+        try:
+            if isinstance(self._file, zipfile.ZipFile):
+                return {_clean(m.filename): m for m in self._file.infolist() if not m.is_dir()}
+            return {_clean(m.name): m for m in self._file.getmembers() if m.isfile()}
+        except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError) as error:
+            raise SourceError(f"{self.path}: not a readable archive ({error}). Download it again.") from error
+
+    def open(self, name: str) -> IO[bytes]:
+        """One member, opened for reading."""
+        is_zip = isinstance(self._file, zipfile.ZipFile)
+        return self._file.open(self.members[name]) if is_zip else self._file.extractfile(self.members[name])
+
+
+_opened: dict[tuple[int, Archive], Any] = {}  # by process: a forked one would share the place in the file
+
+
+def _plain(path: Path) -> str | Path:
+    """A tar archive that can be read in any order: of a compressed one an unpacked copy among the temporary files,
+    since each step back in it would unpack it anew from its beginning. It goes with the process that has made it."""
+    if not path.name.endswith(COMPRESSED):
+        return path
+    key = (path, path.stat().st_mtime_ns, path.stat().st_size)
+    if key not in _copies:
+        copy = tempfile.NamedTemporaryFile(prefix="m3it-", suffix=".tar")  # noqa: SIM115
+        with gzip.open(path) as file:
+            shutil.copyfileobj(file, copy, 1 << 20)
+        copy.flush()
+        _copies[key] = copy
+    return _copies[key].name
+
+
+_copies: dict[tuple[Path, int, int], Any] = {}  # forked workers have them, too
+
+
+def _clean(name: str) -> str:
+    """The path without empty parts and dots, as `str(PurePosixPath(name))` at a tenth of its time: each row asks."""
+    return "/".join(part for part in name.split("/") if part not in ("", ".")) or "."
+
+
+class Files:
+    """What lies below one root, on disk and inside its archives."""
+
+    def __init__(self, folder: Path, homepage: str = ""):
+        self.folder, self.homepage = folder, homepage
+        if not folder.is_dir():
+            raise SourceError(f"{folder}: expected a folder with the source files; there is none. Pass it with --root.")
+
+    @cached_property
+    def archives(self) -> list[tuple[str, Archive]]:
+        """(prefix, archive): the prefix is the folder that holds the archive."""
+        found = sorted(p for p in self.folder.rglob("*") if p.name.endswith(ARCHIVES) and p.is_file())
+        return [(_clean(p.parent.relative_to(self.folder).as_posix()), Archive(p)) for p in found]
+
+    def locate(self, path: str) -> str | tuple[Archive, str] | None:
+        """Where the bytes of a path are: a file, an archive's member, or nowhere."""
+        file = os.path.join(self.folder, path)
+        if os.path.isfile(file):
+            return file
+        for prefix, archive in self.archives:
+            inner = path if prefix == "." else path.removeprefix(prefix + "/")
+            if inner in archive.members:
+                return archive, inner
+        return None
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Every path below the root, sorted; for error messages and listings."""
+        names = {p.relative_to(self.folder).as_posix() for p in self.folder.rglob("*") if p.is_file()}
+        for prefix, archive in self.archives:
+            names.update(_clean(f"{prefix}/{name}") for name in archive.members)
+        return sorted(names)
+
+
+class SourcePath:
+    """A path below the root, on disk or in an archive: used as `pathlib.Path` is, as far as it goes."""
+
+    def __init__(self, files: Files | Path | str, path: str = "."):
+        self.files = files if isinstance(files, Files) else Files(Path(files).expanduser())
+        self.path = path
+
+    def __truediv__(self, name: str | int) -> "SourcePath":
+        return SourcePath(self.files, _clean(f"{self.path}/{name}"))
+
+    def __str__(self) -> str:
+        return str(self.files.folder / self.path)
+
+    __repr__ = __str__
+
+    @property
+    def name(self) -> str:
+        return PurePosixPath(self.path).name
+
+    @property
+    def stem(self) -> str:
+        return PurePosixPath(self.path).stem
+
+    def exists(self) -> bool:
+        """Whether it is a file here, on disk or in an archive (a folder is not)."""
+        return self.files.locate(self.path) is not None
+
+    def iterdir(self) -> Iterator["SourcePath"]:
+        """The files directly below, and below its subfolders, in the order of their names."""
+        prefix = "" if self.path == "." else self.path + "/"
+        return (SourcePath(self.files, name) for name in self.files.names if name.startswith(prefix))
+
+    def first(self, *names: str) -> "SourcePath":
+        """The first of several names under which users hold the same file; SourceError if there is none."""
+        for name in names:
+            if (self / name).exists():
+                return self / name
+        raise self.missing(*names)
+
+    def either(self, *names: str) -> "SourcePath":
+        """The first of several names under which a picture may lie; where none is there, the first of all."""
+        paths = [self / name for name in names]
+        return next((path for path in paths if path.exists()), paths[0])
+
+    def missing(self, *names: str) -> SourceError:
+        """The error that says which file lacks, where it comes from, and what lies there instead."""
+        wanted = " or ".join(names) or self.name
+        near = difflib.get_close_matches(PurePosixPath(names[0] if names else self.path).name, self.files.names, 3, 0.5)
+        tops = near or sorted({name.split("/")[0] for name in self.files.names})[:8]
+        source = f" It is downloaded from {self.files.homepage}." if self.files.homepage else ""
+        return SourceError(f"{self.files.folder}: {wanted} is not there; found {', '.join(tops) or 'nothing'}.{source}")
+
+    def local(self) -> Path | None:
+        """The real file, if it lies on disk and not in an archive."""
+        place = self.files.locate(self.path)
+        return Path(place) if isinstance(place, str) else None
+
+    def num_bytes(self) -> int:
+        """Its size, 0 where it lacks."""
+        try:
+            return os.path.getsize(os.path.join(self.files.folder, self.path))
+        except OSError:
+            place = self.files.locate(self.path)
+        if place is None or isinstance(place, str):
+            return 0
+        member = place[0].members[place[1]]
+        return member.file_size if isinstance(member, zipfile.ZipInfo) else member.size
+
+    def open(self) -> IO[bytes]:
+        """The file, opened for reading; SourceError where it lacks."""
+        place = self.files.locate(self.path)
+        if place is None:
+            raise self.missing()
+        return open(place, "rb") if isinstance(place, str) else place[0].open(place[1])
+
+    def read_bytes(self) -> bytes:
+        """The bytes; SourceError where it lacks."""
+        content = self.read_if_there()
+        if content is None:
+            raise self.missing()
+        return content
+
+    def read_if_there(self) -> bytes | None:
+        """The bytes; None where it lacks."""
+        place = self.files.locate(self.path)
+        if place is None:
+            return None
+        try:
+            with open(place, "rb", 0) if isinstance(place, str) else place[0].open(place[1]) as file:
+                return file.read()
+        except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError) as error:
+            raise SourceError(f"{self}: cannot be unpacked ({error}). Download its archive again.") from error
+
+    def read_text(self) -> str:
+        """The text as UTF-8, a byte order mark left out, `.gz` unpacked."""
+        raw = self.read_bytes()
+        try:
+            return (gzip.decompress(raw) if self.name.endswith(".gz") else raw).decode("utf-8-sig")
+        except (UnicodeDecodeError, OSError, EOFError) as error:
+            raise SourceError(f"{self}: expected UTF-8 text ({error}). Download it again.") from error
+
+
+def read_json(path: SourcePath) -> Any:
+    """The one JSON value of a file."""
+    try:
+        return json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise SourceError(f"{path}: expected one JSON value, {error}. Download it again.") from error
+
+
+def read_values(path: SourcePath, opening: str) -> Iterator[Any]:
+    """The JSON values from the bracket that the pattern `opening` ends in to the one that closes it, one at a time.
+
+    An object gives key, value, key, value. The file is read piece by piece: at once, one of a gigabyte would take ten.
+    """
+    decode, source, place = json.JSONDecoder().raw_decode, "", -1  # -1: the opening is not found yet
+    try:
+        with io.TextIOWrapper(path.open(), "utf-8-sig") as file:
+            while piece := file.read(max(NUM_CHARACTERS, len(source))):
+                source += piece
+                if place < 0 and (start := re.search(opening, source)):
+                    place = start.end()
+                while 0 <= place < len(source):
+                    place = BETWEEN.match(source, place).end()  # type: ignore[union-attr]
+                    if source[place : place + 1] in ("]", "}"):
+                        return
+                    try:
+                        value, stop = decode(source, place)
+                    except json.JSONDecodeError:
+                        break  # it goes on in the next piece
+                    if not AFTER.match(source, stop):
+                        break  # so may a number
+                    yield value
+                    place = stop
+                source, place = (source[place:], 0) if place >= 0 else (source, place)
+    except (UnicodeDecodeError, OSError, EOFError) as error:
+        raise SourceError(f"{path}: expected UTF-8 text ({error}). Download it again.") from error
+    found = "the file breaks off or is no JSON" if place >= 0 else "there is none"
+    raise SourceError(f"{path}: expected JSON with {opening!r}; {found}. Download it again.")
+
+
+def read_lines(path: SourcePath) -> list[str]:
+    """The lines of a text file without their ends; a last empty line is none. Only \\n and \\r\\n end a line."""
+    lines = path.read_text().split("\n")
+    return [line.removesuffix("\r") for line in (lines[:-1] if lines[-1] == "" else lines)]
+
+
+def read_jsonl(path: SourcePath) -> Iterator[Any]:
+    """The JSON value of each line; blank lines are passed over."""
+    for number, line in enumerate(read_lines(path), 1):
+        if line.strip():
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError as error:
+                raise SourceError(f"{path}:{number}: expected a JSON value, {error}. Download it again.") from error
+
+
+def read_csv(path: SourcePath, delimiter: str = ",") -> Iterator[dict[str, str]]:
+    """The rows of a table with a header, each as column -> text; a field may be as long as an article."""
+    rows = csv.DictReader(io.StringIO(path.read_text(), newline=""), delimiter=delimiter)
+    while True:
+        limit = csv.field_size_limit(MAX_FIELD_CHARACTERS)  # of the whole process, so given back before others run
+        try:
+            row = next(rows, None)
+        finally:
+            csv.field_size_limit(limit)
+        if row is None:
+            return
+        yield row
+
+
+def coco_2014(image_id: int) -> list[str]:
+    """Where a COCO image of 2014 may lie by its number, for those whose part is not known."""
+    return [f"{part}/COCO_{part}_{image_id:012d}.jpg" for part in ("train2014", "val2014")]
