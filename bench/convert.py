@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from m3it.convert import convert
+from m3it.making.convert import convert
 from m3it.rows.images import encode
 
 IMAGE_BYTES = 100_000

@@ -213,8 +213,8 @@ def convert(
 ) -> None:
     """Turn the source files of a dataset into shards.   Example: m3it convert okvqa --root ~/okvqa"""
     from m3it.catalogue import catalogue_row
-    from m3it.convert import convert as convert_dataset
-    from m3it.convert import source_root
+    from m3it.making.convert import convert as convert_dataset
+    from m3it.making.convert import source_root
 
     if on_error not in ("raise", "drop"):
         raise typer.BadParameter(f"--on-error {on_error}: expected raise or drop")
@@ -254,7 +254,7 @@ def rephrase(
     max_cost: Annotated[float | None, Option(help="Stop before the request that may exceed it.")] = None,
 ) -> None:
     """Rewrite short answers into sentences.   Example: m3it rephrase data/kvqa/okvqa/train.jsonl --model qwen"""
-    from m3it.rephrase import rephrase_shard
+    from m3it.making.rephrase import rephrase_shard
     from m3it.work.chat import Chat
 
     chat = Chat(model, base_url, parallel=parallel, prices=prices, max_cost=max_cost)

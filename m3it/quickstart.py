@@ -12,7 +12,7 @@ from typing import Any
 
 from M3IT import CATALOGUE, Repository
 from m3it.cases import majority_score
-from m3it.convert import convert, source_root
+from m3it.making.convert import convert, source_root
 from m3it.mixing.mixture import Mixture
 from m3it.mixing.part import Part
 from m3it.mixing.selection import held

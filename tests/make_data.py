@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from M3IT import CATALOGUE
-from m3it.convert import convert
+from m3it.making.convert import convert
 from m3it.rows.instance import from_row, to_row
 from m3it.rows.jsonl import read_shard, write_shard
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from m3it.catalogue import catalogue_row
-from m3it.convert import convert, source_root
+from m3it.making.convert import convert, source_root
 from m3it.rows.instance import M3ITError, ShardError, SourceError, choose, from_row
 from m3it.rows.jsonl import read_shard
 
@@ -84,7 +84,7 @@ def drops_of(folder):
 def run_apart(out, mine, workers=1, **more):
     """Convert in a process of its own, which may be killed; the finished process."""
     arguments = {key: str(value) if isinstance(value, Path) else value for key, value in mine.items()}
-    program = f"from m3it.convert import convert; convert(out={str(out)!r}, workers={workers}, **{arguments!r})"
+    program = f"from m3it.making.convert import convert; convert(out={str(out)!r}, workers={workers}, **{arguments!r})"
     env = {**os.environ, "PYTHONPATH": str(HERE.parent), **more.pop("env", {})}
     return subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, **more)
 
@@ -225,8 +225,8 @@ def whole(tmp_path, mine):
 @pytest.mark.parametrize(("rows", "num_bytes"), [(0, 0), (30, 64_000_000), (1 << 15, -1)])
 @pytest.mark.parametrize("workers", [1, 2])
 def test_rows_that_planning_has_not_kept_are_made_again(tmp_path, mine, whole, rows, num_bytes, workers, monkeypatch):
-    monkeypatch.setattr("m3it.convert.KEPT_ROWS", rows)
-    monkeypatch.setattr("m3it.convert.KEPT_BYTES", num_bytes)
+    monkeypatch.setattr("m3it.making.convert.KEPT_ROWS", rows)
+    monkeypatch.setattr("m3it.making.convert.KEPT_BYTES", num_bytes)
     convert(out=tmp_path / "out", workers=workers, **mine)
     assert bytes_of(tmp_path / "out") == whole
 
@@ -269,7 +269,9 @@ def test_workers_of_a_killed_run_end_and_cannot_meddle_with_the_next(tmp_path, m
     assert slow != source
     (tmp_path / "my_set.py").write_text(slow.replace("import os, signal", "import os, signal, time"), "utf-8")
     arguments = {key: str(value) if isinstance(value, Path) else value for key, value in mine.items()}
-    program = f"from m3it.convert import convert; convert(out={str(tmp_path / 'out')!r}, workers=2, **{arguments!r})"
+    program = (
+        f"from m3it.making.convert import convert; convert(out={str(tmp_path / 'out')!r}, workers=2, **{arguments!r})"
+    )
     run = subprocess.Popen([sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": str(HERE.parent)})
     unfinished = wait_for(lambda: list((tmp_path / "out").rglob(".train-*.tmp")))
     workers = {int(path.suffixes[-2][1:]) for path in unfinished}

@@ -1,4 +1,4 @@
-"""m3it.rephrase: the official normalisation, which rewrites may stand for answers, shards on a scripted server."""
+"""m3it.making.rephrase: the official normalisation, which rewrites may stand for answers, shards on a scripted server."""
 
 import json
 import re
@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import m3it
-from m3it.rephrase import MAX_REFUSALS, reason_against, rephrase, rephrase_shard, unfit, unquoted, words
+from m3it.making.rephrase import MAX_REFUSALS, rephrase, rephrase_shard, unfit, unquoted
+from m3it.making.rewrites import reason_against, words
 from m3it.rows.instance import ShardError
 from m3it.rows.jsonl import read_shard
 from m3it.rows.short_answers import normalize_answer

@@ -132,7 +132,7 @@ def test_instructions_of_a_dataset_differ(dataset):
 
 
 def test_a_missing_file_says_which_where_from_and_what_is_there(tmp_path):
-    from m3it.convert import convert
+    from m3it.making.convert import convert
     from m3it.rows.instance import SourceError
 
     shutil.copytree(FIXTURES / "okvqa", tmp_path / "okvqa")
@@ -146,7 +146,7 @@ def test_a_missing_file_says_which_where_from_and_what_is_there(tmp_path):
 
 @pytest.mark.parametrize("dataset", CATALOGUE)
 def test_files_of_another_shape_are_an_error_that_names_the_dataset_or_the_file(dataset, tmp_path):
-    from m3it.convert import convert
+    from m3it.making.convert import convert
     from m3it.rows.instance import M3ITError
 
     root, told, endings = tmp_path / "root", 0, (".json", ".jsonl", ".csv", ".txt", ".npy", ".gz", ".zip")

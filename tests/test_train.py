@@ -442,7 +442,7 @@ def test_tiny_answers_easy_vqa(tmp_path):
 def test_tiny_answers_unseen_questions_about_shapes(tmp_path):
     """Above 0.9 of the test questions, none of which is asked in training; drawn by the same rules as published, where
     an LSTM beside a CNN has 0.65, and a network put together by the parse of each question 0.91."""
-    from m3it.convert import convert
+    from m3it.making.convert import convert
     from m3it.sources import shapes
 
     shapes.generate(tmp_path / "files")
