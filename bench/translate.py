@@ -24,8 +24,8 @@ from typing import Any
 from zlib import crc32
 
 from m3it.catalogue import instructions
-from m3it.translate import WINDOW_ROWS
-from m3it.translators import Job, by_length
+from m3it.translating.engines import Job, by_length
+from m3it.translating.translate import WINDOW_ROWS
 
 COLOURS = ["red", "blue", "green", "yellow", "white", "black", "brown", "orange", "pink", "grey"]
 THINGS = ["dog", "cat", "car", "house", "tree", "boat", "chair", "fish", "umbrella", "robot", "flower", "star", "train"]
@@ -107,8 +107,8 @@ PATHS: dict[str, Callable[[Any, list[str]], None]] = {
 
 def stage_memory(num_rows: int) -> None:
     """Print the peak memory in MB, and the seconds, of translating so many rows, all different, through the stage."""
-    from m3it import translators
-    from m3it.translate import translate
+    from m3it.translating import engines as translators
+    from m3it.translating.translate import translate
 
     class Nothing:
         """Says each text with its letters replaced by Greek ones."""

@@ -292,7 +292,7 @@ def translate(
     threshold: Annotated[float, Option(help="spBLEU that marks a language, with --select-languages.")] = 20.0,
 ) -> None:
     """Rows in other languages.   Example: m3it translate okvqa --to zh,fr --out translated"""
-    from m3it.translators import BACKENDS, Job
+    from m3it.translating.engines import BACKENDS, Job
 
     backend = {"nllb": "transformers"}.get(backend, backend)
     if backend not in BACKENDS or on_error not in ("drop", "keep", "raise"):
@@ -301,7 +301,7 @@ def translate(
     if choose != (flores is not None):
         raise typer.BadParameter("expected --select-languages and --flores DIR together")
     if flores is not None:
-        from m3it.flores import select_languages
+        from m3it.translating.flores import select_languages
 
         scores, signatures = select_languages(flores, job, limit=limit)
         for s in scores:
@@ -313,7 +313,7 @@ def translate(
         return
     if not config or not to:
         raise typer.BadParameter("expected a config and --to")
-    from m3it.translate import translate as translate_config
+    from m3it.translating.translate import translate as translate_config
 
     runs = translate_config(
         config,

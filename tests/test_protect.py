@@ -10,19 +10,8 @@ from make_data import FIXTURES
 
 from M3IT import CATALOGUE, LANGUAGES
 from m3it.catalogue import instructions
-from m3it.protect import (
-    KINDS,
-    SCRIPTS,
-    load_identifier,
-    mask,
-    option_texts,
-    other_language,
-    protected,
-    reason_against,
-    restore,
-    script_share,
-    split,
-)
+from m3it.translating.checks import SCRIPTS, load_identifier, other_language, reason_against, script_share
+from m3it.translating.masks import KINDS, mask, option_texts, protected, restore, split
 
 ROOT = FIXTURES.parents[1]
 SAMPLE = ("ar", "de", "es", "fr", "ja", "zh")

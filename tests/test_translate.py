@@ -17,13 +17,14 @@ from typer.testing import CliRunner
 from m3it import LANGUAGES, load_dataset
 from m3it.catalogue import ENGLISH, instructions, known_instructions
 from m3it.cli import app
-from m3it.desk import Desk
-from m3it.flores import select_languages
 from m3it.reading.corrections import read_corrections, unused
 from m3it.release import release
 from m3it.rows.instance import M3ITError
-from m3it.translate import translate
-from m3it.translators import Job, by_length, find_language, open_translator
+from m3it.translating.engines import Job, by_length, open_translator
+from m3it.translating.flores import select_languages
+from m3it.translating.languages import find_language
+from m3it.translating.texts import Desk
+from m3it.translating.translate import translate
 
 ROOT = FIXTURES.parents[1]
 ZH = LANGUAGES["zh"]
@@ -172,7 +173,7 @@ def test_a_killed_run_goes_on_where_it_was_and_ends_with_the_same_bytes(tmp_path
     program = """
 import os, sys
 open(sys.argv[3], "w").write(str(os.getpid()))
-from m3it import translate
+from m3it.translating import translate
 translate.WINDOW_ROWS = 4
 job = translate.Job("openai", "scripted", base_url=sys.argv[1], cache_dir=sys.argv[4], parallel=2)
 translate.translate("own", ["el"], job, sys.argv[2], sys.argv[5])
@@ -216,7 +217,7 @@ def test_a_cluster_writes_the_same_bytes(tmp_path):
 
 
 def test_progress_is_told_window_by_window_with_the_number_of_rows(tmp_path, monkeypatch):
-    monkeypatch.setattr("m3it.translate.WINDOW_ROWS", 2)
+    monkeypatch.setattr("m3it.translating.translate.WINDOW_ROWS", 2)
     repo, seen = (
         repository_of(tmp_path, *({"inputs": word, "outputs": ""} for word in ("is", "are", "was", "were"))),
         [],

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 from M3IT import LANGUAGES, Language
 from m3it.catalogue import ENGLISH
-from m3it.desk import Memory, default_cache
 from m3it.rows.instance import M3ITError
-from m3it.translators import Job, find_language, open_translator
+from m3it.translating.engines import Job, open_translator
+from m3it.translating.languages import find_language
+from m3it.translating.memory import Memory, default_cache
 from m3it.work.runner import Progress, silent
 
 

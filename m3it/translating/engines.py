@@ -10,8 +10,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from M3IT import LANGUAGES, Language, nearest
-from m3it.catalogue import ENGLISH
+from M3IT import LANGUAGES, Language
 from m3it.rows.instance import M3ITError
 from m3it.work.chat import Chat, ChatError, Request, message
 
@@ -25,29 +24,6 @@ TRAINED_TOKENS = 512  # of a sentence, in the training of NLLB; the others fare 
 BATCH_TOKENS, BATCH_TEXTS = 4096, 128  # padded, of a batch
 OTHER_CODES = {"he": "iw", "jv": "jw", "tl": "fil", "fuv": "ff"}  # what M2M100 and MADLAD may say in place of ours
 BACKENDS = ("transformers", "ctranslate2", "openai")
-
-
-def find_language(given: str) -> Language:
-    """The language of a code, or of CODE=NLLB_CODE for one that M3IT-80 lacks; M3ITError with the nearest."""
-    known = {**LANGUAGES, "en": ENGLISH}
-    if given in known:
-        return known[given]
-    code, _, nllb = given.partition("=")
-    if re.fullmatch(r"[a-z]{2,8}", code) and re.fullmatch(r"[a-z]{3}_[A-Z][a-z]{3}", nllb):
-        return Language(code, nllb, nllb, nllb)
-    code_by_name: dict[str, str] = {}
-    for language in known.values():
-        short = language.name.partition(" (")[0]  # Chinese, of Chinese (Simplified)
-        names = (language.nllb[:3], language.nllb, language.own_name, language.name, short, language.code)
-        code_by_name |= {name.casefold(): language.code for name in names}
-    wanted = (given.casefold(), re.split("[-_]", given)[0].casefold())
-    near = next((name for name in wanted if name in code_by_name), None) or nearest(wanted[0], code_by_name, 0.6)
-    code = code_by_name[near] if near else ""
-    hint = f" Did you mean {code!r} ({known[code].name})?" if near else ""
-    raise M3ITError(
-        f"Unknown language {given!r}.{hint} One of the 80 codes is expected, e.g. zh or fr, or CODE=NLLB_CODE for "
-        "another, e.g. sw=swh_Latn."
-    )
 
 
 class Job(NamedTuple):

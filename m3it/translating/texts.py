@@ -5,15 +5,16 @@ text, in one SQLite file: a second run asks nothing, and a killed one goes on.
 """
 
 import re
-import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from M3IT import Language
-from m3it.protect import MASK, Masked, Part, mask, reason_against, restore, split
-from m3it.translators import DECODINGS, Job, open_translator
+from m3it.translating.checks import reason_against
+from m3it.translating.engines import DECODINGS, Job, open_translator
+from m3it.translating.masks import MASK, Masked, Part, mask, restore, split
+from m3it.translating.memory import Memory, default_cache
 
 WORD_START, WORD_END = re.compile(r"[\w(\[{<“«]"), re.compile(r"[\w)\]}>”».,;:!?]")
 SENTENCE_ENDS = ("。", "！", "？", "”", "」", "』")
@@ -109,48 +110,3 @@ def _pieces(masked: Masked) -> list[Part]:
         parts += [*split(masked.text[at : found.start()]), Part(masked.spans[int(found[1]) - 1], True)]
         at = found.end()
     return [*parts, *split(masked.text[at:])]
-
-
-def default_cache() -> str:
-    """Where translations are kept if nothing else is said: beside what `datasets` keeps."""
-    import datasets
-
-    return str(Path(str(datasets.config.HF_DATASETS_CACHE)).expanduser() / "m3it-translations")
-
-
-class Memory:
-    """Translations on disk, one SQLite file for all models; several processes of one machine may use it at once."""
-
-    def __init__(self, path: Path | str):
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        self.database = sqlite3.connect(path, timeout=120, isolation_level=None)
-        self.database.execute("PRAGMA journal_mode=WAL")
-        self.database.execute("PRAGMA synchronous=NORMAL")
-        self.database.execute(
-            "CREATE TABLE IF NOT EXISTS translations (model TEXT, direction TEXT, decoding INTEGER, text TEXT, "
-            "translation TEXT, PRIMARY KEY (model, direction, decoding, text)) WITHOUT ROWID"
-        )
-        self.num_asked = self.num_kept = 0
-
-    def recall(
-        self, translator: Any, texts: Sequence[str], source: Language, target: Language, decoding: int
-    ) -> dict[str, str | None]:
-        """text -> translation of the distinct texts: from disk, or from the translator, and then kept."""
-        distinct = list(dict.fromkeys(texts))
-        key = (translator.identity, f"{source.nllb} {target.nllb}", decoding)
-        query = "SELECT translation FROM translations WHERE model=? AND direction=? AND decoding=? AND text=?"
-        found: dict[str, str | None] = {}
-        for text in distinct:
-            if row := self.database.execute(query, (*key, text)).fetchone():
-                found[text] = row[0]
-        missing = [text for text in distinct if text not in found]
-        self.num_kept += len(found)
-        self.num_asked += len(missing)
-        if missing:
-            said = dict(zip(missing, translator.translate(missing, source, target, decoding), strict=True))
-            rows = [(*key, text, translation) for text, translation in said.items() if translation is not None]
-            self.database.execute("BEGIN IMMEDIATE")
-            self.database.executemany("INSERT OR REPLACE INTO translations VALUES (?, ?, ?, ?, ?)", rows)
-            self.database.execute("COMMIT")
-            found |= said
-        return found

@@ -1,29 +1,26 @@
-"""What a translation must keep, and how it is told that it did not.
-
-In: a text.  Out: the parts of it that a translator gets, with option letters, numbers, URLs, placeholders, boxes,
-code-like tokens and quoted names masked as [1], [2], ...; and, for a text that came back, the reason why it cannot
-stand, "" if it can. Languages are told apart by their script and by py3langid (https://pypi.org/project/py3langid),
-whose model lies in its wheel.
-"""
+"""m3it.translating.masks."""
 
 import re
-import unicodedata
-from collections import Counter
 from collections.abc import Callable, Iterator
-from functools import lru_cache
-from typing import Any, NamedTuple
-
-from M3IT import Language
-
-# ---- protected text
+from typing import NamedTuple
 
 SUFFIXES = "py|js|ts|cpp|java|html|css|json|jsonl|xml|csv|tsv|txt|md|pdf|png|jpe?g|gif|mp[34]|zip|exe|com|org|net"
+
+
 WORD, SMALL = r"[A-Z0-9][\w'’.&-]*", "of|the|and|a|an|in|on|for|to|de|la|le|du|von|&"
+
+
 NUM = r"-?\d+(?:\.\d+)?"
+
+
 BLANKLESS = (
     r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u3400-\u9fff\uff00-\uffef"  # a number may touch these
 )
+
+
 W, V = rf"[^\W{BLANKLESS}]", rf"[^\W_{BLANKLESS}]"  # what begins and ends a number or a name: \w of the other scripts
+
+
 KINDS = {
     "url": rf"(?:https?://|www\.)[^\s<>\"”{BLANKLESS}]*[^\s<>\"”.,;:!?)\]{BLANKLESS}]"
     r"|(?a:(?<![\w.+-])[\w.+-]+@[\w-]+\.[\w.-]*\w)",
@@ -36,7 +33,11 @@ KINDS = {
     rf"|(?<!{W}){W}+\(\)|(?<!{W})[a-z]+[A-Z]{W}*|(?<!\S)--[a-z][\w-]*|(?<!{W})[A-Za-z]+\d(?:-*{W})*|(?<!{W})[#@]{W}+",
     "number": rf"(?<!{W})(?<!\.)[-+]?[$€£¥]?\d+(?:[.,:/]\d+)*%?(?!{W})",
 }  # in this order where two begin at one place; 2nd and 1940s are left to the translator, their digits are checked
+
+
 PROTECTED = re.compile("|".join(f"(?P<{name.replace(' ', '_')}>{pattern})" for name, pattern in KINDS.items()))
+
+
 MASK = re.compile(r"[\[［【〔]\s*(\d+)\s*[\]］】〕]")  # in any brackets and digits that a translator may write
 
 
@@ -75,9 +76,6 @@ def has_letters(text: str) -> bool:
     return any(letter.isalpha() for letter in MASK.sub("", text))
 
 
-# ---- parts
-
-
 class Part(NamedTuple):
     """A stretch of a text: to translate, or to keep as it is."""
 
@@ -86,13 +84,25 @@ class Part(NamedTuple):
 
 
 MARKER = re.compile(r"\s*(?:\([A-Z]\)\s*|[A-Z][.):]\s+|\d+[.)]\s+|[-*•]\s+)")
+
+
 OPTION = re.compile(r"\(([A-Z])\)\s*")
+
+
 LINE_END = re.compile(r"([\n\r\v\f\x85\u2028\u2029]+)")
+
+
 CLOSE, OPEN = r"[\"”’'」』）»)\]]*", r"[\"“‘「『（«(\[¿¡]?"
+
+
 SENTENCE_END = re.compile(  # behind a full stop that is never in a number or an abbreviation no blank is needed
     rf"(?<=[.!?…؟]){CLOSE}\s+(?={OPEN}[^\W_a-z])|(?<=[。！？।॥۔።။។։])(?![。！？।॥]){CLOSE}\s*"
 )
+
+
 CUTS = (r"[;:,]\s+|[、，；：،؛፣]\s*", r"\s+")  # where a sentence too long for a model is cut; inside a word at last
+
+
 ABBREVIATION = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|St|Prof|No|vs|etc|e\.g|i\.e|U\.S)|\b[A-Z])\.[\"”')\]]*$")
 
 
@@ -169,120 +179,3 @@ def option_texts(text: str) -> list[str]:
     }
     letters = [chr(ord("A") + i) for i in range(len(texts))]
     return [texts[letter] for letter in letters] if len(texts) > 1 and list(texts) == letters else []
-
-
-# ---- checks of one text
-
-SCRIPTS = {
-    "Arab": "ARABIC", "Armn": "ARMENIAN", "Beng": "BENGALI", "Cyrl": "CYRILLIC", "Deva": "DEVANAGARI",
-    "Ethi": "ETHIOPIC", "Geor": "GEORGIAN", "Grek": "GREEK", "Gujr": "GUJARATI", "Guru": "GURMUKHI", "Hang": "HANGUL",
-    "Hans": "CJK", "Hant": "CJK", "Hebr": "HEBREW", "Jpan": "CJK HIRAGANA KATAKANA", "Khmr": "KHMER",
-    "Knda": "KANNADA", "Laoo": "LAO", "Latn": "LATIN", "Mlym": "MALAYALAM", "Mymr": "MYANMAR", "Taml": "TAMIL",
-    "Telu": "TELUGU", "Thai": "THAI",
-}  # fmt: skip
-DENSE = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL")  # a sign of these says about as much as two or three letters
-MAX_RATIO, SLACK = 3.5, 20  # of lengths, in letters: beyond what pairs of FLORES-like sentences show, our choice
-REPEATED = re.compile(r"(\S.{0,60}?)(?:\s*\1){3,}", re.DOTALL)
-FEW_WORDS = 3
-LITTLE_WORDS = re.compile(
-    r"\b(?:a|an|the|of|and|is|are|was|with|on|at|it|they|his|her)\b", re.IGNORECASE
-)  # English only
-FEW_LETTERS = 20  # below it a language cannot be told from its relatives
-SURE, RATIO = 0.3, 0.3  # probability of another language; that of the one asked for, beside it: docs/translate.md
-SERBO_CROATIAN = {"bs", "hr", "sr"}  # no identifier tells these apart
-
-
-def reason_against(source: str, text: str, language: Language) -> str:
-    """Why the text cannot stand as the translation of the source into the language; "" if it can."""
-    if not text.strip():
-        return "empty"
-    if reason := _against_spans(source, text):
-        return reason
-    plain_source, plain = PROTECTED.sub(" ", source), PROTECTED.sub(" ", text)
-    if not has_letters(plain_source):
-        return ""
-    named, num_words = _named(plain_source), len(plain_source.split())
-    if _fold(plain) == _fold(plain_source):  # Paris, no and wind are the same words elsewhere, where the letters are
-        few = num_words <= FEW_WORDS and not (num_words > 1 and LITTLE_WORDS.search(plain_source))
-        shared = named or (few and script_share(plain_source, language.script) == 1)
-        return "" if shared else "copy of the source"
-    if repeats(plain) and not repeats(plain_source):
-        return "repetition"
-    long, short = sorted((_weight(plain), _weight(plain_source)), reverse=True)
-    if long > MAX_RATIO * short + SLACK:
-        return "length ratio"
-    if not named and script_share(plain, language.script) < 0.5:
-        return "wrong script"
-    return "wrong language" if other_language(plain, language.code) else ""
-
-
-def _against_spans(source: str, text: str) -> str:
-    """Every protected span must be there as often as in the source, and every number in digits."""
-    spans = Counter(span for _, span in protected(source))
-    if any(text.count(span) < number for span, number in spans.items()):
-        return "protected text missing"
-    loose, found = _digits(PROTECTED.sub(" ", source)), _digits(text)
-    return "number changed" if loose - found else ""
-
-
-def _digits(text: str) -> Counter[str]:
-    """The numbers of a text in plain digits, with how often each is there."""
-    plain = "".join(str(unicodedata.decimal(sign, sign)) for sign in text)
-    return Counter(re.findall(r"\d+", plain))
-
-
-def _fold(text: str) -> str:
-    return " ".join(text.casefold().split()).strip(" .!?。！？")
-
-
-def _named(text: str) -> bool:
-    """Whether the text may well be the same in every language: a few words that each begin with a capital."""
-    words = re.findall(r"[^\W\d_][\w'’-]*", text)
-    return len(words) <= FEW_WORDS and all(word[0].isupper() for word in words)
-
-
-def repeats(text: str) -> bool:
-    """Whether something stands there four times in a row."""
-    return any(has_letters(found[1]) for found in REPEATED.finditer(text[:4000]))
-
-
-def _weight(text: str) -> float:
-    """The length in letters, signs that say more counted as more."""
-    return sum(2.5 if _script(sign) in DENSE else 1.0 for sign in text if sign.isalpha())
-
-
-@lru_cache(1 << 16)
-def _script(letter: str) -> str:
-    return unicodedata.name(letter, "?").split()[0]
-
-
-def script_share(text: str, script: str) -> float:
-    """The share of the text's letters that are of a script (ISO 15924); 1 for none, and for scripts unknown here."""
-    if script not in SCRIPTS:
-        return 1.0
-    scripts, letters = SCRIPTS[script].split(), [letter for letter in text if letter.isalpha()]
-    return sum(_script(letter) in scripts for letter in letters) / len(letters) if letters else 1.0
-
-
-def other_language(text: str, code: str) -> str:
-    """The code of the language that the text is surely in instead; "" where it is in the right one, cannot be told, or
-    no identifier is installed."""
-    identifier = load_identifier()
-    if identifier is None or _weight(text) < FEW_LETTERS:
-        return ""
-    probability = dict(identifier.rank(text))
-    best = max(probability, key=lambda name: probability[name])
-    known = code in probability  # of a language it does not know we only ask not to be English
-    if best in (code, "zxx") or {best, code} <= SERBO_CROATIAN or not (known or best == "en"):
-        return ""
-    return best if probability[best] >= SURE and probability.get(code, 0.0) <= RATIO * probability[best] else ""
-
-
-@lru_cache(1)
-def load_identifier() -> Any:
-    """py3langid's identifier with probabilities; None where it is not installed."""
-    try:
-        from py3langid.langid import MODEL_FILE, LanguageIdentifier
-    except ImportError:
-        return None
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

@@ -20,12 +20,14 @@ from typing import Any
 
 from M3IT import CATALOGUE, M3IT, SHARD, Language, id_of
 from m3it.catalogue import known_instructions, source_language
-from m3it.desk import Desk, Translation
-from m3it.protect import load_identifier, option_texts
 from m3it.reading.load import load_builder
 from m3it.rows.instance import Drop, M3ITError, hash_of
 from m3it.rows.jsonl import as_line, read_shard, refuse_others, shard_names, to_line
-from m3it.translators import DECODINGS, Job, find_language, open_translator
+from m3it.translating.checks import load_identifier
+from m3it.translating.engines import DECODINGS, Job, open_translator
+from m3it.translating.languages import find_language
+from m3it.translating.masks import option_texts
+from m3it.translating.texts import Desk, Translation
 from m3it.work.folder import write_text
 from m3it.work.runner import Made, Piece, Progress, map_shards, open_executor, silent, versions, write_run
 

@@ -1,0 +1,138 @@
+"""What a translation must keep, and how it is told that it did not.
+
+In: a text.  Out: the parts of it that a translator gets, with option letters, numbers, URLs, placeholders, boxes,
+code-like tokens and quoted names masked as [1], [2], ...; and, for a text that came back, the reason why it cannot
+stand, "" if it can. Languages are told apart by their script and by py3langid (https://pypi.org/project/py3langid),
+whose model lies in its wheel.
+"""
+
+import re
+import unicodedata
+from collections import Counter
+from functools import lru_cache
+from typing import Any
+
+from M3IT import Language
+from m3it.translating.masks import PROTECTED, has_letters, protected
+
+# ---- protected text
+
+
+# ---- parts
+
+
+# ---- checks of one text
+
+SCRIPTS = {
+    "Arab": "ARABIC", "Armn": "ARMENIAN", "Beng": "BENGALI", "Cyrl": "CYRILLIC", "Deva": "DEVANAGARI",
+    "Ethi": "ETHIOPIC", "Geor": "GEORGIAN", "Grek": "GREEK", "Gujr": "GUJARATI", "Guru": "GURMUKHI", "Hang": "HANGUL",
+    "Hans": "CJK", "Hant": "CJK", "Hebr": "HEBREW", "Jpan": "CJK HIRAGANA KATAKANA", "Khmr": "KHMER",
+    "Knda": "KANNADA", "Laoo": "LAO", "Latn": "LATIN", "Mlym": "MALAYALAM", "Mymr": "MYANMAR", "Taml": "TAMIL",
+    "Telu": "TELUGU", "Thai": "THAI",
+}  # fmt: skip
+DENSE = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL")  # a sign of these says about as much as two or three letters
+MAX_RATIO, SLACK = 3.5, 20  # of lengths, in letters: beyond what pairs of FLORES-like sentences show, our choice
+REPEATED = re.compile(r"(\S.{0,60}?)(?:\s*\1){3,}", re.DOTALL)
+FEW_WORDS = 3
+LITTLE_WORDS = re.compile(
+    r"\b(?:a|an|the|of|and|is|are|was|with|on|at|it|they|his|her)\b", re.IGNORECASE
+)  # English only
+FEW_LETTERS = 20  # below it a language cannot be told from its relatives
+SURE, RATIO = 0.3, 0.3  # probability of another language; that of the one asked for, beside it: docs/translate.md
+SERBO_CROATIAN = {"bs", "hr", "sr"}  # no identifier tells these apart
+
+
+def reason_against(source: str, text: str, language: Language) -> str:
+    """Why the text cannot stand as the translation of the source into the language; "" if it can."""
+    if not text.strip():
+        return "empty"
+    if reason := _against_spans(source, text):
+        return reason
+    plain_source, plain = PROTECTED.sub(" ", source), PROTECTED.sub(" ", text)
+    if not has_letters(plain_source):
+        return ""
+    named, num_words = _named(plain_source), len(plain_source.split())
+    if _fold(plain) == _fold(plain_source):  # Paris, no and wind are the same words elsewhere, where the letters are
+        few = num_words <= FEW_WORDS and not (num_words > 1 and LITTLE_WORDS.search(plain_source))
+        shared = named or (few and script_share(plain_source, language.script) == 1)
+        return "" if shared else "copy of the source"
+    if repeats(plain) and not repeats(plain_source):
+        return "repetition"
+    long, short = sorted((_weight(plain), _weight(plain_source)), reverse=True)
+    if long > MAX_RATIO * short + SLACK:
+        return "length ratio"
+    if not named and script_share(plain, language.script) < 0.5:
+        return "wrong script"
+    return "wrong language" if other_language(plain, language.code) else ""
+
+
+def _against_spans(source: str, text: str) -> str:
+    """Every protected span must be there as often as in the source, and every number in digits."""
+    spans = Counter(span for _, span in protected(source))
+    if any(text.count(span) < number for span, number in spans.items()):
+        return "protected text missing"
+    loose, found = _digits(PROTECTED.sub(" ", source)), _digits(text)
+    return "number changed" if loose - found else ""
+
+
+def _digits(text: str) -> Counter[str]:
+    """The numbers of a text in plain digits, with how often each is there."""
+    plain = "".join(str(unicodedata.decimal(sign, sign)) for sign in text)
+    return Counter(re.findall(r"\d+", plain))
+
+
+def _fold(text: str) -> str:
+    return " ".join(text.casefold().split()).strip(" .!?。！？")
+
+
+def _named(text: str) -> bool:
+    """Whether the text may well be the same in every language: a few words that each begin with a capital."""
+    words = re.findall(r"[^\W\d_][\w'’-]*", text)
+    return len(words) <= FEW_WORDS and all(word[0].isupper() for word in words)
+
+
+def repeats(text: str) -> bool:
+    """Whether something stands there four times in a row."""
+    return any(has_letters(found[1]) for found in REPEATED.finditer(text[:4000]))
+
+
+def _weight(text: str) -> float:
+    """The length in letters, signs that say more counted as more."""
+    return sum(2.5 if _script(sign) in DENSE else 1.0 for sign in text if sign.isalpha())
+
+
+@lru_cache(1 << 16)
+def _script(letter: str) -> str:
+    return unicodedata.name(letter, "?").split()[0]
+
+
+def script_share(text: str, script: str) -> float:
+    """The share of the text's letters that are of a script (ISO 15924); 1 for none, and for scripts unknown here."""
+    if script not in SCRIPTS:
+        return 1.0
+    scripts, letters = SCRIPTS[script].split(), [letter for letter in text if letter.isalpha()]
+    return sum(_script(letter) in scripts for letter in letters) / len(letters) if letters else 1.0
+
+
+def other_language(text: str, code: str) -> str:
+    """The code of the language that the text is surely in instead; "" where it is in the right one, cannot be told, or
+    no identifier is installed."""
+    identifier = load_identifier()
+    if identifier is None or _weight(text) < FEW_LETTERS:
+        return ""
+    probability = dict(identifier.rank(text))
+    best = max(probability, key=lambda name: probability[name])
+    known = code in probability  # of a language it does not know we only ask not to be English
+    if best in (code, "zxx") or {best, code} <= SERBO_CROATIAN or not (known or best == "en"):
+        return ""
+    return best if probability[best] >= SURE and probability.get(code, 0.0) <= RATIO * probability[best] else ""
+
+
+@lru_cache(1)
+def load_identifier() -> Any:
+    """py3langid's identifier with probabilities; None where it is not installed."""
+    try:
+        from py3langid.langid import MODEL_FILE, LanguageIdentifier
+    except ImportError:
+        return None
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

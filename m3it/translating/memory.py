@@ -1,0 +1,53 @@
+"""m3it.translating.memory."""
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from M3IT import Language
+
+
+def default_cache() -> str:
+    """Where translations are kept if nothing else is said: beside what `datasets` keeps."""
+    import datasets
+
+    return str(Path(str(datasets.config.HF_DATASETS_CACHE)).expanduser() / "m3it-translations")
+
+
+class Memory:
+    """Translations on disk, one SQLite file for all models; several processes of one machine may use it at once."""
+
+    def __init__(self, path: Path | str):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        self.database = sqlite3.connect(path, timeout=120, isolation_level=None)
+        self.database.execute("PRAGMA journal_mode=WAL")
+        self.database.execute("PRAGMA synchronous=NORMAL")
+        self.database.execute(
+            "CREATE TABLE IF NOT EXISTS translations (model TEXT, direction TEXT, decoding INTEGER, text TEXT, "
+            "translation TEXT, PRIMARY KEY (model, direction, decoding, text)) WITHOUT ROWID"
+        )
+        self.num_asked = self.num_kept = 0
+
+    def recall(
+        self, translator: Any, texts: Sequence[str], source: Language, target: Language, decoding: int
+    ) -> dict[str, str | None]:
+        """text -> translation of the distinct texts: from disk, or from the translator, and then kept."""
+        distinct = list(dict.fromkeys(texts))
+        key = (translator.identity, f"{source.nllb} {target.nllb}", decoding)
+        query = "SELECT translation FROM translations WHERE model=? AND direction=? AND decoding=? AND text=?"
+        found: dict[str, str | None] = {}
+        for text in distinct:
+            if row := self.database.execute(query, (*key, text)).fetchone():
+                found[text] = row[0]
+        missing = [text for text in distinct if text not in found]
+        self.num_kept += len(found)
+        self.num_asked += len(missing)
+        if missing:
+            said = dict(zip(missing, translator.translate(missing, source, target, decoding), strict=True))
+            rows = [(*key, text, translation) for text, translation in said.items() if translation is not None]
+            self.database.execute("BEGIN IMMEDIATE")
+            self.database.executemany("INSERT OR REPLACE INTO translations VALUES (?, ?, ?, ?, ?)", rows)
+            self.database.execute("COMMIT")
+            found |= said
+        return found
