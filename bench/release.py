@@ -31,7 +31,7 @@ os._exit(0)  # a stream that is left reads ahead in threads, which may crash the
 """
 OURS = """
 import shutil
-from m3it.release import release
+from m3it.publishing.release import release
 shutil.rmtree({out!r}, ignore_errors=True)
 """
 RELEASE = "release({folder!r}, {out!r}, images={images!r}, workers={workers})"
@@ -159,7 +159,7 @@ def measure_first_rows(folder: Path, repeats: int) -> list[list[str]]:
     sys.path.insert(0, str(ROOT / "tests"))
     from hub import Hub
 
-    from m3it.release import release
+    from m3it.publishing.release import release
 
     make_file(folder / "repo" / SHARD, 3e8)
     release(str(folder / "repo"), folder / "release")

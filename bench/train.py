@@ -186,7 +186,7 @@ def make_sets(folder: Path, num_rows: int) -> dict[str, str]:
     """The same rows as every reader wants them; the words of PATHS."""
     import tarfile
 
-    from m3it.release import release
+    from m3it.publishing.release import release
 
     files, lines = folder / "files", folder / "lines"
     make_files(files, num_rows)

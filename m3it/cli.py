@@ -142,9 +142,9 @@ def check(
     """Every row against the contracts, every file against the Hub's rules; exit 1 on an error. Of a published
     repository (M3IT, M3IT-80): how each config is read, and its first row.   Example: m3it check ."""
     from M3IT import Repository
-    from m3it.check import check as check_repository
-    from m3it.check import compare
-    from m3it.hubrules import Finding
+    from m3it.publishing.check import check as check_repository
+    from m3it.publishing.check import compare
+    from m3it.publishing.hub_rules import Finding
     from m3it.reading.layouts import Reading, describe
 
     findings: list[Finding] = []
@@ -353,10 +353,10 @@ def release(
 ) -> None:
     """Parquet that plain `datasets` loads and the Hub's viewer shows.   Example: m3it release . --out release"""
     from M3IT import Repository
-    from m3it.check import check as check_repository
-    from m3it.hubrules import Finding
-    from m3it.release import FORMATS, KINDS, upload_line
-    from m3it.release import release as release_repository
+    from m3it.publishing.check import check as check_repository
+    from m3it.publishing.hub_rules import Finding
+    from m3it.publishing.release import FORMATS, KINDS, upload_line
+    from m3it.publishing.release import release as release_repository
 
     for option, given, known in (("format", format, FORMATS), ("images", images, KINDS),
                                  ("on-error", on_error, ("raise", "drop"))):  # fmt: skip
@@ -401,7 +401,7 @@ def card(
     ] = False,
 ) -> None:
     """Measure data/ into dataset_infos.json and render README's head and tables.   Example: m3it card --check"""
-    from m3it.card import card as render_card
+    from m3it.publishing.repository_card import card as render_card
 
     diffs = render_card(folder, check, partial(progress, leave=False))
     typer.echo(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from m3it import load_dataset
-from m3it.release import release
+from m3it.publishing.release import release
 from m3it.rows.images import read_base64
 
 ROOT = Path(__file__).parents[1]

@@ -7,7 +7,8 @@ import pytest
 import yaml
 from conftest import make_row, write_rows
 
-from m3it.card import card, size_category
+from m3it.publishing.card_yaml import size_category
+from m3it.publishing.repository_card import card
 from m3it.reading.load import load_dataset
 from m3it.rows.instance import FIELDS, M3ITError
 

@@ -12,8 +12,8 @@ import pytest
 from conftest import make_row, picture, write_rows
 
 from M3IT import Repository
-from m3it.card import card
-from m3it.check import Finding, check
+from m3it.publishing.check import Finding, check
+from m3it.publishing.repository_card import card
 from m3it.rows.instance import FIELDS
 
 PATH = "data/kvqa/viquae/train.jsonl"

@@ -15,9 +15,9 @@ import pytest
 
 import m3it
 from M3IT import Repository
-from m3it.card import card
-from m3it.check import Finding, check
 from m3it.cli import main
+from m3it.publishing.check import Finding, check
+from m3it.publishing.repository_card import card
 from m3it.reading.load import load_builder
 from m3it.rows.instance import Instance
 from m3it.rows.jsonl import write_shards

@@ -12,9 +12,9 @@ import yaml
 from conftest import make_row, write_rows
 
 from M3IT import Repository
-from m3it.card import card
-from m3it.hubrules import RULES, check_hub
-from m3it.release import release
+from m3it.publishing.hub_rules import RULES, check_hub
+from m3it.publishing.release import release
+from m3it.publishing.repository_card import card
 
 TRAIN = "data/kvqa/viquae-images/train.parquet"
 TWIN = "data/kvqa/viquae/train.parquet"

@@ -29,10 +29,10 @@ from hub import Hub, olah_environment
 from PIL import Image
 
 from M3IT import CATALOGUE, Repository, ShardError
-from m3it.check import Finding, check, compare
-from m3it.parquet import COLUMNS, groups, header_size, row_digest, split_digest
+from m3it.publishing.check import Finding, check, compare
+from m3it.publishing.parquet import COLUMNS, groups, header_size, row_digest, split_digest
+from m3it.publishing.release import into_shards, release, upload_line
 from m3it.reading.load import load_dataset
-from m3it.release import into_shards, release, upload_line
 from m3it.rows.images import size
 from m3it.rows.instance import M3ITError
 
@@ -614,7 +614,7 @@ def test_a_folder_begun_from_another_state_of_the_source_is_refused(source, tmp_
 
 RELEASE = """
 import resource, sys
-from m3it.release import release
+from m3it.publishing.release import release
 limit = int(sys.argv[3])
 if limit:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
@@ -667,7 +667,7 @@ def test_a_pool_of_processes_makes_the_same_bytes(large, expected, tmp_path):
 
 def test_killed_in_the_middle_of_a_shard_and_called_again_it_ends_with_the_same_bytes(large, expected, tmp_path):
     out = tmp_path / "out"
-    code = "import sys; from m3it.release import release; release(sys.argv[1], sys.argv[2], shard_bytes=4_000_000)"
+    code = "import sys; from m3it.publishing.release import release; release(sys.argv[1], sys.argv[2], shard_bytes=4_000_000)"
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(large), str(out)], env={**os.environ, "PYTHONPATH": str(ROOT)}
     )
@@ -749,9 +749,7 @@ def test_memory_does_not_grow_with_the_split(tmp_path):
     for number in (2_000, 8_000):
         rows = (make_row(i, image_base64_str=[noise]) for i in range(number))
         write_rows(tmp_path / f"{number}/data/kvqa/viquae/train.jsonl", rows)
-        code = (
-            "import re, sys; from m3it.release import release; release(*sys.argv[1:])\n"  # ru_maxrss would be pytest's
-        )
+        code = "import re, sys; from m3it.publishing.release import release; release(*sys.argv[1:])\n"  # ru_maxrss would be pytest's
         code += (
             "print(int(re.search('VmHWM: *([0-9]+)', open('/proc/self/status').read().replace(chr(9), ' '))[1]) * 1024)"
         )
@@ -839,7 +837,7 @@ def test_a_release_of_a_hub_repository_is_that_of_the_folder_and_lists_it_once(s
     code = """
 import json, sys
 sys.path.insert(0, {root!r})
-from m3it.release import release
+from m3it.publishing.release import release
 run = release("Org/raw", {out!r}, shard_bytes=1, workers=2)
 print(json.dumps([run["source"], run["digest"]]))
 """

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 from m3it import LANGUAGES, load_dataset
 from m3it.catalogue import ENGLISH, instructions, known_instructions
 from m3it.cli import app
+from m3it.publishing.release import release
 from m3it.reading.corrections import read_corrections, unused
-from m3it.release import release
 from m3it.rows.instance import M3ITError
 from m3it.translating.engines import Job, by_length, open_translator
 from m3it.translating.flores import select_languages

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from M3IT import SHARD, RangeFile, Repository
-from m3it.release_card import STRUCT_FIELD, spelling
+from m3it.publishing.card_yaml import STRUCT_FIELD, spelling
 from m3it.rows.instance import ShardError
 
 

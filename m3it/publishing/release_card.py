@@ -10,11 +10,10 @@ from typing import Any
 import pyarrow as pa
 
 from M3IT import CATALOGUE
-from m3it.card import CATEGORIES, TEXT, scalar, size_category
 from m3it.catalogue import catalogue_order
+from m3it.publishing.card_yaml import CATEGORIES, TEXT, scalar, size_category, spelling
 
 SPLITS = ("train", "validation", "test")
-STRUCT_FIELD = "{{name: {name}, dtype: {dtype}}}"
 SNIPPET = """from {module} import load_dataset
 from io import BytesIO
 from base64 import b64decode
@@ -151,17 +150,6 @@ def release_head(
         lines.append(f"  download_size: {sum(made['bytes'] for made in config['splits'].values())}")
         lines.append(f"  dataset_size: {sum(made['memory_bytes'] for made in config['splits'].values())}")
     return "\n".join([*lines, "---", ""])
-
-
-def spelling(type: pa.DataType) -> str:
-    """A column's type in a README's YAML, as every version of `datasets` reads it."""
-    if pa.types.is_list(type) or pa.types.is_large_list(type):
-        return f"list: {spelling(type.value_type)}"
-    if pa.types.is_struct(type) and {field.name for field in type} == {"bytes", "path"}:
-        return "image"
-    if pa.types.is_struct(type):
-        return f"[{', '.join(STRUCT_FIELD.format(name=field.name, dtype=field.type) for field in type)}]"
-    return str(type).removeprefix("large_")
 
 
 def release_infos(configs: dict[str, dict[str, Any]]) -> dict[str, Any]:

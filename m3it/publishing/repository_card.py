@@ -14,23 +14,13 @@ from typing import Any
 
 from M3IT import CATALOGUE, LANGUAGES, Repository, complete, find_shards, read_rows
 from m3it.catalogue import catalogue_order
+from m3it.publishing.card_yaml import CATEGORIES, TEXT, scalar, size_category
 from m3it.rows.instance import FIELDS, M3ITError
 from m3it.work.folder import write_text
 from m3it.work.runner import Progress, silent
 
-TEXT = {"dtype": "string", "_type": "Value"}
 FEATURES = {name: {"feature": TEXT, "_type": "Sequence"} if name == "image_base64_str" else TEXT for name in FIELDS}
-CATEGORIES = (
-    "image-to-text",
-    "visual-question-answering",
-    "image-classification",
-    "video-text-to-text",
-    "image-text-to-text",
-)
 BLOCK = re.compile(r"(<!-- m3it: (\S+) -->\n)(.*?)(<!-- /m3it -->)", re.DOTALL)
-PLAIN = re.compile(
-    r"(?!(?:yes|no|on|off|true|false|null)$)[a-z][\w./-]*", re.IGNORECASE
-)  # what YAML takes for a string
 
 
 def measure(repository: Repository, progress: Progress = silent) -> dict[str, Any]:
@@ -99,20 +89,6 @@ def yaml_head(repository: Repository, infos: dict[str, Any]) -> str:
         for name in FIELDS:
             lines += [f"  - name: {name}", "    list: string" if name == "image_base64_str" else "    dtype: string"]
     return "\n".join([*lines, "---", ""])
-
-
-def scalar(text: str) -> str:
-    """The text as YAML reads it back: in quotes where it would be a number, a truth value or a sign of its own."""
-    return text if PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)
-
-
-def size_category(num_rows: int) -> str:
-    """The Hub's name for a number of rows: n<1K, 1K<n<10K, ..."""
-    bounds = ["1K", "10K", "100K", "1M", "10M"]
-    for exponent, bound in enumerate(bounds, 3):
-        if num_rows < 10**exponent:
-            return f"n<{bound}" if exponent == 3 else f"{bounds[exponent - 4]}<n<{bound}"
-    return "10M<n<100M"
 
 
 def tasks_table(infos: dict[str, Any]) -> str:

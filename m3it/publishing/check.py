@@ -9,11 +9,11 @@ from itertools import zip_longest
 from typing import Any
 
 from M3IT import Repository, check_row, complete, find_shards, image_bytes, parse, read_rows
-from m3it.hubrules import Finding, check_hub
-from m3it.parquet import instances
+from m3it.publishing.configs import open_sources
+from m3it.publishing.hub_rules import Finding, check_hub
+from m3it.publishing.parquet import instances
 from m3it.reading.layouts import Reading, layout, survey
 from m3it.reading.published.raw import Legacy
-from m3it.release import open_sources
 from m3it.rows.images import ImageError, pixels, read_base64
 from m3it.rows.instance import FIELDS, ShardError
 from m3it.rows.messages import from_messages
