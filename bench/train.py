@@ -131,9 +131,9 @@ if __name__ == "__main__":
 """
 STEP = """
 import itertools, json, time
-from m3it.messages import Collator
+from m3it.models.collator import Collator
 from m3it.mixing.mixture import Mixture
-from m3it.models import make_tiny
+from m3it.models.tiny import make_tiny
 import torch
 torch.set_num_threads(1)  # the other core reads
 mixture = Mixture({folder!r}, ["viquae"], batch_size=64)

@@ -97,8 +97,8 @@ class Local:
         try:
             from accelerate import PartialState
 
-            from m3it.messages import Collator
-            from m3it.models import load_model
+            from m3it.models.collator import Collator
+            from m3it.models.loading import load_model
         except ImportError as error:
             raise M3ITError("Predicting with transformers needs PyTorch: pip install 'm3it[train]'") from error
         self.max_tokens, self.batch_size, self.device = max_tokens, batch_size, PartialState().device

@@ -18,8 +18,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from m3it.messages import Collator
-from m3it.models import YingConfig, add_lora, freeze, load_model, make_tiny, make_ying
+from m3it.models.collator import Collator
+from m3it.models.loading import add_lora, freeze, load_model
+from m3it.models.tiny import make_tiny
+from m3it.models.ying import YingConfig, make_ying
 from m3it.rows.instance import M3ITError
 from m3it.rows.messages import to_messages
 from m3it.work.folder import write_json, write_text

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from m3it.models import train_tokenizer
+from m3it.models.tiny import train_tokenizer
 
 TEXTS = [
     "What is shown in the picture?",

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch", reason="torch is an extra")
 
 from small_models import NAMES, small  # noqa: E402
 
-from m3it.messages import Collator  # noqa: E402
+from m3it.models.collator import Collator  # noqa: E402
 from m3it.rows.images import ImageError  # noqa: E402
 
 NUM_IMAGES = (0, 1, 2, 5, 8)

@@ -12,8 +12,10 @@ pytest.importorskip("transformers", reason="transformers is an extra")
 
 from small_models import NAMES, TEXTS, small, text_sizes, tokenizer_with  # noqa: E402
 
-from m3it.messages import Collator  # noqa: E402
-from m3it.models import add_lora, freeze, load_model, make_tiny, make_ying, part_of  # noqa: E402
+from m3it.models.collator import Collator  # noqa: E402
+from m3it.models.loading import add_lora, freeze, load_model, part_of
+from m3it.models.tiny import make_tiny
+from m3it.models.ying import make_ying  # noqa: E402
 
 
 def row(num_images=1, outputs="a red circle"):

@@ -48,7 +48,7 @@ def pictures_of(request: dict) -> list[str]:
 def tiny(tmp_path_factory) -> Path:
     """The small model from scratch, with random weights."""
     pytest.importorskip("torch")
-    from m3it.models import make_tiny
+    from m3it.models.tiny import make_tiny
 
     folder = tmp_path_factory.mktemp("models") / "tiny"
     model, processor = make_tiny(["Answer the question. What is 1?", "answer 20"], 32, 32, 2)
@@ -282,9 +282,9 @@ def test_batches_predict_what_single_rows_predict(tiny, tmp_path):
 def test_every_kind_of_model_answers_without_its_prompt(name, tmp_path, monkeypatch):
     pytest.importorskip("torch")
     small_models = pytest.importorskip("small_models")
-    import m3it.models
+    import m3it.models.loading
 
-    monkeypatch.setattr(m3it.models, "load_model", lambda _: small_models.small(name))
+    monkeypatch.setattr(m3it.models.loading, "load_model", lambda _: small_models.small(name))
     repo = str(questions(tmp_path / "repo", (0, 9, 2, 5)))
     predict("small", ["mine"], tmp_path / "out", repo, batch_size=2, max_tokens=6)
     lines = lines_of(tmp_path / "out")

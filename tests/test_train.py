@@ -24,10 +24,10 @@ pytest.importorskip("accelerate", reason="accelerate is an extra")
 
 from small_models import small  # noqa: E402
 
-from m3it.messages import Collator  # noqa: E402
 from m3it.mixing.mixture import Mixture  # noqa: E402
 from m3it.mixing.part import Part  # noqa: E402
-from m3it.models import load_model  # noqa: E402
+from m3it.models.collator import Collator  # noqa: E402
+from m3it.models.loading import load_model  # noqa: E402
 from m3it.train import STATE, Settings, evaluation_rows, train  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -1,0 +1,112 @@
+"""Models made from parts: `tiny`, a small VLM from scratch for CPUs; `ying`, the recipe of Ying-VLM.
+
+tiny   a convolutional stem (one token per 16 x 16 pixels) in front of a small Llama, put together as LLaVA; its
+       tokenizer is trained on the data. Everything but the stem is a class of transformers.
+ying   a vision encoder, a Q-Former and any causal LM, put together as InstructBLIP. Stage 1 (captions): the Q-Former
+       and the projection learn. Stage 2 (instructions): they go on learning; LoRA on the LM is an option.
+       Paper: https://arxiv.org/abs/2306.04387, section 4; Q-Former: https://arxiv.org/abs/2305.06500
+"""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from m3it.models.tiny import Stem, StemConfig
+from m3it.models.ying import YingConfig, YingForConditionalGeneration
+from m3it.rows.instance import M3ITError
+
+try:
+    import torch
+    from torch import nn
+    from transformers import (
+        AutoConfig,
+        AutoModel,
+        AutoModelForCausalLM,
+        AutoModelForImageTextToText,
+        InstructBlipConfig,
+        InstructBlipForConditionalGeneration,
+        InstructBlipPreTrainedModel,
+        InstructBlipQFormerConfig,
+        InstructBlipQFormerModel,
+        InstructBlipVisionModel,
+        PreTrainedConfig,
+        PreTrainedModel,
+    )
+    from transformers.modeling_outputs import BaseModelOutput
+except ImportError as missing:
+    raise M3ITError("Models need PyTorch and transformers: pip install 'm3it[train]'") from missing
+
+
+AutoConfig.register("m3it_stem", StemConfig, exist_ok=True)
+AutoModel.register(StemConfig, Stem, exist_ok=True)
+
+
+AutoConfig.register("m3it_ying", YingConfig, exist_ok=True)
+AutoModelForImageTextToText.register(YingConfig, YingForConditionalGeneration, exist_ok=True)
+
+
+def load_model(name: str | os.PathLike) -> tuple[Any, Any]:
+    """(model, processor) of any image-text-to-text model of transformers, by Hub id or folder; LoRA weights that
+    `train` wrote are merged into the model that they were learned for. M3ITError where it cannot be loaded."""
+    from transformers import AutoProcessor
+
+    name = os.fspath(name)
+    try:
+        if (Path(name) / "adapter_config.json").exists():
+            from peft import PeftConfig, PeftModel
+
+            base, _ = load_model(PeftConfig.from_pretrained(name).base_model_name_or_path)
+            return PeftModel.from_pretrained(base, name).merge_and_unload(), AutoProcessor.from_pretrained(name)
+        return AutoModelForImageTextToText.from_pretrained(name), AutoProcessor.from_pretrained(name)
+    except (OSError, ValueError, ImportError, KeyError, AttributeError) as error:
+        reason = " ".join(str(error).split("\n")[0].split())[:200]
+        raise M3ITError(
+            f"{name}: cannot be loaded as an image-text-to-text model ({reason}). Expected a Hub id or a folder of "
+            "one, 'tiny', or 'ying' with its parts."
+        ) from error
+
+
+# Where transformers' VLMs keep their parts; a name that stands in two of them belongs to the first.
+PARTS = {
+    "projector": [
+        *("multi_modal_projector", "connector", "merger", "deepstack_merger_list", "projector"),
+        *("qformer", "query_tokens", "language_projection"),
+    ],
+    "vision": ["vision_tower", "vision_model", "visual", "vision_encoder"],
+    "language": ["language_model", "text_model", "lm_head"],
+}
+
+
+def part_of(name: str) -> str:
+    """Which part a parameter belongs to by its name; "other" if no part's name stands in it."""
+    words = set(name.split("."))
+    return next((part for part, names in PARTS.items() if words & set(names)), "other")
+
+
+def freeze(model: PreTrainedModel, parts: Iterable[str]) -> None:
+    """Let these parts of a model learn no more: "vision", "projector", "language"."""
+    for part in parts:
+        found = [parameter for name, parameter in model.named_parameters() if part_of(name) == part]
+        if not found:
+            raise M3ITError(f"{type(model).__name__} has no part {part!r} to freeze: expected {', '.join(PARTS)}.")
+        for parameter in found:
+            parameter.requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise M3ITError("Every part is frozen: nothing is left to learn.")
+
+
+def add_lora(model: PreTrainedModel, rank: int) -> Any:
+    """The model with LoRA on every linear layer of its language model, by peft; the projector goes on learning as a
+    whole if it did, all else stands still."""
+    from peft import LoraConfig, get_peft_model
+
+    names = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    targets = [name for name in names if part_of(name) == "language" and not name.endswith("lm_head")]
+    learning = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    children = [name for name, module in model.named_modules() if name and part_of(name) == "projector"]
+    tops = [name for name in children if part_of(name.rpartition(".")[0]) != "projector"]
+    kept = [name for name in tops if any(other.startswith(name + ".") for other in learning)]
+    return get_peft_model(
+        model, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=targets, modules_to_save=kept or None)
+    )
