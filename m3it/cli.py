@@ -466,8 +466,9 @@ def train(
     from m3it.mixing.mixture import Mixture
     from m3it.mixing.part import Part
     from m3it.mixing.selection import read_weights
-    from m3it.train import Settings, evaluation_rows
-    from m3it.train import train as train_model
+    from m3it.training.settings import Settings
+    from m3it.training.train import evaluation_rows
+    from m3it.training.train import train as train_model
 
     share: Any = read_weights(weights) if weights.endswith(".json") else weights
     if isinstance(share, str) and share not in ("size", "sqrt"):

@@ -19,7 +19,8 @@ from m3it.mixing.selection import held
 from m3it.predict import predict
 from m3it.report import report
 from m3it.score import read_run, score
-from m3it.train import Settings, train
+from m3it.training.settings import Settings
+from m3it.training.train import train
 from m3it.work.runner import Progress, silent
 
 DATASET, SPLIT = "shapes", "test"

@@ -28,7 +28,9 @@ from m3it.mixing.mixture import Mixture  # noqa: E402
 from m3it.mixing.part import Part  # noqa: E402
 from m3it.models.collator import Collator  # noqa: E402
 from m3it.models.loading import load_model  # noqa: E402
-from m3it.train import STATE, Settings, evaluation_rows, train  # noqa: E402
+from m3it.training.settings import Settings
+from m3it.training.train import evaluation_rows, train  # noqa: E402
+from m3it.training.trainer import STATE
 
 ROOT = Path(__file__).resolve().parents[1]
 SPLITS = ("validation", "test")
@@ -296,7 +298,8 @@ SCRIPT = """
 import os, sys, time
 from m3it.mixing.mixture import Mixture
 from m3it.mixing.part import Part
-from m3it.train import Settings, train
+from m3it.training.settings import Settings
+from m3it.training.train import train
 
 class Slow(Mixture):
     def batch(self, start, stop):

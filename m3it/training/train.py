@@ -7,12 +7,11 @@ lose rows. A resumed run takes the rows that follow those of its checkpoint, on 
 """
 
 import json
-import math
 import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
@@ -24,8 +23,10 @@ from m3it.models.tiny import make_tiny
 from m3it.models.ying import YingConfig, make_ying
 from m3it.rows.instance import M3ITError
 from m3it.rows.messages import to_messages
-from m3it.work.folder import write_json, write_text
-from m3it.work.runner import versions
+from m3it.training.outcome import describe, plot_loss
+from m3it.training.settings import RATES, Settings
+from m3it.training.trainer import STATE, MixtureTrainer, rows_per_step, wait_for_all
+from m3it.work.folder import write_json
 
 try:
     import torch
@@ -36,45 +37,6 @@ except ImportError as missing:
 
 TOKENIZER_ROWS = 4096  # from which the tokenizer of `tiny` is trained
 TRIED_ROWS = 10_000  # among which each dataset has a row tried before the first step
-STATE = "mixture.json"  # in a checkpoint: what the mixture was, and how many of its rows were consumed
-RATES = {"tiny": 1e-3, "lora": 1e-4, "whole": 2e-5}  # learning rates where none is given
-PACKAGES = ("torch", "transformers", "accelerate", "peft", "tokenizers")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to train. `batch_size` rows on each device at a time, `accumulation` times a step; `max_steps` in place of
-    `epochs`. `max_length`: tokens of a row, None for what the model takes. `bf16`: None for wherever a GPU has it."""
-
-    batch_size: int = 16
-    accumulation: int = 1
-    epochs: float = 1.0
-    max_steps: int | None = None
-    learning_rate: float | None = None
-    weight_decay: float = 0.05
-    warmup: float = 0.05
-    lora: int = 0
-    freeze: tuple[str, ...] | None = None
-    bf16: bool | None = None
-    gradient_checkpointing: bool = False
-    max_length: int | None = None
-    max_side_pixels: int | None = None
-    evaluate_every: int = 500
-    save_every: int = 500
-    log_every: int = 10
-    log_rows: bool = False
-    workers: int = 0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        least = {"batch_size": 1, "accumulation": 1, "max_steps": 1, "lora": 0, "max_length": 1, "max_side_pixels": 1}
-        least |= {"evaluate_every": 1, "save_every": 1, "log_every": 1, "workers": 0}
-        for name, number in least.items():
-            if (value := getattr(self, name)) is not None and value < number:
-                raise ValueError(f"{name}={value}: expected {number} or more")
-        for name in ("epochs", "learning_rate"):
-            if (value := getattr(self, name)) is not None and not 0 < value < math.inf:
-                raise ValueError(f"{name}={value}: expected a number above 0")
 
 
 def train(
@@ -223,13 +185,6 @@ def open_model(name: str, mixture: Any, out: Path, parts: dict[str, str] | None,
     return load_model(start)
 
 
-def wait_for_all() -> None:
-    """Go on when every process has come here."""
-    from accelerate import PartialState
-
-    PartialState().wait_for_everyone()
-
-
 def texts_of(mixture: Any) -> list[str]:
     """The texts of the mixture's first rows."""
     rows = (mixture.row(position) for position in range(min(mixture.num_rows, TOKENIZER_ROWS)))
@@ -285,169 +240,4 @@ def try_rows(mixture: Any, collator: Collator, evaluation: Sequence[dict[str, An
 # ---- training
 
 
-class MixtureTrainer(Trainer):
-    """The Trainer on the loader of a mixture."""
-
-    def __init__(
-        self,
-        model: Any,
-        arguments: TrainingArguments,
-        mixture: Any,
-        collator: Collator,
-        evaluation: Sequence[dict[str, Any]],
-        settings: Settings,
-        done: int,
-    ):
-        even = len(evaluation) - len(evaluation) % arguments.world_size  # each process evaluates as many rows
-        self.mixture, self.settings = mixture, settings
-        self.row_log = (
-            RowLog(Path(str(arguments.output_dir)), arguments.process_index, done) if settings.log_rows else None
-        )
-        super().__init__(
-            model,
-            arguments,
-            data_collator=collator,
-            processing_class=collator.processor,
-            train_dataset=mixture,
-            eval_dataset=list(evaluation[:even]) or None,
-            callbacks=[KeepState(mixture, rows_per_step(settings, arguments), done)],
-        )
-
-    def get_train_dataloader(self) -> DataLoader:
-        """The mixture's loader, as it is."""
-        return self.mixture.loader(
-            self.settings.batch_size,
-            self.settings.workers,
-            self.data_collator,
-            rank=self.args.process_index,
-            world_size=self.args.world_size,
-        )
-
-    def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader:
-        """This process's share of the rows to evaluate on."""
-        held: Any = self.eval_dataset
-        rows = held[self.args.process_index :: self.args.world_size]
-        return DataLoader(rows, self.settings.batch_size, collate_fn=self.data_collator)
-
-    def _load_from_checkpoint(self, checkpoint: str, model: Any = None) -> None:
-        """Load adapters, and sharded models; a whole model was opened from its checkpoint.
-
-        transformers 5.23 saves a VLM under older names of its weights, and here would load none of them: with no more
-        than a warning, a resumed run would begin from the first weights.
-        """
-        if self.settings.lora or self.is_fsdp_enabled:
-            try:
-                super()._load_from_checkpoint(checkpoint, model)
-            except RuntimeError as error:
-                reason = " ".join(str(error).split())[:200]
-                raise M3ITError(f"{checkpoint}: its weights do not fit the model ({reason}). Is it another?") from error
-
-    def go_back_to(self, checkpoint: str) -> None:
-        """Be where a checkpoint was written, without a step."""
-        self._load_from_checkpoint(checkpoint)
-        self.state = TrainerState.load_from_json(str(Path(checkpoint) / "trainer_state.json"))
-
-    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **options: Any) -> Any:
-        """The model's loss; the ids of the rows go into the log, not into the model."""
-        row_ids = inputs.pop("row_ids", None)
-        if row_ids and self.row_log and model.training:
-            self.row_log.write(self.state.global_step + 1, row_ids)
-        return super().compute_loss(model, inputs, *args, **options)
-
-
-def rows_per_step(settings: Settings, arguments: TrainingArguments) -> int:
-    """How many rows all processes take in a step."""
-    return settings.batch_size * settings.accumulation * arguments.world_size
-
-
-class KeepState(TrainerCallback):
-    """Writes the mixture's state into each checkpoint, as its last file; rows are counted by the Trainer's steps, since
-    workers run ahead."""
-
-    def __init__(self, mixture: Any, rows_per_step: int, done: int):
-        self.mixture, self.rows_per_step, self.done = mixture, rows_per_step, done
-
-    def on_save(self, args: TrainingArguments, state: Any, control: Any, **more: Any) -> None:
-        if state.is_world_process_zero:
-            consumed = self.mixture.rows_consumed + (state.global_step - self.done) * self.rows_per_step
-            folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
-            write_json(folder / STATE, {**self.mixture.state_dict(), "rows_consumed": consumed})
-
-
-class RowLog:
-    """What was learned from: lines of {"step", "rank", "rows"} in `out/rows/<rank>.jsonl`; a resume drops what it
-    takes again."""
-
-    def __init__(self, out: Path, rank: int, done: int):
-        self.rank, self.path = rank, out / "rows" / f"{rank}.jsonl"
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        if rank == 0:  # the run may have had other processes before
-            for path in self.path.parent.glob("*.jsonl"):
-                lines = path.read_text("utf-8").splitlines(keepends=True)
-                write_text(path, "".join(line for line in lines if is_done(line, done)))
-        wait_for_all()
-
-    def write(self, step: int, row_ids: list[str]) -> None:
-        """Add a line, at once."""
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, "rank": self.rank, "rows": row_ids}, ensure_ascii=False) + "\n")
-
-
-def is_done(line: str, done: int) -> bool:
-    """Whether a line of a row log is whole, and of a step that the checkpoint has."""
-    return line.endswith("\n") and json.loads(line)["step"] <= done
-
-
 # ---- behind the last step
-
-
-def describe(
-    model: str, parts: dict[str, str] | None, settings: Settings, trainer: MixtureTrainer, seconds: float
-) -> dict[str, Any]:
-    """What run.json says of a run."""
-    history = trainer.state.log_history
-    learned: Any = trainer.model
-    parameters = list(learned.parameters())
-    return {
-        "command": "train",
-        "options": {"model": model, **(parts or {}), **asdict(settings), "processes": trainer.args.world_size},
-        "learning_rate": trainer.args.learning_rate,
-        "versions": versions(*PACKAGES),
-        "mixture": trainer.mixture.state_dict(),
-        "num_parameters": sum(parameter.numel() for parameter in parameters),
-        "num_learning": sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
-        "steps": trainer.state.global_step,
-        "train_loss": mean_loss(history),
-        "eval_loss": [[entry["step"], entry["eval_loss"]] for entry in history if "eval_loss" in entry],
-        "seconds": round(seconds, 1),
-    }
-
-
-def mean_loss(history: list[dict[str, Any]]) -> float | None:
-    """The training loss of all steps that were logged, before a resume, too; else of those of this process."""
-    total, last = 0.0, 0
-    for entry in history:
-        if "loss" in entry:
-            total, last = total + entry["loss"] * (entry["step"] - last), entry["step"]
-    return total / last if last else next((entry["train_loss"] for entry in history if "train_loss" in entry), None)
-
-
-def plot_loss(history: list[dict[str, Any]], path: Path) -> None:
-    """Draw the losses over the steps into a PNG file, where matplotlib is installed."""
-    if not find_spec("matplotlib"):
-        return
-    from matplotlib.figure import Figure
-
-    figure = Figure((7, 4), layout="constrained")
-    axes = figure.subplots()
-    curves = {
-        label: [(entry["step"], entry[name]) for entry in history if name in entry]
-        for name, label in (("loss", "training"), ("eval_loss", "evaluation"))
-    }
-    for label, points in curves.items():
-        if points:
-            axes.plot(*zip(*points, strict=True), label=label, marker="." if label == "evaluation" else None)
-    axes.set(xlabel="step", ylabel="loss per token of the answers")
-    if any(curves.values()):  # a run of a step or two logs nothing
-        axes.legend()
-    figure.savefig(path)
