@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from m3it.metrics import METRICS
-from m3it.tokens import caption_words
+from m3it.evaluating.metrics import METRICS
+from m3it.evaluating.words import caption_words
 
 Texts, References = list[str], list[list[str]]
 
@@ -89,7 +89,7 @@ def of_ours(name: str) -> Callable[[Texts, References], float]:
 
 def all_of_ours(predictions: Texts, references: References) -> float:
     """Every metric with its interval, as score.py makes them."""
-    from m3it.score import interval, measure, score_of
+    from m3it.evaluating.score import interval, measure, score_of
 
     gold = zip(predictions, references, strict=True)
     rows = [{"id": str(i), "prediction": text, "references": texts} for i, (text, texts) in enumerate(gold)]

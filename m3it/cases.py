@@ -7,22 +7,21 @@ rows on which the models' scores differ, those of the gallery by the lowest scor
 
 import json
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from M3IT import image_bytes
-from m3it.metrics import METRICS
+from m3it.evaluating.metrics import METRICS
+from m3it.evaluating.runs import Place, Run, read_runs
+from m3it.evaluating.score import GRADED, own_metrics
 from m3it.reading.load import find_rows
 from m3it.rows.images import encode, pixels
 from m3it.rows.instance import M3ITError, hash_of
-from m3it.score import Place, Row, Run, measure, own_metrics, read_runs, score_of, usable
 
 NUM_CASES = 8  # rows of the case study
 NUM_WORST = 6  # rows of a dataset in the gallery
 SIDE_PIXELS = 360
-GRADED = ("accuracy", "vqa_accuracy", "exact_match", "f1", "anls")  # 100 is right, 0 is wrong
 FILES = ("predictions.jsonl", "scores.json", "judge.json", "trainer_state.json", "run.json")
 SETTLED = ("run.json", "scores.json", "judge.json")  # that say what made them
 Key = tuple[str, str, str]  # config, split, row id
@@ -178,17 +177,6 @@ def mark(case: Case, score: float | None) -> str:
 def points_of(case: Case, score: float | None) -> str:
     """The score of an answer in words."""
     return "" if score is None else f"{METRICS[case.metric].title} {score:.0f}"
-
-
-def majority_score(rows: list[Row], place: Place) -> tuple[str, float] | None:
-    """(the commonest reference, what a model would score that always gives it); None where no metric of right and wrong
-    is the dataset's own."""
-    metric, rows = own_metrics(place[0])[0], usable(rows)
-    if metric not in GRADED or not rows:
-        return None
-    answer = Counter(row["references"][0] for row in rows).most_common(1)[0][0]
-    scored = measure([{**row, "prediction": answer} for row in rows], [metric], place[0])
-    return answer, float(score_of(metric, scored.sums[metric])) * METRICS[metric].points
 
 
 def read_pictures(found: Found, cases: Iterable[Case]) -> tuple[dict[Key, list[bytes]], list[str]]:

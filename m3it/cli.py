@@ -530,7 +530,7 @@ def predict(
     on_error: Annotated[str, Option(help="raise, or drop: leave out rows that cannot be read.")] = "raise",
 ) -> None:
     """What a model answers to rows.   Example: m3it predict --model runs/tiny --config shapes --out eval/tiny"""
-    from m3it.predict import predict as predict_rows
+    from m3it.evaluating.predict import predict as predict_rows
 
     run = predict_rows(
         model,
@@ -561,8 +561,8 @@ def score(
     as_json: Json = False,
 ) -> None:
     """Scores by dataset, task and group with 95 % intervals; A B compares.   Example: m3it score runs/tiny"""
-    from m3it.score import render
-    from m3it.score import score as score_predictions
+    from m3it.evaluating.score import score as score_predictions
+    from m3it.evaluating.tables import render
 
     first = predictions[0]
     found = score_predictions(predictions, out or (first if first.is_dir() else first.parent), repo, metric or (), seed)
@@ -589,8 +589,8 @@ def judge(
     as_json: Json = False,
 ) -> None:
     """Which model answers better, by FairEval.   Example: m3it judge eval/a eval/b --model gpt-4o --out eval/judge"""
-    from m3it.judge import CONFIGS, choose_pairs, render, requests
-    from m3it.judge import judge as judge_pairs
+    from m3it.evaluating.judge import CONFIGS, choose_pairs, render, requests
+    from m3it.evaluating.judge import judge as judge_pairs
     from m3it.work.chat import Chat
 
     match = choose_pairs(first, second, config or CONFIGS, limit, with_images, repo)

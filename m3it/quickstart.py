@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from M3IT import CATALOGUE, Repository
-from m3it.cases import majority_score
+from m3it.evaluating.predict import predict
+from m3it.evaluating.runs import read_run
+from m3it.evaluating.score import majority_score, score
 from m3it.making.convert import convert, source_root
 from m3it.mixing.mixture import Mixture
 from m3it.mixing.part import Part
 from m3it.mixing.selection import held
-from m3it.predict import predict
 from m3it.report import report
-from m3it.score import read_run, score
 from m3it.training.settings import Settings
 from m3it.training.train import train
 from m3it.work.runner import Progress, silent

@@ -7,9 +7,10 @@ import argparse
 import os
 from pathlib import Path
 
-from m3it.predict import predict
+from m3it.evaluating.predict import predict
+from m3it.evaluating.score import score
+from m3it.evaluating.tables import render
 from m3it.report import report
-from m3it.score import render, score
 
 
 def main() -> None:

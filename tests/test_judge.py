@@ -17,7 +17,7 @@ import pytest
 from chat_server import ChatServer, Refuse, words_of
 from conftest import make_row, write_rows
 
-from m3it.judge import (
+from m3it.evaluating.judge import (
     JudgeError,
     Match,
     choose_pairs,
@@ -214,7 +214,7 @@ def test_a_replay_gives_the_same_files_without_a_server(tmp_path):
 KILLED = """
 import sys
 from m3it.work.chat import Chat
-from m3it.judge import choose_pairs, judge
+from m3it.evaluating.judge import choose_pairs, judge
 first, second, out, url = sys.argv[1:]
 judge(choose_pairs(first, second, ("viquae",)), Chat("judge", url, cache_dir=out + "/replies", parallel=2), out)
 """

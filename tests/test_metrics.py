@@ -1,4 +1,4 @@
-"""m3it.metrics beside the implementations that the field uses, case by case; and what no other tool-kit has, by hand.
+"""m3it.evaluating.metrics beside the implementations that the field uses, case by case; and what no other tool-kit has, by hand.
 
 `cases/metrics/texts.jsonl` holds texts with their references, `accuracy.jsonl` and `vqa_accuracy.jsonl` expected scores
 that were worked out by hand. 500 further cases are drawn (seeded), 200 of them in many scripts. Everything is compared
@@ -18,10 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from M3IT import CATALOGUE, LANGUAGES
-from m3it import metrics, ngrams
 from m3it.catalogue import lookup
-from m3it.metrics import METRICS, choices, chosen, reference_fields, short_answer
-from m3it.tokens import bleu_tokenizer, caption_words, spaced, words
+from m3it.evaluating import metrics, ngrams
+from m3it.evaluating.metrics import METRICS, chosen
+from m3it.evaluating.references import choices, reference_fields, short_answer
+from m3it.evaluating.words import bleu_tokenizer, caption_words, spaced, words
 
 FOLDER = Path(__file__).parent
 WORDS = re.findall(

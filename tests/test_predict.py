@@ -16,11 +16,12 @@ import pytest
 from chat_server import ChatServer, Refuse, completion, words_of
 from conftest import make_row, picture, write_rows
 
-from m3it.judge import choose_pairs, judge
-from m3it.predict import Local, choose_split, predict
+from m3it.evaluating.judge import choose_pairs, judge
+from m3it.evaluating.predict import Local, choose_split, predict
+from m3it.evaluating.runs import read_run
+from m3it.evaluating.score import score
 from m3it.reading.load import load_builder
 from m3it.rows.instance import M3ITError
-from m3it.score import read_run, score
 from m3it.work.chat import Chat
 
 ROOT = Path(__file__).parents[1]
@@ -168,7 +169,7 @@ def test_a_config_named_twice_is_asked_once(repository, tmp_path):
 
 KILLED = """
 import sys
-from m3it.predict import predict
+from m3it.evaluating.predict import predict
 predict("m", ["viquae"], sys.argv[1], sys.argv[2], split="train", base_url=sys.argv[3], parallel=2)
 """
 
@@ -211,12 +212,12 @@ def test_more_rows_and_further_configs_join_a_run(repository, tmp_path):
 
 
 def test_rows_that_no_process_answered_are_missing_until_they_are_asked_for(repository, tmp_path, monkeypatch):
-    import m3it.predict
+    import m3it.evaluating.predict
 
     options = {"repo": str(repository), "configs": ["viquae"], "out": tmp_path / "out", "batch_size": 1}
     with ChatServer(shout) as server:
         with monkeypatch.context() as other:  # the first of two processes; the second wrote to a disk of its own
-            other.setattr(m3it.predict, "_process", lambda: (0, 2, lambda: None))
+            other.setattr(m3it.evaluating.predict, "_process", lambda: (0, 2, lambda: None))
             run = predict("m", base_url=server.url, **options)
         assert run["num_rows"] == {"viquae/test": 3}
         assert [line["id"] for line in lines_of(tmp_path / "out")] == ["row-20", "row-22"]
@@ -302,7 +303,7 @@ def test_a_picture_that_is_none_fails_its_own_row_only(tiny, tmp_path):
 
 
 def test_the_answer_is_not_shown_to_the_model(tiny, tmp_path):
-    from m3it.predict import read_questions
+    from m3it.evaluating.predict import read_questions
 
     write_rows(tmp_path / "data/vqa/mine/test.jsonl", [make_row(1, outputs="swordfish")])
     (question,) = read_questions(str(tmp_path), "mine", None, None)
@@ -312,7 +313,7 @@ def test_the_answer_is_not_shown_to_the_model(tiny, tmp_path):
 
 
 def test_a_line_that_is_no_row_is_left_out_where_asked(tmp_path):
-    from m3it.predict import read_questions
+    from m3it.evaluating.predict import read_questions
 
     shard = tmp_path / "data/vqa/mine/test.jsonl"
     write_rows(shard, [make_row(1), make_row(2)])
@@ -326,7 +327,7 @@ def test_a_line_that_is_no_row_is_left_out_where_asked(tmp_path):
 @pytest.mark.slow
 def test_two_processes_predict_what_one_does(tiny, tmp_path):
     repo = str(questions(tmp_path / "repo", tuple(range(13))))
-    program = "import sys; from m3it.predict import predict; predict(sys.argv[1], ['mine'], sys.argv[2], sys.argv[3], "
+    program = "import sys; from m3it.evaluating.predict import predict; predict(sys.argv[1], ['mine'], sys.argv[2], sys.argv[3], "
     (tmp_path / "program.py").write_text(program + "batch_size=2, max_tokens=8)", "utf-8")
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
     arguments = [str(tmp_path / "program.py"), str(tiny), str(tmp_path / "two"), repo]

@@ -16,11 +16,11 @@ from chat_server import ChatServer, words_of
 from conftest import make_row, write_rows
 from PIL import Image
 
-from m3it.cases import Case, ReportError, choose_cases, gather, majority_score, mark, read_pictures, worst_cases
-from m3it.judge import choose_pairs, judge
-from m3it.predict import predict
+from m3it.cases import Case, ReportError, choose_cases, gather, mark, read_pictures, worst_cases
+from m3it.evaluating.judge import choose_pairs, judge
+from m3it.evaluating.predict import predict
+from m3it.evaluating.score import majority_score, score
 from m3it.report import PUBLISHED, draw_verdicts, report
-from m3it.score import score
 from m3it.work.chat import Chat
 
 ROOT = Path(__file__).parents[1]

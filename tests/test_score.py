@@ -1,4 +1,4 @@
-"""m3it.score: files of predictions, tables, intervals, two models, and sentences for what cannot be scored."""
+"""m3it.evaluating.score: files of predictions, tables, intervals, two models, and sentences for what cannot be scored."""
 
 import json
 import subprocess
@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from conftest import make_row, write_rows
 
-from m3it.metrics import METRICS
-from m3it.ngrams import finish_bleu
-from m3it.score import ScoreError, compare, interval, measure, read_run, read_runs, render, resample, score, usable
+from m3it.evaluating.metrics import METRICS
+from m3it.evaluating.ngrams import finish_bleu
+from m3it.evaluating.runs import ScoreError, read_run, read_runs, usable
+from m3it.evaluating.score import compare, interval, measure, resample, score
+from m3it.evaluating.tables import render
 
 
 def line(number: int, prediction: str | None, reference: str = "paris", config: str = "viquae", **more) -> dict:
@@ -213,7 +215,7 @@ def test_a_better_model_is_told_from_an_equal_one(tmp_path):
 
 
 def test_models_that_are_equal_on_average_are_called_different_in_one_test_of_twenty(tmp_path):
-    from m3it.score import Scored, _difference
+    from m3it.evaluating.score import Scored, _difference
 
     rng, called = np.random.default_rng(0), 0
     for seed in range(300):

@@ -9,38 +9,25 @@ print them: times 100, but for BLEU and chrF, which have that range of their own
 
 import json
 import os
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from M3IT import id_of
 from m3it.catalogue import lookup
-from m3it.metrics import METRICS, mean, reference_fields, short_answer
-from m3it.ngrams import finish_bleu
-from m3it.rows.instance import M3ITError, hash_of
+from m3it.evaluating.metrics import METRICS, mean
+from m3it.evaluating.ngrams import finish_bleu
+from m3it.evaluating.references import short_answer
+from m3it.evaluating.runs import Place, Row, Run, ScoreError, check_references, read_runs, usable
+from m3it.rows.instance import hash_of
 from m3it.work.folder import write_json
 from m3it.work.runner import versions
 
 NUM_RESAMPLES = 1000
 # What everybody prints as CIDEr is CIDEr-D; the metric of that name in its paper stands beside it.
 OWN = {"cider": ("cider_d", "cider"), "f1": ("f1", "exact_match")}
-Row = dict[str, Any]
-Place = tuple[str, str]  # config, split
-
-
-class ScoreError(M3ITError):
-    """Predictions that cannot be scored, or not against each other."""
-
-
-class Run(NamedTuple):
-    """The predictions of one model: rows by config and split; `num_rows`, what run.json says of them."""
-
-    model: str
-    rows: dict[Place, list[Row]]
-    num_rows: dict[Place, int]
 
 
 class Scored(NamedTuple):
@@ -56,91 +43,6 @@ class Scored(NamedTuple):
 # ---- reading
 
 
-def read_runs(paths: Sequence[Path | str]) -> list[Run]:
-    """The runs in folders or files of predictions: those of one model are one, unless they hold the same configs."""
-    runs: dict[str, Run] = {}
-    for path in map(Path, paths):
-        run = read_run(path)
-        if run.model in runs and set(run.rows) & set(runs[run.model].rows):
-            run = run._replace(model=f"{run.model} ({path})")
-        if run.model in runs and set(run.rows) & set(runs[run.model].rows):
-            raise ScoreError(f"{path}: named twice. Name each folder of predictions once.")
-        known = runs.get(run.model, Run(run.model, {}, {}))
-        runs[run.model] = Run(run.model, known.rows | run.rows, known.num_rows | run.num_rows)
-    return list(runs.values())
-
-
-def read_run(path: Path | str) -> Run:
-    """The run in a folder, or of a file, of predictions; ScoreError where a line is not what `m3it predict` writes."""
-    path = Path(path)
-    file = path / "predictions.jsonl" if path.is_dir() else path
-    if not file.exists():
-        raise ScoreError(f"{file}: there is no such file. Name a folder that m3it predict wrote.")
-    rows: dict[Place, dict[str, Row]] = defaultdict(dict)
-    with open(file, encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            row = _parse(line, f"{file}: line {number}")
-            place = row["config"], row["split"]
-            if row["id"] in rows[place]:
-                raise ScoreError(
-                    f"{file}: line {number}: row {row['id']!r} of {'/'.join(place)} stands there already. "
-                    "Predict again into an empty folder."
-                )
-            rows[place][row["id"]] = row
-    if not rows:
-        raise ScoreError(f"{file}: is empty. Run m3it predict again; its last lines say why no row was predicted.")
-    told = file.parent / "run.json"
-    run = json.loads(told.read_text("utf-8")) if told.exists() else {}
-    num_rows = {(name.rpartition("/")[0], name.rpartition("/")[2]): n for name, n in run.get("num_rows", {}).items()}
-    for place in rows if num_rows else ():
-        if place not in num_rows:
-            raise ScoreError(
-                f"{file}: holds rows of {'/'.join(place)}, but run.json beside it is of a run on "
-                f"{', '.join(map('/'.join, num_rows))}. Keep the predictions of each run in a folder of their own."
-            )
-    model = run.get("model") or run.get("options", {}).get("model") or file.parent.name or str(file)
-    return Run(model, {place: list(by_id.values()) for place, by_id in rows.items()}, num_rows)
-
-
-def _parse(line: str, where: str) -> Row:
-    """One line of predictions.jsonl; a failed row needs no prediction."""
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise ScoreError(
-            f"{where}: expected a JSON object, {error}. Run m3it predict again: it goes on there."
-        ) from error
-    needed = {"id": str, "config": str, "split": str, "references": list}
-    needed |= {} if isinstance(row, dict) and row.get("error") else {"prediction": str}
-    for name, kind in needed.items():
-        if not isinstance(row, dict) or not isinstance(row.get(name), kind):
-            found = json.dumps(row.get(name) if isinstance(row, dict) else row, ensure_ascii=False)[:60]
-            raise ScoreError(f"{where}: expected {name} to be a {kind.__name__}, found {found}.")
-    return row
-
-
-def check_references(run: Run, repo: str) -> Run:
-    """The run with the number of rows that the repository holds; ScoreError where its rows are not those predicted."""
-    from m3it.reading.load import load_builder
-
-    num_rows = dict(run.num_rows)
-    for (config, split), rows in run.rows.items():
-        builder = load_builder(repo, config, meta=True)
-        if split not in builder.shards(config):
-            raise ScoreError(f"{repo} holds no {config}/{split}. Pass as --repo what the predictions were made from.")
-        now = {id_of(row): reference_fields(config, row)["references"] for row in builder.rows(split)}
-        unknown = [row["id"] for row in rows if row["id"] not in now]
-        changed = [row["id"] for row in rows if row["id"] in now and row["references"] != now[row["id"]]]
-        for ids, what in ((unknown, "are not in it"), (changed, "have other references there")):
-            if ids:
-                raise ScoreError(
-                    f"{repo}, {config}/{split}: {len(ids)} of {len(rows)} predicted rows {what}, the first is "
-                    f"{ids[0]!r}. Predict again, or pass as --repo what the predictions were made from."
-                )
-        num_rows[config, split] = num_rows.get((config, split), len(now))
-    return run._replace(num_rows=num_rows)
-
-
 # ---- one config and split
 
 
@@ -149,16 +51,6 @@ def own_metrics(config: str) -> tuple[str, ...]:
     dataset, _ = lookup(config)
     own = dataset.metric if dataset else "exact_match"
     return tuple(dict.fromkeys((*OWN.get(own, (own,)), "rouge_l")))
-
-
-def usable(rows: Iterable[Row]) -> list[Row]:
-    """The rows that can be scored, captions of one image with all references of that image."""
-    rows = list(rows)
-    of_group: dict[str, list[str]] = defaultdict(list)
-    for row in rows:
-        of_group[row.get("group", "")] += row["references"]
-    kept = [row for row in rows if not row.get("error") and any(reference.strip() for reference in row["references"])]
-    return [{**row, "references": of_group[row["group"]]} if row.get("group") else row for row in kept]
 
 
 def measure(rows: list[Row], metrics: Iterable[str], config: str, seed: int = 0) -> Scored:
@@ -417,60 +309,15 @@ def _difference(name: str, a: Scored, b: Scored) -> Row:
 # ---- text
 
 
-def render(scores: dict[str, Any]) -> str:
-    """scores.json as tables of text: by dataset, by group, and the comparison, if there is one."""
-    blocks = []
-    for model in scores["models"]:
-        blocks += [f"{model['model']}: scores in points with 95 % intervals", _dataset_table(model["datasets"])]
-        if len(model["datasets"]) > 1:
-            blocks.append(_group_table(model["groups"]))
-    blocks += [_comparison_table(found) for found in scores["comparisons"]]
-    return "\n\n".join(blocks)
+GRADED = ("accuracy", "vqa_accuracy", "exact_match", "f1", "anls")  # 100 is right, 0 is wrong
 
 
-def _dataset_table(lines: list[Row]) -> str:
-    counted = ("missing", "failed", "without_reference", "unreadable", "empty")
-    rows = [["config", "split", "rows", "metric", "score", "ROUGE-L", *(name.replace("_", " ") for name in counted)]]
-    for line in lines:
-        names = [name for name in line["scores"] if name != "rouge_l"] or list(line["scores"])
-        for i, name in enumerate(names or [line["metric"]]):
-            counts = [line[f"num_{what}"] for what in counted]
-            found, rouge = line["scores"].get(name), line["scores"].get("rouge_l")
-            head = [line["config"], line["split"], f"{line['num_rows']:,}"] if not i else ["", "", ""]
-            rest = [_text(rouge), *(f"{n:,}" if n else "" for n in counts)] if not i else [""] * 6
-            rows.append([*head, METRICS[name].title, _text(found), *rest])
-    return _aligned(rows)
-
-
-def _group_table(lines: list[Row]) -> str:
-    rows = [["group", "configs", "rows", "metric", "micro", "macro"]]
-    for line in lines:
-        numbers = [str(line["num_configs"]), f"{line['num_rows']:,}"]
-        texts = [METRICS[line["metric"]].title, _text(line["micro"]), _text(line["macro"])]
-        rows.append([line["group"], *numbers, *texts])
-    return _aligned(rows)
-
-
-def _comparison_table(found: dict[str, Any]) -> str:
-    rows = [["config", "split", "rows", "metric", "first", "second", "difference", "p", "better/equal/worse"]]
-    for line in found["datasets"]:
-        scores = [f"{line['first']:.1f}", f"{line['second']:.1f}", _text(line["difference"]), f"{line['p']:.3f}"]
-        counts = "/".join(str(line["rows"][name]) for name in ("first", "equal", "second"))
-        rows.append(
-            [line["config"], line["split"], f"{line['num_rows']:,}", METRICS[line["metric"]].title, *scores, counts]
-        )
-    apart = sum(line["num_only_first"] + line["num_only_second"] for line in found["datasets"] if line["num_rows"])
-    note = "" if not apart else "\nRows that only one of them predicted are left out; scores.json counts them."
-    return f"first: {found['models'][0]}\nsecond: {found['models'][1]}\n{_aligned(rows)}{note}"
-
-
-def _text(found: dict[str, float] | None) -> str:
-    return f"{found['score']:.1f} [{found['low']:.1f}, {found['high']:.1f}]" if found else ""
-
-
-def _aligned(rows: list[list[str]]) -> str:
-    """Columns as wide as their longest cell; a column of numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    right = [all(not cell or cell[0] in "-0123456789" for cell in column[1:]) for column in zip(*rows, strict=True)]
-    cells = [[c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right, strict=True)] for row in rows]
-    return "\n".join("  ".join(row).rstrip() for row in cells)
+def majority_score(rows: list[Row], place: Place) -> tuple[str, float] | None:
+    """(the commonest reference, what a model would score that always gives it); None where no metric of right and wrong
+    is the dataset's own."""
+    metric, rows = own_metrics(place[0])[0], usable(rows)
+    if metric not in GRADED or not rows:
+        return None
+    answer = Counter(row["references"][0] for row in rows).most_common(1)[0][0]
+    scored = measure([{**row, "prediction": answer} for row in rows], [metric], place[0])
+    return answer, float(score_of(metric, scored.sums[metric])) * METRICS[metric].points

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from M3IT import CATALOGUE, M3IT, id_of, image_bytes
 from m3it.catalogue import lookup
-from m3it.metrics import reference_fields
+from m3it.evaluating.references import reference_fields
 from m3it.reading.load import load_builder
 from m3it.rows.instance import M3ITError
 from m3it.work.chat import Chat, ChatError, Reply, Request, message

@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 
 from M3IT import image_bytes
 from m3it.catalogue import lookup
+from m3it.evaluating.runs import Row, Run, read_run
 from m3it.reading.load import find_rows
 from m3it.rows.instance import M3ITError, hash_of
-from m3it.score import Row, Run, read_run
 from m3it.work.chat import Answer, Chat, ChatError, Reply, Request, message
 from m3it.work.folder import write_json, write_text
 from m3it.work.runner import Progress, silent, versions

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from m3it.tokens import References, Texts, bleu_tokenizer, caption_words
+from m3it.evaluating.words import References, Texts, bleu_tokenizer, caption_words
 
 LARGEST = 1 << 62  # of the integers that n-grams are numbered with
 BLOCK_ROWS = 2000  # that are counted at once, so that memory hardly grows with the number of rows

@@ -1,0 +1,123 @@
+"""m3it.evaluating.runs."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from M3IT import id_of
+from m3it.evaluating.references import reference_fields
+from m3it.rows.instance import M3ITError
+
+Row = dict[str, Any]
+
+
+Place = tuple[str, str]  # config, split
+
+
+class ScoreError(M3ITError):
+    """Predictions that cannot be scored, or not against each other."""
+
+
+class Run(NamedTuple):
+    """The predictions of one model: rows by config and split; `num_rows`, what run.json says of them."""
+
+    model: str
+    rows: dict[Place, list[Row]]
+    num_rows: dict[Place, int]
+
+
+def read_runs(paths: Sequence[Path | str]) -> list[Run]:
+    """The runs in folders or files of predictions: those of one model are one, unless they hold the same configs."""
+    runs: dict[str, Run] = {}
+    for path in map(Path, paths):
+        run = read_run(path)
+        if run.model in runs and set(run.rows) & set(runs[run.model].rows):
+            run = run._replace(model=f"{run.model} ({path})")
+        if run.model in runs and set(run.rows) & set(runs[run.model].rows):
+            raise ScoreError(f"{path}: named twice. Name each folder of predictions once.")
+        known = runs.get(run.model, Run(run.model, {}, {}))
+        runs[run.model] = Run(run.model, known.rows | run.rows, known.num_rows | run.num_rows)
+    return list(runs.values())
+
+
+def read_run(path: Path | str) -> Run:
+    """The run in a folder, or of a file, of predictions; ScoreError where a line is not what `m3it predict` writes."""
+    path = Path(path)
+    file = path / "predictions.jsonl" if path.is_dir() else path
+    if not file.exists():
+        raise ScoreError(f"{file}: there is no such file. Name a folder that m3it predict wrote.")
+    rows: dict[Place, dict[str, Row]] = defaultdict(dict)
+    with open(file, encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            row = _parse(line, f"{file}: line {number}")
+            place = row["config"], row["split"]
+            if row["id"] in rows[place]:
+                raise ScoreError(
+                    f"{file}: line {number}: row {row['id']!r} of {'/'.join(place)} stands there already. "
+                    "Predict again into an empty folder."
+                )
+            rows[place][row["id"]] = row
+    if not rows:
+        raise ScoreError(f"{file}: is empty. Run m3it predict again; its last lines say why no row was predicted.")
+    told = file.parent / "run.json"
+    run = json.loads(told.read_text("utf-8")) if told.exists() else {}
+    num_rows = {(name.rpartition("/")[0], name.rpartition("/")[2]): n for name, n in run.get("num_rows", {}).items()}
+    for place in rows if num_rows else ():
+        if place not in num_rows:
+            raise ScoreError(
+                f"{file}: holds rows of {'/'.join(place)}, but run.json beside it is of a run on "
+                f"{', '.join(map('/'.join, num_rows))}. Keep the predictions of each run in a folder of their own."
+            )
+    model = run.get("model") or run.get("options", {}).get("model") or file.parent.name or str(file)
+    return Run(model, {place: list(by_id.values()) for place, by_id in rows.items()}, num_rows)
+
+
+def _parse(line: str, where: str) -> Row:
+    """One line of predictions.jsonl; a failed row needs no prediction."""
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise ScoreError(
+            f"{where}: expected a JSON object, {error}. Run m3it predict again: it goes on there."
+        ) from error
+    needed = {"id": str, "config": str, "split": str, "references": list}
+    needed |= {} if isinstance(row, dict) and row.get("error") else {"prediction": str}
+    for name, kind in needed.items():
+        if not isinstance(row, dict) or not isinstance(row.get(name), kind):
+            found = json.dumps(row.get(name) if isinstance(row, dict) else row, ensure_ascii=False)[:60]
+            raise ScoreError(f"{where}: expected {name} to be a {kind.__name__}, found {found}.")
+    return row
+
+
+def check_references(run: Run, repo: str) -> Run:
+    """The run with the number of rows that the repository holds; ScoreError where its rows are not those predicted."""
+    from m3it.reading.load import load_builder
+
+    num_rows = dict(run.num_rows)
+    for (config, split), rows in run.rows.items():
+        builder = load_builder(repo, config, meta=True)
+        if split not in builder.shards(config):
+            raise ScoreError(f"{repo} holds no {config}/{split}. Pass as --repo what the predictions were made from.")
+        now = {id_of(row): reference_fields(config, row)["references"] for row in builder.rows(split)}
+        unknown = [row["id"] for row in rows if row["id"] not in now]
+        changed = [row["id"] for row in rows if row["id"] in now and row["references"] != now[row["id"]]]
+        for ids, what in ((unknown, "are not in it"), (changed, "have other references there")):
+            if ids:
+                raise ScoreError(
+                    f"{repo}, {config}/{split}: {len(ids)} of {len(rows)} predicted rows {what}, the first is "
+                    f"{ids[0]!r}. Predict again, or pass as --repo what the predictions were made from."
+                )
+        num_rows[config, split] = num_rows.get((config, split), len(now))
+    return run._replace(num_rows=num_rows)
+
+
+def usable(rows: Iterable[Row]) -> list[Row]:
+    """The rows that can be scored, captions of one image with all references of that image."""
+    rows = list(rows)
+    of_group: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        of_group[row.get("group", "")] += row["references"]
+    kept = [row for row in rows if not row.get("error") and any(reference.strip() for reference in row["references"])]
+    return [{**row, "references": of_group[row["group"]]} if row.get("group") else row for row in kept]
