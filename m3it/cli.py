@@ -113,7 +113,7 @@ def show(
     """Rows of a config as text, or as a picture.   Example: m3it show viquae --images rows.png"""
     from M3IT import id_of
     from m3it.reading.load import load_builder
-    from m3it.show import as_text, contact_sheet
+    from m3it.showing.rows import as_text, contact_sheet
 
     builder = load_builder(default_repo(repo), config, meta=True, fields=as_fields(fields))
     splits = builder.shards(builder.config.name)
@@ -418,7 +418,8 @@ def stats(
     as_json: Json = False,
 ) -> None:
     """Instructions, rows, answers, pictures, licenses, counted.   Example: m3it stats --figures imgs"""
-    from m3it.stats import as_text, draw_figures, measure
+    from m3it.showing.figures import draw_figures
+    from m3it.showing.stats import as_text, measure
 
     measured = measure(default_repo(repo))
     typer.echo(json.dumps(measured, ensure_ascii=False) if as_json else as_text(measured))
@@ -615,7 +616,7 @@ def report(
     ] = None,
 ) -> None:
     """One HTML page about runs, that opens offline.   Example: m3it report eval --out report.html --figures imgs"""
-    from m3it.report import report as write_report
+    from m3it.showing.report import report as write_report
 
     for problem in write_report(runs, out, repo, figures):
         typer.echo(f"pictures not shown, {problem}", err=True)

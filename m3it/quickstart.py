@@ -18,7 +18,7 @@ from m3it.making.convert import convert, source_root
 from m3it.mixing.mixture import Mixture
 from m3it.mixing.part import Part
 from m3it.mixing.selection import held
-from m3it.report import report
+from m3it.showing.report import report
 from m3it.training.settings import Settings
 from m3it.training.train import train
 from m3it.work.runner import Progress, silent

@@ -10,7 +10,7 @@ from pathlib import Path
 from m3it.evaluating.predict import predict
 from m3it.evaluating.score import score
 from m3it.evaluating.tables import render
-from m3it.report import report
+from m3it.showing.report import report
 
 
 def main() -> None:

@@ -16,11 +16,11 @@ from chat_server import ChatServer, words_of
 from conftest import make_row, write_rows
 from PIL import Image
 
-from m3it.cases import Case, ReportError, choose_cases, gather, mark, read_pictures, worst_cases
 from m3it.evaluating.judge import choose_pairs, judge
 from m3it.evaluating.predict import predict
 from m3it.evaluating.score import majority_score, score
-from m3it.report import PUBLISHED, draw_verdicts, report
+from m3it.showing.case_study import Case, ReportError, choose_cases, gather, mark, read_pictures, worst_cases
+from m3it.showing.report import PUBLISHED, draw_verdicts, report
 from m3it.work.chat import Chat
 
 ROOT = Path(__file__).parents[1]
@@ -217,9 +217,9 @@ def test_pictures_say_what_they_are_and_curves_too(runs, tmp_path):
 
 
 def test_rows_whose_letters_the_font_lacks_are_left_out_of_the_figure_and_counted(runs, tmp_path, monkeypatch):
-    import m3it.report
+    import m3it.showing.report
 
-    monkeypatch.setattr(m3it.report, "can_draw", lambda case: case.key[0] == "viquae")
+    monkeypatch.setattr(m3it.showing.report, "can_draw", lambda case: case.key[0] == "viquae")
     (problem,) = report([runs], tmp_path / "report.html", figures=tmp_path)
     assert "case_study.png: 2 of 8 rows, whose letters no font" in problem  # the two of the own config
     assert (tmp_path / "case_study.png").exists()
@@ -228,13 +228,15 @@ def test_rows_whose_letters_the_font_lacks_are_left_out_of_the_figure_and_counte
 def test_a_letter_that_the_font_lacks_is_noticed(monkeypatch):
     from PIL import ImageFont
 
-    import m3it.report
+    import m3it.showing.report
 
-    monkeypatch.setattr("m3it.show._installed", lambda: [ImageFont.load_default(15)])  # Pillow's own has Latin only
+    monkeypatch.setattr(
+        "m3it.showing.rows._installed", lambda: [ImageFont.load_default(15)]
+    )  # Pillow's own has Latin only
     case = Case(("a", "test", "1"), "f1", "What?", ["x"], [("m", "a coffee", 0.0, "")])
-    assert m3it.report.can_draw(case)
-    assert not m3it.report.can_draw(case._replace(references=["狗"]))
-    assert not m3it.report.can_draw(case._replace(answers=[("m", "狗", 0.0, "")]))
+    assert m3it.showing.report.can_draw(case)
+    assert not m3it.showing.report.can_draw(case._replace(references=["狗"]))
+    assert not m3it.showing.report.can_draw(case._replace(answers=[("m", "狗", 0.0, "")]))
 
 
 def test_long_names_and_unreadable_rows_fit_into_the_figure(runs, tmp_path):

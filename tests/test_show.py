@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFont
 
 from m3it.rows.images import ImageError, pixels
-from m3it.show import CELL_PIXELS, as_text, contact_sheet, lacking, letters_of, load_font, wrap
+from m3it.showing.rows import CELL_PIXELS, as_text, contact_sheet, lacking, letters_of, load_font, wrap
 
 COLOURS = [(250, 10, 20), (10, 200, 30), (20, 30, 240), (240, 200, 10)]
 
@@ -59,7 +59,7 @@ def test_the_eight_frames_of_a_clip_are_all_there(tmp_path):
 
 def test_letters_that_no_font_has_are_told_of_instead_of_boxes_in_silence(tmp_path, monkeypatch):
     dejavu = Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf")
-    monkeypatch.setattr("m3it.show._installed", lambda: [ImageFont.truetype(str(dejavu), 15)])
+    monkeypatch.setattr("m3it.showing.rows._installed", lambda: [ImageFont.truetype(str(dejavu), 15)])
     with pytest.warns(UserWarning, match=r"2 letters, such as 图看, are drawn as boxes.* Install Noto Sans CJK"):
         contact_sheet([make_row(1, 0, inputs="看图")], tmp_path / "rows.png")
     with warnings.catch_warnings():

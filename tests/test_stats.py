@@ -6,7 +6,8 @@ import pytest
 
 from M3IT import CATALOGUE
 from m3it.catalogue import allows_commercial_use, group_of
-from m3it.stats import TOKEN, draw_figures, instruction_stats, measure, rows_by_group
+from m3it.showing.figures import draw_figures
+from m3it.showing.stats import TOKEN, instruction_stats, measure, rows_by_group
 
 ROOT = Path(__file__).parents[1]
 
@@ -60,7 +61,7 @@ def test_rows_stand_by_group_and_split_beside_those_published():
 
 @pytest.mark.parametrize("name", ["tokens", "edit distance, same task", "edit distance, other task"])
 def test_instructions_are_within_a_quarter_of_the_published_length_and_variety(name):
-    from m3it.stats import PUBLISHED
+    from m3it.showing.stats import PUBLISHED
 
     for here, published in zip(instruction_stats()[name], PUBLISHED[name], strict=True):
         assert 0.75 * published <= here <= 1.25 * published

@@ -8,10 +8,10 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from m3it.cases import Case, Found, Key, mark, points_of
 from m3it.evaluating.metrics import METRICS
 from m3it.evaluating.runs import Place, Row
 from m3it.evaluating.score import majority_score
+from m3it.showing.case_study import Case, Found, Key, mark, points_of
 
 NUM_FAILED = 20  # failed rows of a dataset that are listed by name
 MARKS = {"right": "✓", "partly": "◐", "wrong": "✗"}

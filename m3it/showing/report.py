@@ -9,9 +9,19 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
-from m3it.cases import Case, Key, choose_cases, gather, mark, places_of, points_of, read_pictures, worst_cases
-from m3it.page import render_page
-from m3it.show import FONTS, lacking, load_font, wrap
+from m3it.showing.case_study import (
+    Case,
+    Key,
+    choose_cases,
+    gather,
+    mark,
+    places_of,
+    points_of,
+    read_pictures,
+    worst_cases,
+)
+from m3it.showing.page import render_page
+from m3it.showing.rows import FONTS, lacking, load_font, wrap
 from m3it.work.folder import write_text
 
 VERDICT_COLOURS = {"win": "#2f6fde", "tie": "#b9b5ab", "lose": "#d9730d"}
