@@ -1,4 +1,4 @@
-"""m3it.work.chat against a server on loopback that misbehaves: replies on disk, faults, costs, refusals in sentences."""
+"""The client of model servers against one that misbehaves: replies on disk, faults, costs, refusals in sentences."""
 
 import base64
 import hashlib

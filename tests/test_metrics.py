@@ -1,4 +1,4 @@
-"""m3it.evaluating.metrics beside the implementations that the field uses, case by case; and what no other tool-kit has, by hand.
+"""The metrics beside the implementations that the field uses, case by case; and what no other tool-kit has, by hand.
 
 `cases/metrics/texts.jsonl` holds texts with their references, `accuracy.jsonl` and `vqa_accuracy.jsonl` expected scores
 that were worked out by hand. 500 further cases are drawn (seeded), 200 of them in many scripts. Everything is compared

@@ -13,8 +13,8 @@ pytest.importorskip("transformers", reason="transformers is an extra")
 from small_models import NAMES, TEXTS, small, text_sizes, tokenizer_with  # noqa: E402
 
 from m3it.models.collator import Collator  # noqa: E402
-from m3it.models.loading import add_lora, freeze, load_model, part_of
-from m3it.models.tiny import make_tiny
+from m3it.models.loading import add_lora, freeze, load_model, part_of  # noqa: E402
+from m3it.models.tiny import make_tiny  # noqa: E402
 from m3it.models.ying import make_ying  # noqa: E402
 
 

@@ -327,7 +327,8 @@ def test_a_line_that_is_no_row_is_left_out_where_asked(tmp_path):
 @pytest.mark.slow
 def test_two_processes_predict_what_one_does(tiny, tmp_path):
     repo = str(questions(tmp_path / "repo", tuple(range(13))))
-    program = "import sys; from m3it.evaluating.predict import predict; predict(sys.argv[1], ['mine'], sys.argv[2], sys.argv[3], "
+    program = "import sys; from m3it.evaluating.predict import predict; "
+    program += "predict(sys.argv[1], ['mine'], sys.argv[2], sys.argv[3], "
     (tmp_path / "program.py").write_text(program + "batch_size=2, max_tokens=8)", "utf-8")
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
     arguments = [str(tmp_path / "program.py"), str(tiny), str(tmp_path / "two"), repo]

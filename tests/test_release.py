@@ -667,7 +667,8 @@ def test_a_pool_of_processes_makes_the_same_bytes(large, expected, tmp_path):
 
 def test_killed_in_the_middle_of_a_shard_and_called_again_it_ends_with_the_same_bytes(large, expected, tmp_path):
     out = tmp_path / "out"
-    code = "import sys; from m3it.publishing.release import release; release(sys.argv[1], sys.argv[2], shard_bytes=4_000_000)"
+    code = "import sys; from m3it.publishing.release import release; "
+    code += "release(sys.argv[1], sys.argv[2], shard_bytes=4_000_000)"
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(large), str(out)], env={**os.environ, "PYTHONPATH": str(ROOT)}
     )
@@ -749,7 +750,8 @@ def test_memory_does_not_grow_with_the_split(tmp_path):
     for number in (2_000, 8_000):
         rows = (make_row(i, image_base64_str=[noise]) for i in range(number))
         write_rows(tmp_path / f"{number}/data/kvqa/viquae/train.jsonl", rows)
-        code = "import re, sys; from m3it.publishing.release import release; release(*sys.argv[1:])\n"  # ru_maxrss would be pytest's
+        # ru_maxrss would be pytest's
+        code = "import re, sys; from m3it.publishing.release import release; release(*sys.argv[1:])\n"
         code += (
             "print(int(re.search('VmHWM: *([0-9]+)', open('/proc/self/status').read().replace(chr(9), ' '))[1]) * 1024)"
         )

@@ -1,4 +1,4 @@
-"""m3it.making.rephrase: the official normalisation, which rewrites may stand for answers, shards on a scripted server."""
+"""The official normalisation, which rewrites may stand for answers, shards on a scripted server."""
 
 import json
 import re

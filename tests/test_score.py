@@ -1,4 +1,4 @@
-"""m3it.evaluating.score: files of predictions, tables, intervals, two models, and sentences for what cannot be scored."""
+"""Files of predictions, tables, intervals, two models, and sentences for what cannot be scored."""
 
 import json
 import subprocess

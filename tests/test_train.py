@@ -28,9 +28,9 @@ from m3it.mixing.mixture import Mixture  # noqa: E402
 from m3it.mixing.part import Part  # noqa: E402
 from m3it.models.collator import Collator  # noqa: E402
 from m3it.models.loading import load_model  # noqa: E402
-from m3it.training.settings import Settings
+from m3it.training.settings import Settings  # noqa: E402
 from m3it.training.train import evaluation_rows, train  # noqa: E402
-from m3it.training.trainer import STATE
+from m3it.training.trainer import STATE  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 SPLITS = ("validation", "test")

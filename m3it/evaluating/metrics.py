@@ -19,9 +19,6 @@ from m3it.evaluating.references import short_answer
 from m3it.evaluating.words import WORDS, References, Texts, words
 from m3it.rows.short_answers import normalize_answer
 
-# ---- what a row is compared with
-
-
 # ---- one score for each prediction
 
 

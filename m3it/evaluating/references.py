@@ -1,4 +1,4 @@
-"""m3it.evaluating.references."""
+"""What a prediction is compared with: the row's own answer, what annotators gave, the texts of lettered options."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""m3it.evaluating.runs."""
+"""Predictions as `m3it predict` wrote them, read back, and compared with the rows that they are of."""
 
 import json
 from collections import defaultdict
@@ -11,8 +11,6 @@ from m3it.evaluating.references import reference_fields
 from m3it.rows.instance import M3ITError
 
 Row = dict[str, Any]
-
-
 Place = tuple[str, str]  # config, split
 
 

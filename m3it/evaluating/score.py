@@ -26,6 +26,7 @@ from m3it.work.folder import write_json
 from m3it.work.runner import versions
 
 NUM_RESAMPLES = 1000
+GRADED = ("accuracy", "vqa_accuracy", "exact_match", "f1", "anls")  # 100 is right, 0 is wrong
 # What everybody prints as CIDEr is CIDEr-D; the metric of that name in its paper stands beside it.
 OWN = {"cider": ("cider_d", "cider"), "f1": ("f1", "exact_match")}
 
@@ -38,9 +39,6 @@ class Scored(NamedTuple):
     sums: dict[str, np.ndarray]
     resampled: dict[str, np.ndarray]
     num_unreadable: int
-
-
-# ---- reading
 
 
 # ---- one config and split
@@ -304,12 +302,6 @@ def _difference(name: str, a: Scored, b: Scored) -> Row:
         "p": min(1.0, round(2 * (int(turned) + 1) / (len(resampled) + 1), 6)),
         "rows": {"first": int((apart > 0).sum()), "equal": int((apart == 0).sum()), "second": int((apart < 0).sum())},
     }
-
-
-# ---- text
-
-
-GRADED = ("accuracy", "vqa_accuracy", "exact_match", "f1", "anls")  # 100 is right, 0 is wrong
 
 
 def majority_score(rows: list[Row], place: Place) -> tuple[str, float] | None:

@@ -1,4 +1,4 @@
-"""m3it.evaluating.tables."""
+"""Scores as a table for a terminal: by dataset, by group, and two models side by side."""
 
 from typing import Any
 

@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from m3it.making.rewrites import NUMBERS, reason_against, words
+from m3it.making.rewrites import reason_against, words
 from m3it.rows.instance import ShardError, text
 from m3it.rows.jsonl import as_line, read_shard, write_shard
 from m3it.work.chat import Chat, ChatError, Reply, Request, message
@@ -28,16 +28,6 @@ OPTIONS = {"temperature": 0, "max_tokens": 200}
 MAX_WORDS = 10  # of an answer that counts as short; a Chinese character counts as a word
 MAX_REFUSALS = 10  # at the start: a server that takes nothing ends the run
 REPHRASED, BEFORE, REFUSED = "rephrased", "rephrased before", "refused by the server"
-
-# ---- the official rule
-
-
-# ---- may a rewrite stand for its answer?
-
-NUMBERS |= {"dozen": 12, "hundred": 100, "thousand": 1000, "million": 1_000_000}
-
-
-# ---- rows and shards
 
 
 def unfit(row: dict[str, Any]) -> str:

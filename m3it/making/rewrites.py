@@ -1,4 +1,7 @@
-"""m3it.making.rewrites."""
+"""Whether a rewritten answer says the same as the short one: its words, numbers, yes and no, in English and Chinese.
+
+Each rule errs towards refusal: a row that is refused keeps its short answer.
+"""
 
 import re
 import unicodedata
@@ -7,32 +10,15 @@ from itertools import pairwise
 from m3it.rows.short_answers import normalize_answer
 
 TEENS = ("eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen")
-
-
 TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
-
-
 NUMBERS = {word: 11 + i for i, word in enumerate(TEENS)} | {word: 20 + 10 * i for i, word in enumerate(TENS)}
-
-
+NUMBERS |= {"dozen": 12, "hundred": 100, "thousand": 1000, "million": 1_000_000}
 UNSPACED = re.compile("([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u9fff\uf900-\ufaff])")  # Thai to Han: no blanks
-
-
 CHINESE_DIGITS = {sign: number for number, sign in enumerate("零一二三四五六七八九")} | {"两": 2}
-
-
 MEASURES = "个個只隻条條张張位名辆輛把本件块塊朵棵匹头頭双雙座台间間杯瓶碗盘盤人岁歲点點年月日"
-
-
 CHINESE_NUMBER = re.compile(f"[一二两三四五六七八九十]+(?=[{MEASURES}])")
-
-
 EDGES = "'\"“”‘«»‹›:·*#|、。「」『』《》"
-
-
 YES, NO = ("yes", "是", "有", "对", "對"), ("no", "不", "没", "沒", "否")
-
-
 NEGATIONS = {
     "no",
     "not",

@@ -1,0 +1,1 @@
+"""Datasets trained together: one endless sequence of rows, resumed exactly. Needs the extra `train`."""

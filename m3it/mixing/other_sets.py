@@ -28,9 +28,6 @@ SPLIT_WORD = re.compile(rf"(?:^|[/_.-])({'|'.join(SPLITS)})(?=[/_.-])")
 PICTURE_ENDINGS = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
 
 
-# ---- other people's sets
-
-
 class Other(M3IT):
     """Reads a set that is not in our layout: `convert`, or one of the three shapes, maps its rows."""
 

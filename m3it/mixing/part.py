@@ -1,4 +1,4 @@
-"""m3it.mixing.part."""
+"""One dataset to be mixed: where it lies, what its rows are called, what it weighs."""
 
 import posixpath
 from collections.abc import Callable

@@ -1,47 +1,19 @@
-"""Models made from parts: `tiny`, a small VLM from scratch for CPUs; `ying`, the recipe of Ying-VLM.
-
-tiny   a convolutional stem (one token per 16 x 16 pixels) in front of a small Llama, put together as LLaVA; its
-       tokenizer is trained on the data. Everything but the stem is a class of transformers.
-ying   a vision encoder, a Q-Former and any causal LM, put together as InstructBLIP. Stage 1 (captions): the Q-Former
-       and the projection learn. Stage 2 (instructions): they go on learning; LoRA on the LM is an option.
-       Paper: https://arxiv.org/abs/2306.04387, section 4; Q-Former: https://arxiv.org/abs/2305.06500
-"""
+"""Load any image-text-to-text model of transformers, ours by their names among them; freeze parts of it, add LoRA."""
 
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText, PreTrainedModel
+
 from m3it.models.tiny import Stem, StemConfig
 from m3it.models.ying import YingConfig, YingForConditionalGeneration
 from m3it.rows.instance import M3ITError
 
-try:
-    import torch
-    from torch import nn
-    from transformers import (
-        AutoConfig,
-        AutoModel,
-        AutoModelForCausalLM,
-        AutoModelForImageTextToText,
-        InstructBlipConfig,
-        InstructBlipForConditionalGeneration,
-        InstructBlipPreTrainedModel,
-        InstructBlipQFormerConfig,
-        InstructBlipQFormerModel,
-        InstructBlipVisionModel,
-        PreTrainedConfig,
-        PreTrainedModel,
-    )
-    from transformers.modeling_outputs import BaseModelOutput
-except ImportError as missing:
-    raise M3ITError("Models need PyTorch and transformers: pip install 'm3it[train]'") from missing
-
-
 AutoConfig.register("m3it_stem", StemConfig, exist_ok=True)
 AutoModel.register(StemConfig, Stem, exist_ok=True)
-
-
 AutoConfig.register("m3it_ying", YingConfig, exist_ok=True)
 AutoModelForImageTextToText.register(YingConfig, YingForConditionalGeneration, exist_ok=True)
 

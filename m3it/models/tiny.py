@@ -1,11 +1,18 @@
-"""m3it.models.loading.tiny."""
+"""`tiny`: a small VLM from scratch, for CPUs.
+
+A convolutional stem (one token per 16 x 16 pixels) in front of a small Llama, put together as LLaVA; its tokenizer is
+trained on the data. Everything but the stem is a class of transformers.
+"""
 
 from collections.abc import Iterable
 from typing import Any
 
+import torch
+from torch import nn
+from transformers import PreTrainedConfig, PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutput
+
 STRIDE = 16  # pixels that a token of the stem stands for, on either side
-
-
 CHAT_TEMPLATE = (
     "{% for message in messages %}{% for part in message['content'] %}"
     "{% if part['type'] == 'image' %}<image>{% else %}{{ part['text'] }}{% endif %}{% endfor %}"

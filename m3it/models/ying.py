@@ -1,6 +1,26 @@
-"""m3it.models.loading.ying."""
+"""`ying`: the recipe of Ying-VLM, a vision encoder, a Q-Former and any causal LM, put together as InstructBLIP.
+
+Stage 1 (captions): the Q-Former and the projection learn. Stage 2 (instructions): they go on learning; LoRA on the LM
+is an option. Paper: https://arxiv.org/abs/2306.04387, section 4; Q-Former: https://arxiv.org/abs/2305.06500
+"""
 
 from typing import Any
+
+import torch
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    InstructBlipConfig,
+    InstructBlipForConditionalGeneration,
+    InstructBlipPreTrainedModel,
+    InstructBlipQFormerConfig,
+    InstructBlipQFormerModel,
+    InstructBlipVisionModel,
+    PreTrainedModel,
+)
 
 from m3it.rows.instance import M3ITError
 

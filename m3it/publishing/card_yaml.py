@@ -1,4 +1,4 @@
-"""m3it.publishing.card_yaml."""
+"""The words of a dataset card's YAML head: features, tags, sizes, and how a text is spelled there."""
 
 import json
 import re
@@ -6,8 +6,6 @@ import re
 import pyarrow as pa
 
 TEXT = {"dtype": "string", "_type": "Value"}
-
-
 CATEGORIES = (
     "image-to-text",
     "visual-question-answering",
@@ -15,8 +13,6 @@ CATEGORIES = (
     "video-text-to-text",
     "image-text-to-text",
 )
-
-
 PLAIN = re.compile(
     r"(?!(?:yes|no|on|off|true|false|null)$)[a-z][\w./-]*", re.IGNORECASE
 )  # what YAML takes for a string

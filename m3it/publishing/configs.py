@@ -1,4 +1,4 @@
-"""m3it.publishing.configs."""
+"""Which configs a release has: the source of each, what is known of it, and those that no release can hold."""
 
 from collections.abc import Iterable
 from typing import NamedTuple

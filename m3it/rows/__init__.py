@@ -1,0 +1,1 @@
+"""One row: what it is, its pictures, its line in a shard, its conversation."""

@@ -1,4 +1,4 @@
-"""m3it.rows.messages."""
+"""Rows as conversations: from the messages of other people's sets, and to the messages of a chat template."""
 
 import json
 from typing import Any

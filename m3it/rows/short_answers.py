@@ -1,25 +1,16 @@
-"""m3it.rows.short_answers."""
+"""Short answers, brought to one form for comparison: the rule of VQA's official evaluation.
+
+Source: https://visualqa.org/evaluation.html, vqaEval.py: its tables of contractions, numbers and articles.
+"""
 
 import re
 
 PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
-
-
 COMMA_IN_NUMBER = re.compile(r"\d,\d")
-
-
 PERIOD = re.compile(r"\.(?!\d)")  # the official pattern, without its lookahead that is always true
-
-
 NUMBER_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-
-
 DIGITS = {"none": "0", **{word: str(number) for number, word in enumerate(NUMBER_WORDS)}}
-
-
 ARTICLES = ("a", "an", "the")
-
-
 CONTRACTED = re.findall(
     r"\S+",
     """ain't aren't can't could've couldn't couldn't've didn't doesn't don't hadn't hadn't've hasn't haven't

@@ -1,0 +1,1 @@
+"""Rows, figures and results for people to look at."""

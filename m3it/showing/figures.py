@@ -1,4 +1,4 @@
-"""m3it.showing.figures."""
+"""The figures of README, under the seed's names: task coverage, an instance, instructions, tasks, a contact sheet."""
 
 import textwrap
 from collections.abc import Iterator

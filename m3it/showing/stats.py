@@ -126,6 +126,3 @@ def rows_by_group(stats: dict[str, Any]) -> dict[str, dict[str, tuple[int, int]]
 
 def _listed(counts: dict[str, int]) -> str:
     return ", ".join(f"{name} {number:,}" for name, number in counts.items())
-
-
-# ---- figures, under the seed's names

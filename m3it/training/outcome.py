@@ -1,4 +1,4 @@
-"""m3it.training.outcome."""
+"""What a training leaves to read: run.json, the mean of its losses, the plot of their course."""
 
 from dataclasses import asdict
 from importlib.util import find_spec

@@ -1,11 +1,9 @@
-"""m3it.training.settings."""
+"""How to train: every choice that a run has, and what is taken where none is made."""
 
 import math
 from dataclasses import dataclass
 
 RATES = {"tiny": 1e-3, "lora": 1e-4, "whole": 2e-5}  # learning rates where none is given
-
-
 PACKAGES = ("torch", "transformers", "accelerate", "peft", "tokenizers")
 
 

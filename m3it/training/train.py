@@ -17,6 +17,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import torch
+from transformers import TrainingArguments, set_seed
+
 from m3it.models.collator import Collator
 from m3it.models.loading import add_lora, freeze, load_model
 from m3it.models.tiny import make_tiny
@@ -28,13 +31,6 @@ from m3it.training.settings import RATES, Settings
 from m3it.training.trainer import STATE, MixtureTrainer, rows_per_step, wait_for_all
 from m3it.work.folder import write_json
 
-try:
-    import torch
-    from torch.utils.data import DataLoader
-    from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments, set_seed
-except ImportError as missing:
-    raise M3ITError("Training needs PyTorch, transformers and accelerate: pip install 'm3it[train]'") from missing
-
 TOKENIZER_ROWS = 4096  # from which the tokenizer of `tiny` is trained
 TRIED_ROWS = 10_000  # among which each dataset has a row tried before the first step
 
@@ -43,7 +39,7 @@ def train(
     model: str,
     mixture: Any,
     out: Path | str,
-    settings: Settings = Settings(),
+    settings: Settings | None = None,
     evaluation: Sequence[dict[str, Any]] = (),
     parts: dict[str, str] | None = None,
     resume: bool = False,
@@ -54,7 +50,7 @@ def train(
     `evaluation`: rows to measure the loss on. `resume`: go on from the last checkpoint in `out`, if there is one, with
     its model and processor: of `model` only what LoRA is added to is read again.
     """
-    out = Path(out)
+    out, settings = Path(out), settings or Settings()
     if parts and model != "ying":
         raise M3ITError(f"--{' and --'.join(parts)}: expected --model ying, which is made of parts, found {model}.")
     checkpoint = find_checkpoint(out, resume)
@@ -235,9 +231,3 @@ def try_rows(mixture: Any, collator: Collator, evaluation: Sequence[dict[str, An
             collator([row])
     for row in islice(evaluation, 8):
         collator([row])
-
-
-# ---- training
-
-
-# ---- behind the last step

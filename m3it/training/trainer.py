@@ -1,9 +1,12 @@
-"""m3it.training.trainer."""
+"""The Trainer on the loader of a mixture, and what each of its checkpoints keeps of the mixture."""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from torch.utils.data import DataLoader
+from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
 
 from m3it.models.collator import Collator
 from m3it.rows.instance import M3ITError

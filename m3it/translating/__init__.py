@@ -1,0 +1,1 @@
+"""A config in another language: protected, translated, checked, remembered."""

@@ -15,14 +15,6 @@ from typing import Any
 from M3IT import Language
 from m3it.translating.masks import PROTECTED, has_letters, protected
 
-# ---- protected text
-
-
-# ---- parts
-
-
-# ---- checks of one text
-
 SCRIPTS = {
     "Arab": "ARABIC", "Armn": "ARMENIAN", "Beng": "BENGALI", "Cyrl": "CYRILLIC", "Deva": "DEVANAGARI",
     "Ethi": "ETHIOPIC", "Geor": "GEORGIAN", "Grek": "GREEK", "Gujr": "GUJARATI", "Guru": "GURMUKHI", "Hang": "HANGUL",

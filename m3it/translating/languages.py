@@ -1,4 +1,4 @@
-"""m3it.translating.languages."""
+"""The languages that rows can be translated into, by code, name or NLLB code."""
 
 import re
 

@@ -1,4 +1,7 @@
-"""m3it.translating.masks."""
+"""What must not be translated, taken out of a text and put back; and where a long text is cut.
+
+In: a text.  Out: it with numbers, URLs, letters of options and the like as placeholders; parts of about a sentence.
+"""
 
 import re
 from collections.abc import Callable, Iterator

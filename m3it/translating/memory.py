@@ -1,4 +1,4 @@
-"""m3it.translating.memory."""
+"""Translations that were made before, on disk: the same text is never asked for twice."""
 
 import sqlite3
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""m3it.work.runner.folder."""
+"""Where work is written: a local folder or an fsspec URL, in which a file appears whole or not at all."""
 
 import glob
 import hashlib

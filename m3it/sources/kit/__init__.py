@@ -1,0 +1,1 @@
+"""What the converters share: source files in archives, pictures and clips, options."""

@@ -1,4 +1,9 @@
-"""m3it.sources.kit.files."""
+"""The authors' files, read where they lie.
+
+`root` is a `SourcePath`: a folder as a user downloads it. A zip or tar archive in it counts as if it were unpacked
+beside itself, so `root / "train2014" / "x.jpg"` is found in the folder `train2014` or in `train2014.zip`. Nothing is
+ever written there.
+"""
 
 import csv
 import difflib
@@ -20,23 +25,11 @@ from typing import IO, Any
 from m3it.rows.instance import SourceError
 
 COMPRESSED = (".tar.gz", ".tgz")
-
-
 ARCHIVES = (".zip", ".tar", *COMPRESSED)
-
-
 MAX_OPEN = 48  # archives: ImageNet's training pictures are a thousand, and a process may open 256 files on some systems
-
-
 BETWEEN = re.compile(r"[\s,:]*")  # what stands between the values of a JSON list or object
-
-
 AFTER = re.compile(r"\s*[,:\]}]")  # what tells that a value is at its end
-
-
 NUM_CHARACTERS = 1 << 20  # of a piece of a large JSON file
-
-
 MAX_FIELD_CHARACTERS = (1 << 31) - 1  # of a table's field: the most that Python takes on every system
 
 

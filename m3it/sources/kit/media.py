@@ -28,9 +28,6 @@ class Unreadable(M3ITError):
     """A picture or clip that cannot become part of a row; `str` is the reason that drops are counted by."""
 
 
-# ---- text
-
-
 # ---- pictures
 
 

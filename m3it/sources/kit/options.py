@@ -1,4 +1,4 @@
-"""m3it.sources.kit.options."""
+"""What converters write alike: lettered options, the answer of most annotators, a sample by hash."""
 
 import heapq
 from collections import Counter
@@ -8,8 +8,6 @@ from typing import Any, TypeVar
 from m3it.rows.instance import hash_of
 
 T = TypeVar("T", bound=Mapping[str, Any])
-
-
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
