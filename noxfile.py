@@ -3,8 +3,8 @@
 import nox
 
 nox.options.sessions = ["matrix"]
-TESTS = ["tests/test_m3it.py", "tests/test_load.py", "tests/test_legacy.py"]
-RELEASES = ["tests/test_release.py", "-k", "matrix"]  # what plain `datasets` makes of a release
+TESTS = ["tests/test_m3it.py", "tests/test_face.py", "tests/reading"]
+RELEASES = ["tests/publishing/test_release.py", "-k", "matrix"]  # what plain `datasets` makes of a release
 TOOLS = ["pytest", "pytest-xdist", "hypothesis", "packaging", "requests"]
 # The first environment is the oldest that works, to the patch: its versions are the lower bounds of setup.cfg.
 VERSIONS = {

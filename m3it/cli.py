@@ -6,8 +6,11 @@ import warnings
 
 import typer
 
-# Each adds its commands to the app, in the order of the help.
-from m3it.commands import read, make, train, score  # noqa: F401, I001
+# isort: off
+# Each adds its commands to the app: in the order of the help.
+from m3it.commands import read, make, train, score  # noqa: F401
+
+# isort: on
 from m3it.commands.options import app
 from m3it.rows.instance import M3ITError
 

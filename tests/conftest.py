@@ -9,6 +9,7 @@ from hub import hub  # noqa: F401  (a fixture)
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
+FIXTURES = ROOT / "tests" / "fixtures"
 
 
 @pytest.fixture(autouse=True)

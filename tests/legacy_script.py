@@ -1,8 +1,8 @@
 """A loading script of the old kind: one table of files, one branch per config, an instruction drawn for every row.
 
-Written from what public pages tell of M3IT.py and M3IT-80.py on the Hub, before m3it/legacy.py, without a look at it;
-tests/test_legacy.py runs it under `datasets` < 4 over the miniature repositories and asks both for the same rows. Where
-the pages are silent a branch takes the field that the miniature has. `LANGUAGES` names two of the 80.
+Written from what public pages tell of M3IT.py and M3IT-80.py on the Hub, before m3it/reading/published, without a look
+at it; tests/reading/published runs it under `datasets` < 4 over the miniature repositories and asks both for the same
+rows. Where the pages are silent a branch takes the field that the miniature has. `LANGUAGES` names two of the 80.
 """
 
 import json

@@ -6,21 +6,19 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from chat_server import ChatServer
-from conftest import make_row, picture, write_rows
+from conftest import FIXTURES, ROOT, make_row, picture, write_rows
 from typer.main import get_command
 
 from m3it import CATALOGUE
 from m3it.cli import app, main
 from m3it.rows.images import pixels
 
-FIXTURES = Path(__file__).parent / "fixtures"
 COMMANDS = sorted(get_command(app).commands)
 USUAL = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}  # as users have it
-ENVIRONMENT = {**USUAL, "PYTHONPATH": str(Path(__file__).parents[1])}
+ENVIRONMENT = {**USUAL, "PYTHONPATH": str(ROOT)}
 
 
 @pytest.fixture

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 from chat_server import ChatServer
+from conftest import ROOT
 
 from M3IT import CATALOGUE
-
-ROOT = Path(__file__).parents[1]
 
 
 def configs_of_script() -> list[str]:

@@ -12,10 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 
 from m3it.sources.shapes import generate
-
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture

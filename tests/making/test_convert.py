@@ -1,0 +1,378 @@
+"""m3it/making/convert.py: source files to shards, the same bytes however they are made."""
+
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+from conftest import FIXTURES, ROOT
+
+from m3it.catalogue import catalogue_row
+from m3it.making.convert import convert, source_root
+from m3it.rows.instance import M3ITError, ShardError, SourceError, choose, from_row
+from m3it.rows.jsonl import read_shard
+
+# A converter of one's own: 40 rows of train, four of them left out, 5 of test; it can be told to be killed.
+MY_SET = """
+import os, signal
+from dataclasses import dataclass
+from pathlib import Path
+from m3it.rows.instance import Drop, Instance, SourceError
+from m3it.sources.kit.media import Picture
+
+@dataclass
+class Question:
+    number: int
+    def text(self):
+        return f"What is {self.number}?"
+
+class Fatal(Picture):
+    def read(self):
+        if len(list(Path(os.environ.get("KILL_IN", "/nowhere")).glob("train-*"))) > 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().read()
+
+def convert(root, split):
+    if split == "validation":
+        raise SourceError("there is no validation")
+    for i in range(40 if split == "train" else 5):
+        if i % 10 == 3:
+            yield Drop(f"{split}-{i}", "ends in three")
+        else:
+            images = [(Fatal if i == 25 else Picture)(root / "images" / f"{i % 4}.png")]
+            yield Instance(f"{split}-{i}", Question(i).text(), images, str(i), "Answer the question.", {"number": i})
+"""
+
+
+@pytest.fixture
+def mine(tmp_path):
+    """Source files and a converter of one's own; what is the same of all calls."""
+    from conftest import picture
+
+    (tmp_path / "root/images").mkdir(parents=True)
+    for i in range(4):
+        (tmp_path / f"root/images/{i}.png").write_bytes(picture(i))
+    (tmp_path / "my_set.py").write_text(MY_SET, "utf-8")
+    return {
+        "dataset": "my-set",
+        "root": tmp_path / "root",
+        "converter": f"{tmp_path / 'my_set.py'}:convert",
+        "shard_bytes": 4000,
+    }
+
+
+def bytes_of(out):
+    """Every file that a run leaves for others, by its path."""
+    kept = [path for path in sorted(out.rglob("*")) if path.is_file() and ".work" not in path.parts]
+    return {str(path.relative_to(out)): path.read_bytes() for path in kept}
+
+
+def drops_of(folder):
+    return [json.loads(line) for line in (folder / "drops.jsonl").read_text("utf-8").splitlines()]
+
+
+def run_apart(out, mine, workers=1, **more):
+    """Convert in a process of its own, which may be killed; the finished process."""
+    arguments = {key: str(value) if isinstance(value, Path) else value for key, value in mine.items()}
+    program = f"from m3it.making.convert import convert; convert(out={str(out)!r}, workers={workers}, **{arguments!r})"
+    env = {**os.environ, "PYTHONPATH": str(ROOT), **more.pop("env", {})}
+    return subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, **more)
+
+
+# ---- one run
+
+
+def test_rows_are_the_converters_with_pictures_read_and_drops_listed(tmp_path, mine):
+    run = convert(out=tmp_path / "out", **mine)
+    folder = tmp_path / "out/data/vqa/my-set"
+    names = [name for name in run["files"] if name.startswith("train")]
+    assert len(names) > 3 and list(run["files"]) == [*sorted(names), "test.jsonl"]
+    rows = [from_row(row) for name in names for row in read_shard(folder / name)]
+    assert [row.id for row in rows] == [f"train-{i}" for i in range(40) if i % 10 != 3]
+    for row in rows:
+        assert (row.inputs, row.outputs) == (f"What is {row.meta['number']}?", str(row.meta["number"]))
+        assert row.images == [(mine["root"] / f"images/{row.meta['number'] % 4}.png").read_bytes()]
+    assert [(drop["id"], drop["reason"]) for drop in drops_of(folder)] == [
+        (f"{split}-{i}", "ends in three")
+        for split, i in (("train", 3), ("train", 13), ("train", 23), ("train", 33), ("test", 3))
+    ]
+    assert sum(made["drops"].get("ends in three", 0) for made in run["files"].values()) == 5
+    assert json.loads((folder / "run.json").read_text("utf-8")) == run
+    assert str(tmp_path / "root") not in (folder / "run.json").read_text("utf-8")
+
+
+def test_instructions_are_drawn_by_dataset_and_row(tmp_path):
+    from m3it.catalogue import instructions
+
+    run = convert("okvqa", FIXTURES / "okvqa", tmp_path, on_error="drop")
+    rows = [from_row(row) for name in run["files"] for row in read_shard(tmp_path / "data/kvqa/okvqa" / name)]
+    assert len(rows) == 12
+    assert [row.instruction for row in rows] == [choose(instructions("okvqa"), "okvqa", row.id) for row in rows]
+
+
+def test_what_a_converter_does_not_have_is_said(tmp_path, mine):
+    with pytest.raises(SourceError, match="there is no validation"):
+        convert(out=tmp_path / "out", splits=["validation"], **mine)
+    with pytest.raises(M3ITError, match="okvqa: there is no split 'test', only train, validation"):
+        convert("okvqa", FIXTURES / "okvqa", tmp_path, ["test"])
+    with pytest.raises(M3ITError, match="there is no split 'dev', only train, validation, test"):
+        convert(out=tmp_path / "out", splits=["dev"], **mine)
+    (tmp_path / "my_set.py").write_text("def convert(root, split):\n    yield from ()\n", "utf-8")
+    with pytest.raises(M3ITError, match="my-set: nothing to convert, it yields no rows"):
+        convert(out=tmp_path / "out", **mine)
+    assert bytes_of(tmp_path / "out") == {}
+
+
+@pytest.mark.parametrize(
+    ("converter", "words"),
+    [
+        ("missing.py:convert", "expected a Python file and a function, my_set.py:convert; .*missing.py is not there"),
+        ("my_set.py:other", "has no function 'other'"),
+        ("my_set.py:PATH", "has no function 'PATH'"),
+        ("images", "expected a Python file"),
+    ],
+)
+def test_a_converter_that_is_not_there_is_one_sentence(tmp_path, mine, converter, words):
+    with pytest.raises(M3ITError, match=words):
+        convert(out=tmp_path / "out", **{**mine, "converter": str(tmp_path / converter)})
+
+
+def test_a_row_of_ones_own_without_instruction_is_one_sentence(tmp_path, mine):
+    source = (tmp_path / "my_set.py").read_text("utf-8").replace('"Answer the question."', '""')
+    (tmp_path / "my_set.py").write_text(source, "utf-8")
+    with pytest.raises(M3ITError, match="my-set: there are no instructions to draw from; its converter gives"):
+        convert(out=tmp_path / "out", **mine)
+
+
+@pytest.mark.parametrize("name", ["../mine", "a/b", "", ".hidden", "a b"])
+def test_a_name_that_is_no_folders_is_refused(tmp_path, mine, name):
+    with pytest.raises(M3ITError, match="expected the name of a folder"):
+        convert(out=tmp_path / "out", **{**mine, "dataset": name})
+
+
+def test_an_unknown_dataset_is_answered_with_the_nearest():
+    with pytest.raises(M3ITError, match="Unknown dataset 'ok-vqa'. Did you mean 'okvqa'\\?"):
+        convert("ok-vqa", ".")
+    with pytest.raises(M3ITError, match="expected a folder with the source files; there is none. Pass it with --root"):
+        convert("okvqa", "no/such/folder")
+    with pytest.raises(M3ITError, match="okvqa: pass --root, .* downloaded from https://okvqa.allenai.org"):
+        source_root("okvqa", None, Path("."))
+    assert catalogue_row("okvqa").task == "kvqa"
+
+
+# ---- rows that cannot be read
+
+
+def test_on_error_raise_names_row_and_file(tmp_path):
+    with pytest.raises(
+        SourceError, match=r"okvqa/train: row '3000015': missing image \(.*000000.*\.jpg\).*--on-error drop"
+    ):
+        convert("okvqa", FIXTURES / "okvqa", tmp_path)
+    assert bytes_of(tmp_path) == {}
+
+
+def test_on_error_drop_counts_and_lists_and_goes_on_after_a_raise(tmp_path):
+    with pytest.raises(SourceError):
+        convert("okvqa", FIXTURES / "okvqa", tmp_path / "out", shard_bytes=8000)
+    begun = bytes_of(tmp_path / "out")
+    assert begun  # the first shards, for the broken rows stand last
+    run = convert("okvqa", FIXTURES / "okvqa", tmp_path / "out", on_error="drop", shard_bytes=8000)
+    assert {path: bytes_of(tmp_path / "out")[path] for path in begun} == begun
+    drops = [(drop["id"], drop["reason"]) for drop in drops_of(tmp_path / "out/data/kvqa/okvqa")]
+    assert drops == [
+        ("3000015", "missing image"),
+        ("3000025", "unreadable image"),
+        ("2971486", "no answers"),
+        ("3575865", "missing image"),
+    ]
+    counted = [(reason, number) for made in run["files"].values() for reason, number in made["drops"].items()]
+    assert sum(number for _, number in counted) == 4 and run["options"]["on_error"] == "drop"
+
+
+def test_half_a_character_in_a_source_is_named_or_dropped(tmp_path, mine):
+    source = (
+        (tmp_path / "my_set.py")
+        .read_text("utf-8")
+        .replace('return f"What', "return (chr(0xd83d) if self.number == 7 else '') + f\"What")
+    )
+    (tmp_path / "my_set.py").write_text(source, "utf-8")
+    with pytest.raises(SourceError, match="my-set/train: row 'train-7': expected text, found half a character"):
+        convert(out=tmp_path / "out", **mine)
+    convert(out=tmp_path / "out", on_error="drop", **mine)
+    assert {"id": "train-7", "reason": "broken text"}.items() <= drops_of(tmp_path / "out/data/vqa/my-set")[1].items()
+
+
+# ---- the same bytes
+
+
+@pytest.fixture
+def whole(tmp_path, mine):
+    """What a run of one worker makes that nobody disturbs."""
+    convert(out=tmp_path / "whole", **mine)
+    return bytes_of(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(("rows", "num_bytes"), [(0, 0), (30, 64_000_000), (1 << 15, -1)])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_rows_that_planning_has_not_kept_are_made_again(tmp_path, mine, whole, rows, num_bytes, workers, monkeypatch):
+    monkeypatch.setattr("m3it.making.convert.KEPT_ROWS", rows)
+    monkeypatch.setattr("m3it.making.convert.KEPT_BYTES", num_bytes)
+    convert(out=tmp_path / "out", workers=workers, **mine)
+    assert bytes_of(tmp_path / "out") == whole
+
+
+def test_annotations_are_read_once_by_all_workers(tmp_path, mine):
+    log = tmp_path / "calls"
+    source = (tmp_path / "my_set.py").read_text("utf-8")
+    opening = "def convert(root, split):\n"
+    assert opening in source
+    written = f"    open({str(log)!r}, 'a').write(split + ' ')\n"
+    (tmp_path / "my_set.py").write_text(source.replace(opening, opening + written), "utf-8")
+    convert(out=tmp_path / "out", **mine)
+    assert log.read_text() == "train validation test "
+
+
+def test_two_workers_make_the_same_bytes(tmp_path, mine, whole):
+    convert(out=tmp_path / "out", workers=2, **mine)
+    assert bytes_of(tmp_path / "out") == whole
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_run_that_was_killed_goes_on_to_the_same_bytes(tmp_path, mine, whole, workers):
+    folder = tmp_path / "out/data/vqa/my-set"
+    done = run_apart(tmp_path / "out", mine, workers, env={"KILL_IN": str(folder)})
+    if workers == 1:
+        assert done.returncode == -signal.SIGKILL
+    else:
+        assert done.returncode == 1 and "a worker was killed" in done.stderr.splitlines()[-1]
+    recorded = [folder / path.name.removesuffix(".json") for path in (folder / ".work").glob("*.jsonl.json")]
+    finished = {path: path.stat().st_mtime_ns for path in recorded}
+    assert 2 <= len(finished) < len(whole) - 2 and not (folder / "run.json").exists()
+    assert run_apart(tmp_path / "out", mine, workers).returncode == 0
+    assert bytes_of(tmp_path / "out") == whole
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+
+
+def test_workers_of_a_killed_run_end_and_cannot_meddle_with_the_next(tmp_path, mine, whole):
+    source = (tmp_path / "my_set.py").read_text("utf-8")
+    slow = source.replace("        return super().read()", "        time.sleep(600)\n        return super().read()")
+    assert slow != source
+    (tmp_path / "my_set.py").write_text(slow.replace("import os, signal", "import os, signal, time"), "utf-8")
+    arguments = {key: str(value) if isinstance(value, Path) else value for key, value in mine.items()}
+    program = (
+        f"from m3it.making.convert import convert; convert(out={str(tmp_path / 'out')!r}, workers=2, **{arguments!r})"
+    )
+    run = subprocess.Popen([sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": str(ROOT)})
+    unfinished = wait_for(lambda: list((tmp_path / "out").rglob(".train-*.tmp")))
+    workers = {int(path.suffixes[-2][1:]) for path in unfinished}
+    os.kill(run.pid, signal.SIGKILL)
+    run.wait()
+    (tmp_path / "my_set.py").write_text(source, "utf-8")
+    convert(out=tmp_path / "out", **mine)
+    assert bytes_of(tmp_path / "out") == whole  # nothing unfinished lies there, either
+    wait_for(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
+
+
+def wait_for(done):
+    """What `done` returns, as soon as it is true."""
+    while not (found := done()):
+        time.sleep(0.05)
+    return found
+
+
+def test_a_disk_that_is_full_is_one_sentence_and_nothing_half_written(tmp_path, mine, whole):
+    fits = max(len(content) for path, content in whole.items() if "train" in path) - 100
+
+    def small_files():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (fits, fits))
+
+    done = run_apart(tmp_path / "out", mine, preexec_fn=small_files)
+    last = done.stderr.splitlines()[-1]
+    assert (
+        done.returncode == 1 and "cannot be made, [Errno 27] File too large" in last and "call again to go on" in last
+    )
+    left = bytes_of(tmp_path / "out")
+    assert all(whole[path] == content for path, content in left.items())
+    convert(out=tmp_path / "out", **mine)
+    assert bytes_of(tmp_path / "out") == whole
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path, mine):
+    (tmp_path / "out").touch()
+    with pytest.raises(M3ITError, match="cannot be made, .*[Nn]ot a directory"):
+        convert(out=tmp_path / "out", **mine)
+
+
+def test_one_split_after_the_other_makes_what_one_run_makes(tmp_path, mine, whole):
+    convert(out=tmp_path / "out", splits=["test"], **mine)
+    convert(out=tmp_path / "out", splits=["train"], **mine)
+    assert bytes_of(tmp_path / "out") == whole
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz"])
+def test_an_archive_gives_the_bytes_of_its_folder(tmp_path, mine, whole, kind):
+    images = mine["root"] / "images"
+    if kind == "zip":
+        with zipfile.ZipFile(mine["root"] / "any name.zip", "w") as archive:
+            for path in images.iterdir():
+                archive.write(path, f"images/{path.name}")
+    else:
+        with tarfile.open(mine["root"] / f"any name.{kind}", "w:gz" if kind.endswith("gz") else "w") as archive:
+            archive.add(images, "./images")
+    shutil.rmtree(images)
+    convert(out=tmp_path / "out", workers=2, **mine)
+    assert bytes_of(tmp_path / "out") == whole
+
+
+def test_a_root_may_be_given_in_any_spelling(tmp_path, mine, whole, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    convert(out="out", **{**mine, "root": "root"})
+    before = {
+        path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.jsonl") if path.name != "drops.jsonl"
+    }
+    convert(out=tmp_path / "out", **{**mine, "root": tmp_path / "root"})
+    assert bytes_of(tmp_path / "out") == whole
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+# ---- a used folder
+
+
+def test_limit_takes_the_first_rows_and_other_options_are_refused(tmp_path, mine):
+    run = convert(out=tmp_path / "out", limit=5, **mine)
+    made = run["files"]["train.jsonl"]
+    assert made["num_rows"] + sum(made["drops"].values()) == 5 and run["options"]["limit"] == 5
+    before = bytes_of(tmp_path / "out")
+    with pytest.raises(M3ITError, match="limit=5, not 4"):
+        convert(out=tmp_path / "out", limit=4, **mine)
+    with pytest.raises(ShardError, match="holds train.jsonl already; train-00000-of-.* the same split again"):
+        convert(out=tmp_path / "out", **mine)
+    with pytest.raises(M3ITError, match="num_frames=8, not 4"):
+        convert(out=tmp_path / "out", limit=5, num_frames=4, **mine)
+    assert bytes_of(tmp_path / "out") == before
+
+
+def test_a_source_with_more_rows_is_not_mixed_with_what_was_made_of_fewer(tmp_path, mine):
+    convert(out=tmp_path / "out", splits=["test"], **mine)
+    source = (tmp_path / "my_set.py").read_text("utf-8")
+    # of another length: Python takes a file of the same length and second for the one that it has compiled
+    (tmp_path / "my_set.py").write_text(source.replace("else 5", "else 5 + 1"), "utf-8")
+    with pytest.raises(M3ITError, match="test.jsonl: was made with stop=5, not 6"):
+        convert(out=tmp_path / "out", splits=["test"], **mine)
+
+
+@pytest.mark.slow
+def test_a_cluster_makes_the_same_bytes(tmp_path, mine, whole):
+    distributed = pytest.importorskip("distributed", reason="Dask is an extra: pip install 'm3it[cluster]'")
+    options = {"processes": True, "n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with distributed.LocalCluster(**options, local_directory=str(tmp_path / "dask")) as cluster:
+        convert(out=tmp_path / "out", cluster=cluster.scheduler_address, **mine)
+    assert bytes_of(tmp_path / "out") == whole

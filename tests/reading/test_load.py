@@ -1,0 +1,274 @@
+"""m3it.load_dataset, the script and plain `datasets` against a real Hub: every row of this repository, faults,
+pinning, offline.
+
+`nox -s matrix` runs this file under each `datasets` we promise.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import datasets
+import pytest
+from conftest import ROOT, make_row, write_rows
+from packaging.version import Version
+
+CONFIGS = ("viquae", "nlvr", "vist", "coco-cn", "msrvtt-qa", "okvqa-zh")
+FIELDS = ("instruction", "inputs", "image_base64_str", "outputs")
+SCRIPTS = Version(datasets.__version__) < Version("4")
+PRELUDE = f"import sys, json; sys.path.insert(0, {str(ROOT)!r})\n"
+
+
+def run(hub, home, code, **environ):
+    """What a program prints as its last line, as JSON; it runs under this environment's `datasets` against the hub."""
+    env = {**hub.environ(home), "HF_DATASETS_TRUST_REMOTE_CODE": "1", **environ}
+    done = subprocess.run(
+        [sys.executable, "-c", PRELUDE + code], env=env, capture_output=True, text=True, cwd=home.parent
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.strip().split("\n")[-1])
+
+
+def fails(hub, home, code, **environ):
+    """The last line of the error that a program ends with."""
+    env = {**hub.environ(home), **environ}
+    done = subprocess.run(
+        [sys.executable, "-c", PRELUDE + code], env=env, capture_output=True, text=True, cwd=home.parent
+    )
+    assert done.returncode != 0
+    return done.stderr.strip().split("\n")[-1]
+
+
+def lines_of(config):
+    """Split -> rows of a config of this repository, read with nothing but json."""
+    (folder,) = [d for d in ROOT.glob("data/*/*") if d.name == config] or [
+        d for d in ROOT.glob("data/*/*/*") if f"{d.parent.name}-{d.name}" == config
+    ]
+    return {
+        p.stem: [json.loads(line) for line in p.read_text("utf-8").splitlines()]
+        for p in sorted(folder.glob("[tv]*.jsonl"))
+    }
+
+
+@pytest.fixture(scope="module")
+def this_repository(hub, tmp_path_factory):
+    """This repository on the Hub: the script, the card, the sample."""
+    folder = tmp_path_factory.mktemp("repository") / "anything"
+    folder.mkdir()
+    for name in ("M3IT.py", "README.md", "dataset_infos.json"):
+        shutil.copy(ROOT / name, folder)
+    shutil.copytree(ROOT / "data", folder / "data")
+    hub.add("Org/M3IT", folder)
+    (folder / "M3IT.py").unlink()
+    hub.add("Org/plain", folder)
+    return "Org/M3IT"
+
+
+LOAD = """
+from {module} import load_dataset
+out = {{}}
+for split in {splits!r}:
+    extra = {extra}
+    loaded = load_dataset({repo!r}, {config!r}, split=split, **extra)
+    streamed = load_dataset({repo!r}, {config!r}, split=split, streaming=True, **extra)
+    out[split] = [[dict(row) for row in loaded], [dict(row) for row in streamed]]
+print(json.dumps(out))
+"""
+
+
+def compare(out, config, fields=FIELDS):
+    for split, rows in lines_of(config).items():
+        expected = [{name: row[name] for name in fields} for row in rows]
+        assert out[split] == [expected, expected], (config, split)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_the_imported_builder_gives_every_row_of_the_hub(hub, this_repository, tmp_path, config):
+    code = LOAD.format(module="m3it", splits=list(lines_of(config)), repo=this_repository, config=config, extra="{}")
+    compare(run(hub, tmp_path / "home", code), config)
+
+
+@pytest.mark.skipif(not SCRIPTS, reason="datasets >= 4 runs no scripts")
+@pytest.mark.parametrize("config", CONFIGS)
+def test_the_script_gives_every_row_of_the_hub(hub, this_repository, tmp_path, config):
+    extra = "{'trust_remote_code': True}"
+    code = LOAD.format(
+        module="datasets", splits=list(lines_of(config)), repo=this_repository, config=config, extra=extra
+    )
+    compare(run(hub, tmp_path / "home", code), config)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_plain_datasets_gives_every_row_of_a_repository_without_script(hub, this_repository, tmp_path, config):
+    code = LOAD.format(
+        module="datasets", splits=list(lines_of(config)), repo="Org/plain", config=config, extra="{'revision': 'main'}"
+    )
+    compare(run(hub, tmp_path / "home", code), config, (*FIELDS, "meta"))
+
+
+def test_plain_datasets_loads_a_clone_by_its_folder(hub, this_repository, tmp_path):
+    clone = tmp_path / "M3IT"
+    shutil.copytree(ROOT / "data", clone / "data")
+    for name in ("M3IT.py", "README.md", "dataset_infos.json"):
+        shutil.copy(ROOT / name, clone)
+    (tmp_path / "elsewhere").mkdir()
+    code = "from datasets import load_dataset; d = load_dataset('../M3IT/.', 'viquae')"
+    code += "; print(json.dumps({s: d[s].num_rows for s in d}))"
+    done = subprocess.run(
+        [sys.executable, "-c", PRELUDE + code],
+        env=hub.environ(tmp_path / "home"),
+        capture_output=True,
+        text=True,
+        cwd=tmp_path / "elsewhere",
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert json.loads(done.stdout.strip().split("\n")[-1]) == {
+        split: len(rows) for split, rows in lines_of("viquae").items()
+    }
+
+
+def test_every_config_of_the_sample_streams_from_the_hub(hub, this_repository, tmp_path):
+    code = f"""
+from m3it import load_dataset
+from m3it.reading.load import load_builder
+names = load_builder({this_repository!r}, "viquae").found()
+out = {{}}
+for name in names:
+    splits = load_dataset({this_repository!r}, name, streaming=True)
+    out[name] = {{split: sum(1 for _ in rows) for split, rows in splits.items()}}
+print(json.dumps(out))
+"""
+    counted = run(hub, tmp_path / "home", code)
+    infos = json.loads((ROOT / "dataset_infos.json").read_text("utf-8"))
+    assert counted == {name: {s: v["num_examples"] for s, v in info["splits"].items()} for name, info in infos.items()}
+
+
+# ---- a bigger repository: requests, faults, pinning
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """About 3 MB in one file: three pieces."""
+    rows = [make_row(i, image_base64_str=["QUJD" * 5000]) for i in range(150)]
+    write_rows(tmp_path / "folder/data/kvqa/viquae/train.jsonl", rows)
+    return tmp_path / "folder"
+
+
+STREAM = """
+import logging; logging.disable(logging.WARNING)
+import M3IT; M3IT.RETRY_SECONDS = (0.1,) * 6
+from m3it import load_dataset
+rows = load_dataset({repo!r}, "viquae", split="train", streaming=True{extra})
+print(json.dumps([row["inputs"] for row in rows]))
+"""
+
+
+@pytest.mark.parametrize("kind", [429, 500, 503, "cut", "short", "whole"])
+def test_a_server_that_fails_and_recovers_loses_no_row(hub, folder, tmp_path, kind):
+    repo = f"Org/faults-{kind}"
+    hub.add(repo, folder)
+    hub.fault(f"{repo}/resolve/.*train.jsonl", kind=kind, times=2)
+    assert run(hub, tmp_path / "home", STREAM.format(repo=repo, extra="")) == [f"What is {i}?" for i in range(150)]
+    assert not [fault for fault in hub.faults if repo in str(fault)]
+
+
+def test_a_server_that_stalls_loses_no_row(hub, folder, tmp_path):
+    hub.add("Org/stalls", folder)
+    hub.fault("Org/stalls/resolve/.*train.jsonl", kind="stall", times=1)
+    out = run(hub, tmp_path / "home", STREAM.format(repo="Org/stalls", extra=""), HF_HUB_DOWNLOAD_TIMEOUT="2")
+    assert out == [f"What is {i}?" for i in range(150)]
+
+
+def test_a_server_that_never_recovers_ends_in_one_clear_sentence(hub, folder, tmp_path):
+    hub.add("Org/dead", folder)
+    hub.fault("Org/dead/resolve/.*train.jsonl", kind="short", times=1000)
+    message = fails(hub, tmp_path / "home", STREAM.format(repo="Org/dead", extra=""))
+    assert message.startswith(
+        "M3IT.ShardError: Org/dead/data/kvqa/viquae/train.jsonl: cannot be read, OSError: asked for"
+    )
+
+
+def test_a_listing_that_is_refused_once_is_asked_again(hub, folder, tmp_path):
+    hub.add("Org/listing", folder)
+    hub.fault("Org/listing/(tree|revision)", kind=429, times=2, retry_after_seconds=1)
+    assert len(run(hub, tmp_path / "home", STREAM.format(repo="Org/listing", extra=""))) == 150
+
+
+def test_workers_ask_the_api_nothing_and_read_only_their_ranges(hub, folder, tmp_path):
+    pytest.importorskip("torch", reason="torch is an extra")
+    hub.add("Org/requests", folder)
+    code = """
+if __name__ == "__main__":
+    import torch.utils.data as data
+    from m3it import load_dataset
+    dataset = load_dataset("Org/requests", "viquae", split="train", streaming=True)
+    loader = data.DataLoader(dataset, batch_size=None, num_workers=2, multiprocessing_context="spawn")
+    print(json.dumps(sorted(row["inputs"] for row in loader)))
+"""
+    script = tmp_path / "train.py"
+    script.write_text(PRELUDE + code)
+    start = len(hub.requests)
+    done = subprocess.run([sys.executable, script], env=hub.environ(tmp_path / "home"), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads(done.stdout.strip().split("\n")[-1]) == sorted(f"What is {i}?" for i in range(150))
+    asked = [request for request in hub.requests[start:] if "Org/requests" in request.path]
+    ranged = [request for request in asked if request.range]
+    size = (folder / "data/kvqa/viquae/train.jsonl").stat().st_size
+    assert len(asked) - len(ranged) <= 4, asked  # the commit, one listing and its pages: asked once, by the parent
+    assert sum(request.num_bytes for request in ranged) < 1.5 * size
+
+
+def test_two_revisions_share_no_cache_and_a_moved_branch_is_seen(hub, folder, tmp_path):
+    first = hub.add("Org/moves", folder)
+    write_rows(folder / "data/kvqa/viquae/train.jsonl", [make_row(i) for i in range(7)])
+    code = "from m3it import load_dataset\nprint(json.dumps(load_dataset('Org/moves', 'viquae'{})['train'].num_rows))"
+    assert run(hub, tmp_path / "home", code.format("")) == 150
+    second = hub.add("Org/moves", folder)
+    assert run(hub, tmp_path / "home", code.format("")) == 7
+    assert run(hub, tmp_path / "home", code.format(f", revision={first!r}")) == 150
+    assert run(hub, tmp_path / "home", code.format(f", revision={second!r}")) == 7
+
+
+def test_what_was_loaded_once_loads_offline_under_the_same_name(hub, folder, tmp_path):
+    hub.add("Org/offline", folder)
+    code = "from m3it import load_dataset\nprint(json.dumps(load_dataset('Org/offline', 'viquae')['train'].num_rows))"
+    assert run(hub, tmp_path / "home", code) == 150
+    start = len(hub.requests)
+    assert run(hub, tmp_path / "home", code, HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1") == 150
+    assert len(hub.requests) == start
+
+
+def test_what_was_never_loaded_says_so_offline(hub, folder, tmp_path):
+    hub.add("Org/never", folder)
+    message = fails(
+        hub, tmp_path / "home", "from m3it import load_dataset; load_dataset('Org/never', 'viquae')", HF_HUB_OFFLINE="1"
+    )
+    assert "Org/never@main: cannot be read" in message and "offline" in message.lower()
+
+
+def test_a_repository_that_does_not_exist_is_one_sentence_at_once(hub, tmp_path):
+    start = len(hub.requests)
+    message = fails(hub, tmp_path / "home", "from m3it import load_dataset; load_dataset('Org/no-such', 'viquae')")
+    assert message.startswith("M3IT.ShardError: Org/no-such@main: cannot be read, RepositoryNotFoundError")
+    assert len(hub.requests) - start <= 2
+
+
+def test_the_token_travels_to_every_request(hub, folder, tmp_path):
+    hub.add("Org/token", folder)
+    start = len(hub.requests)
+    assert len(run(hub, tmp_path / "home", STREAM.format(repo="Org/token", extra=", token='hf_secret'"))) == 150
+    asked = [request for request in hub.requests[start:] if "Org/token" in request.path]
+    assert asked and {request.authorization for request in asked} == {"Bearer hf_secret"}
+
+
+@pytest.mark.skipif(not SCRIPTS, reason="datasets >= 4 runs no scripts")
+def test_two_repositories_with_the_same_script_share_no_cache(hub, folder, tmp_path):
+    for number, name in ((3, "Org/one"), (5, "Two/one")):
+        write_rows(folder / "data/kvqa/viquae/train.jsonl", [make_row(i) for i in range(number)])
+        shutil.copy(ROOT / "M3IT.py", folder / "one.py")
+        hub.add(name, folder)
+    code = "from datasets import load_dataset\n"
+    code += "loaded = [load_dataset(n, 'viquae', trust_remote_code=True) for n in ('Org/one', 'Two/one')]\n"
+    code += "print(json.dumps([d['train'].num_rows for d in loaded]))"
+    assert run(hub, tmp_path / "home", code) == [3, 5]

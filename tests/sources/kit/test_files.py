@@ -1,0 +1,120 @@
+"""The authors' files as converters read them: on disk or in archives, large ones piece by piece."""
+
+import csv
+import json
+import multiprocessing
+import os
+import resource
+from concurrent.futures import ProcessPoolExecutor
+
+import pytest
+from scenes import write_tar, write_zip
+
+from m3it.rows.instance import SourceError
+from m3it.sources.kit import files
+from m3it.sources.kit.files import SourcePath, read_csv, read_values
+
+
+@pytest.mark.parametrize(("write", "name"), [(write_zip, "a.zip"), (write_tar, "a.tar"), (write_tar, "a.tar.gz")])
+def test_either_takes_the_first_name_that_is_there_in_a_folder_or_an_archive(write, name, tmp_path):
+    write(tmp_path / "photos" / name, {"two/x.jpg": b"2"})
+    (tmp_path / "three").mkdir()
+    (tmp_path / "three" / "x.jpg").write_bytes(b"3")
+    root = SourcePath(tmp_path)
+    assert root.either("one/x.jpg", "photos/two/x.jpg", "three/x.jpg").read_bytes() == b"2"
+    assert root.either("one/x.jpg", "three/x.jpg").read_bytes() == b"3"
+
+
+def test_either_gives_the_first_name_where_none_is_there(tmp_path):
+    path = SourcePath(tmp_path).either("one/x.jpg", "two/x.jpg")
+    assert (path.path, path.exists()) == ("one/x.jpg", False)
+
+
+VALUES = [{"id": 1, "q": "é]}, \n"}, [], "text", 1234567, -1.5e3, True, None, {"deep": [{"x": [[1]]}]}]
+
+
+@pytest.mark.parametrize("num_characters", [1, 2, 3, 7, 1 << 20])
+@pytest.mark.parametrize("indent", [None, 2])
+def test_values_are_the_same_wherever_the_pieces_of_the_file_end(num_characters, indent, tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "NUM_CHARACTERS", num_characters)
+    record = {"info": {"values": 0}, "values": VALUES, "more": [1]}
+    (tmp_path / "list.json").write_text("\ufeff" + json.dumps(record, ensure_ascii=False, indent=indent), "utf-8")
+    (tmp_path / "object.json").write_text(json.dumps({str(i): v for i, v in enumerate(VALUES)}, indent=indent))
+    root = SourcePath(tmp_path)
+    assert list(read_values(root / "list.json", r'"values"\s*:\s*\[')) == VALUES
+    pairs = list(read_values(root / "object.json", r"\{"))
+    assert (pairs[::2], pairs[1::2]) == ([str(i) for i in range(len(VALUES))], VALUES)
+
+
+@pytest.mark.parametrize("num_characters", [5, 1 << 20])
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [('{"other": []}', "there is none"), ('{"values": [1, 2', "breaks off"), ('{"values": [1, nonsense]}', "no JSON")],
+)
+def test_a_file_that_breaks_off_is_an_error_after_the_values_before(num_characters, text, found, tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "NUM_CHARACTERS", num_characters)
+    (tmp_path / "a.json").write_text(text)
+    values = read_values(SourcePath(tmp_path) / "a.json", r'"values"\s*:\s*\[')
+    with pytest.raises(SourceError, match=found):
+        assert [next(values) for _ in range(9)] == []
+
+
+def test_a_missing_large_file_is_named(tmp_path):
+    with pytest.raises(SourceError, match="a.json is not there"):
+        list(read_values(SourcePath(tmp_path) / "a.json", "{"))
+
+
+def test_a_table_has_fields_as_long_as_articles_and_leaves_the_limit_of_the_process_as_it_was(tmp_path):
+    limit = csv.field_size_limit()
+    (tmp_path / "a.csv").write_text("id,article\n" + "".join(f"{i},{'x' * (limit + 1)}\n" for i in range(3)))
+    lengths = []
+    for row in read_csv(SourcePath(tmp_path) / "a.csv"):
+        assert csv.field_size_limit() == limit
+        lengths.append((row["id"], len(row["article"])))
+    assert lengths == [("0", limit + 1), ("1", limit + 1), ("2", limit + 1)]
+
+
+def test_a_compressed_tar_is_unpacked_once_and_read_in_any_order(tmp_path, monkeypatch):
+    held = {f"a/{i}.bin": bytes([i]) * 50_000 for i in range(20)}
+    write_tar(tmp_path / "a.tar.gz", contents)
+    opened = []
+    gzip_open = files.gzip.open
+    monkeypatch.setattr(files.gzip, "open", lambda path: opened.append(path) or gzip_open(path))
+    monkeypatch.setattr(files, "_copies", {})
+    for _ in range(2):  # a second root of the same folder, as each split has
+        root = SourcePath(tmp_path)
+        assert {name: (root / name).read_bytes() for name in reversed(files)} == files
+    assert opened == [tmp_path / "a.tar.gz"]
+
+
+def test_a_compressed_tar_that_breaks_off_is_named(tmp_path):
+    write_tar(tmp_path / "a.tar.gz", {"a.bin": bytes(range(256)) * 500})
+    (tmp_path / "a.tar.gz").write_bytes((tmp_path / "a.tar.gz").read_bytes()[:-100])
+    with pytest.raises(SourceError, match=r"a\.tar\.gz: not a readable archive .* Download it again"):
+        (SourcePath(tmp_path) / "a.bin").read_bytes()
+
+
+def test_an_archive_opened_before_a_fork_is_read_apart_in_each_process(tmp_path):
+    write_zip(tmp_path / "a.zip", {f"{i}.bin": bytes([i]) * 50_000 for i in range(40)})
+    root = SourcePath(tmp_path)
+    assert (root / "0.bin").read_bytes() == bytes(50_000)
+    context = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(2, mp_context=context) as pool:
+        jobs = [pool.submit(_read_all, root) for _ in range(8)]
+        assert all(job.result() for job in jobs)
+
+
+def _read_all(root):
+    return all((root / f"{i}.bin").read_bytes() == bytes([i]) * 50_000 for i in range(40))
+
+
+def test_a_thousand_archives_are_read_with_few_files_open(tmp_path):
+    for i in range(80):
+        write_tar(tmp_path / f"train/{i}.tar", {f"{i}.bin": bytes([i])})
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + files.MAX_OPEN + 10, hard))
+    try:
+        root = SourcePath(tmp_path)
+        assert [(root / "train" / f"{i}.bin").read_bytes() for i in range(80)] == [bytes([i]) for i in range(80)]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
