@@ -1,8 +1,9 @@
 """Bytes <-> pixels: the only place where an image is decoded.
 
-In: the base64 text or the bytes of an image file (JPEG, PNG, GIF, WebP, BMP, TIFF).  Out: bytes, sizes, and uint8 RGB
-arrays that stand upright (EXIF orientation applied), have no alpha (composed on white), and show the first frame. ICC
-profiles are ignored, as most training code does: CMYK becomes RGB by the plain formula (255 - ink) * (255 - K) / 255.
+In: the base64 text or the bytes of an image file (JPEG, PNG, GIF, WebP, BMP, TIFF; AVIF where Pillow has it).  Out:
+bytes, sizes, and uint8 RGB arrays that stand upright (EXIF orientation applied), have no alpha (composed on white), and
+show the first frame. ICC profiles are ignored, as most training code does: CMYK becomes RGB by the plain formula
+(255 - ink) * (255 - K) / 255.
 With simplejpeg and pybase64 (`pip install 'm3it[fast]'`) RGB and gray JPEGs are decoded by libjpeg-turbo directly, and
 reduced by PyTorch where a program has loaded it, as a trainer has; pixels differ from Pillow's by less than 2/255 on
 average. Whatever simplejpeg refuses goes to Pillow, whose verdict is the last.
@@ -12,10 +13,13 @@ import base64
 import io
 import struct
 import sys
+import threading
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
-from PIL import Image, ImageChops
+from PIL import Image, ImageChops, ImageFile, features
 
 from m3it.rows.instance import M3ITError
 
@@ -28,8 +32,9 @@ try:
 except ImportError:
     pybase64 = base64  # type: ignore[misc]
 
-# Where Pillow raises DecompressionBombError (2 x its MAX_IMAGE_PIXELS); ours holds where a program has set that off.
-MAX_PIXELS = 178_956_970
+# Where Pillow warns of a decompression bomb (its MAX_IMAGE_PIXELS), whatever a program has set that to. A PNG of so
+# many pixels, RGBA, takes 5 s and 1.5 GB; at twice as many, where Pillow itself refuses, it took 11 s and 2.9 GB.
+MAX_PIXELS = 89_478_485
 
 # A JPEG is decoded at no less than so many times the size it is reduced to: at once the size, photographs differ from
 # fully decoded ones by up to 3.4/255 on average, at twice the size by 1.1/255.
@@ -37,8 +42,8 @@ ROOM = 2
 
 # What Pillow's readers raise on bytes that they cannot make sense of: most errors of a format arrive as they fell.
 UNREADABLE = (
-    OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, struct.error, zlib.error,
-    Image.DecompressionBombError,
+    OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RuntimeError, EOFError,
+    struct.error, zlib.error, Image.DecompressionBombError,
 )  # fmt: skip
 
 # EXIF orientation -> how the stored rows and columns become the upright ones (EXIF 2.32, tag 0x0112).
@@ -63,6 +68,18 @@ MEDIA_TYPES = (
     (b"II+\0", "image/tiff"),  # BigTIFF
     (b"MM\0+", "image/tiff"),
 )
+
+# Pictures of a kind that we do not read, by their first bytes.
+OTHER_KINDS = (
+    (b"\0\0\0\x0cjP  \r\n\x87\n", "a JPEG 2000 picture"),
+    (b"\xff\x4f\xff\x51", "a JPEG 2000 picture"),
+    (b"\0\0\1\0", "an icon (ICO)"),
+    (b"\xff\x0a", "a JPEG XL picture"),
+    (b"\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL picture"),
+    (b"8BPS", "a Photoshop document"),
+    (b"%PDF-", "a PDF document"),
+)
+HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 # What stands in an image's place when a download or a conversion went wrong.
 IMPOSTORS = (
@@ -114,7 +131,8 @@ def read_base64(text, row_id=""):
 
 
 def media_type(image_bytes, row_id=""):
-    """The media type by the first bytes: image/jpeg, png, gif, webp, bmp or tiff; ImageError names what else it is."""
+    """The media type by the first bytes: image/jpeg, png, gif, webp, bmp, tiff or avif; ImageError names what else it
+    is."""
     for magic, name in MEDIA_TYPES:
         if image_bytes.startswith(magic):
             return name
@@ -125,6 +143,17 @@ def media_type(image_bytes, row_id=""):
         return "image/bmp"
     if not image_bytes:
         raise _image_error(row_id, "no bytes at all", image_bytes)
+    other = next((words for clue, words in OTHER_KINDS if image_bytes.startswith(clue)), "")
+    if image_bytes[4:8] == b"ftyp":  # a box of brands, 4 letters each (ISO/IEC 14496-12)
+        brands = image_bytes[8 : min(int.from_bytes(image_bytes[:4], "big"), 64)]
+        if b"avif" in brands or b"avis" in brands:
+            if features.check("avif"):
+                return "image/avif"
+            other = "an AVIF picture, which needs Pillow 11.3 or newer"
+        elif brands[:4] in HEIC_BRANDS:
+            other = "a HEIC picture"
+    if other:
+        raise _image_error(row_id, f"{other}: convert it to JPEG or PNG", image_bytes[:16])
     start = image_bytes[:64].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     found = next((words for clue, words in IMPOSTORS if start.startswith(clue)), "bytes of no image format we read")
     raise _image_error(row_id, found, image_bytes[:16])
@@ -186,9 +215,10 @@ def reduce(image_bytes, max_side_pixels, row_id=""):
 def _open(image_bytes, row_id):
     """The PIL image with its header read and its size checked; no pixel is decoded yet."""
     kind = media_type(image_bytes, row_id)
+    file = _without_texts(image_bytes) if kind == "image/png" else image_bytes
     try:
         # one reader only: by content others might be tried, some of which start programs (EPS)
-        image = Image.open(io.BytesIO(image_bytes), formats=[kind.removeprefix("image/").upper()])
+        image = Image.open(io.BytesIO(file), formats=[kind.removeprefix("image/").upper()])
     except UNREADABLE as error:
         raise _image_error(row_id, f"a broken {kind} file ({error})", image_bytes[:16]) from error
     width, height = image.size
@@ -198,6 +228,36 @@ def _open(image_bytes, row_id):
     if kind == "image/png":
         _scale_color_key(image, depth=image_bytes[24])
     return image
+
+
+def _without_texts(png: bytes) -> bytes:
+    """The PNG without its texts and its color profile: they change no pixel, and above a megabyte Pillow refuses the
+    whole file for them (wherever they stand, when it comes to them)."""
+    kept, start, place = [], 0, 8
+    while place + 8 <= len(png):
+        stop = place + 12 + int.from_bytes(png[place : place + 4], "big")
+        if png[place + 4 : place + 8] in (b"iCCP", b"tEXt", b"zTXt", b"iTXt"):
+            kept.append(png[start:place])
+            start = stop
+        place = stop
+    return b"".join([*kept, png[start:]]) if kept else png
+
+
+_STRICT = threading.Lock()
+
+
+@contextmanager
+def _strict() -> Iterator[None]:
+    """Truncated files raise, whatever another library has told Pillow: half a picture is none."""
+    if not ImageFile.LOAD_TRUNCATED_IMAGES:
+        yield
+        return
+    with _STRICT:
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
+        try:
+            yield
+        finally:
+            ImageFile.LOAD_TRUNCATED_IMAGES = True
 
 
 def _plain_jpeg_size(image_bytes):
@@ -316,7 +376,8 @@ def _decode(image, image_bytes, target, row_id):
         least = tuple(ROOM * side for side in target)
         drafted = image.draft("RGB", least) if target != image.size else None
         box = drafted[1] if drafted else None
-        rgb = _to_rgb(image)
+        with _strict():
+            rgb = _to_rgb(image)
         if rgb.size != target:
             rgb = rgb.resize(target, Image.Resampling.BICUBIC, box=box, reducing_gap=3.0)
         return np.array(rgb)

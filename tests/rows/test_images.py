@@ -9,7 +9,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile, features
 
 from m3it.rows import images
 
@@ -262,7 +262,7 @@ def test_picture_of_200_megapixels_is_refused_by_its_header():
 
 def test_limit_of_pixels_holds_where_the_one_of_pillow_is_off(monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
-    with pytest.raises(images.ImageError, match="20000 x 10000 pixels, more than the 178956970"):
+    with pytest.raises(images.ImageError, match="20000 x 10000 pixels, more than the 89478485"):
         images.pixels(png_of(20_000, 10_000, 8, 2), "okvqa:17")
 
 
@@ -451,3 +451,74 @@ def test_the_size_of_a_plain_jpeg_is_pillows_and_nothing_passes_that_pillow_refu
     assert taken > 400
     for whole in files[:-1]:
         assert images._plain_jpeg_size(whole) == Image.open(io.BytesIO(whole)).size
+
+
+# ---- what other people's files and programs bring
+
+
+def with_chunk(png, kind, data, before=b"IDAT"):
+    """The PNG with one more chunk, in front of the first one of a kind."""
+    place = png.index(before) - 4
+    chunk = struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    return png[:place] + chunk + png[place:]
+
+
+@pytest.mark.parametrize("max_side_pixels", [None, 4])
+@pytest.mark.parametrize("before", [b"IDAT", b"IEND"])
+@pytest.mark.parametrize(
+    "kind, data",
+    [
+        (b"iCCP", b"profile\0\0" + zlib.compress(bytes(3_000_000))),
+        (b"zTXt", b"Comment\0\0" + zlib.compress(b"a" * 3_000_000)),
+        (b"iTXt", b"Comment\0\1\0\0\0" + zlib.compress(b"a" * 3_000_000)),
+        (b"tEXt", b"Comment\0" + b"a" * 3_000_000),
+    ],
+    ids=["profile", "compressed text", "international text", "text"],
+)
+def test_a_png_with_megabytes_of_text_is_read_as_without(kind, data, before, max_side_pixels):
+    plain = file_of(flat("RGB", ORANGE), "PNG")
+    assert (images.pixels(with_chunk(plain, kind, data, before), "", max_side_pixels) == ORANGE).all()
+
+
+def test_half_a_picture_is_none_whatever_another_library_has_set(monkeypatch, decoder):
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))
+    for format in ("PNG", "JPEG"):
+        data = file_of(noise, format)
+        with pytest.raises(images.ImageError, match="truncated or broken"):
+            images.pixels(data[: len(data) // 2])
+        images.pixels(data)
+    assert ImageFile.LOAD_TRUNCATED_IMAGES
+
+
+def test_a_palette_png_without_its_palette_is_broken_and_no_crash():
+    with pytest.raises(images.ImageError, match="broken"):
+        images.pixels(png_of(4, 4, 8, 3, b"\0\1\2\3\4" * 4))
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
+def test_avif_is_read():
+    data = file_of(flat("RGB", ORANGE), "AVIF", quality=100)
+    assert images.media_type(data) == "image/avif" and images.size(data) == images.pixels(data).shape[1::-1]
+    assert np.abs(images.pixels(data).mean((0, 1)) - ORANGE).max() < 3
+
+
+@pytest.mark.parametrize(
+    "data, words",
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "a HEIC picture: convert it to JPEG or PNG"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n\0\0\0\x14ftypjp2 ", "a JPEG 2000 picture"),
+        (b"\xff\x4f\xff\x51\0\x2f", "a JPEG 2000 picture"),
+        (b"\0\0\1\0\1\0\x10\x10", "an icon"),
+        (b"%PDF-1.7\n", "a PDF document"),
+    ],
+)
+def test_pictures_of_other_kinds_are_named(data, words):
+    with pytest.raises(images.ImageError, match=f"r1: expected an image, found {words}"):
+        images.media_type(data, "r1")
+
+
+def test_avif_of_an_older_pillow_says_so(monkeypatch):
+    monkeypatch.setattr(features, "check", lambda name: False)
+    with pytest.raises(images.ImageError, match="an AVIF picture, which needs Pillow 11.3 or newer"):
+        images.media_type(b"\0\0\0\x20ftypavif\0\0\0\0avifmif1miaf")
