@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from m3it import LANGUAGES
 from m3it.catalogue import ENGLISH
-from m3it.translating.memory import Memory, default_cache
+from m3it.translating.memory import Memory
 
 
 class Upper:
@@ -62,6 +62,5 @@ def test_several_may_use_one_file_at_once(tmp_path):
 
 def test_it_lies_next_to_the_cache_of_datasets(tmp_path, monkeypatch):
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
-    assert default_cache() == str(tmp_path / "cache" / "m3it-translations")
     Memory()
     assert (tmp_path / "cache" / "m3it-translations" / "translations.sqlite").exists()
