@@ -13,7 +13,7 @@ VERSIONS = {
         "huggingface_hub==0.23.0",
         "fsspec==2023.10.0",
         "pyarrow==14.0.2",
-        "numpy<2",
+        "numpy==1.26.4",
         "pillow==10.1.0",
         "typer==0.19.2",
     ],

@@ -24,7 +24,7 @@ from typing import Any
 from zlib import crc32
 
 from m3it.catalogue import instructions
-from m3it.translating.engines import Job, by_length
+from m3it.translating.engines import EngineSettings, by_length
 from m3it.translating.translate import WINDOW_ROWS
 
 COLOURS = ["red", "blue", "green", "yellow", "white", "black", "brown", "orange", "pink", "grey"]
@@ -107,7 +107,7 @@ PATHS: dict[str, Callable[[Any, list[str]], None]] = {
 
 def stage_memory(num_rows: int) -> None:
     """Print the peak memory in MB, and the seconds, of translating so many rows, all different, through the stage."""
-    from m3it.translating import engines as translators
+    from m3it.translating import engines
     from m3it.translating.translate import translate
 
     class Nothing:
@@ -124,7 +124,7 @@ def stage_memory(num_rows: int) -> None:
         def translate(self, texts: Sequence[str], *how: Any) -> list[str]:
             return [text.translate(GREEK) for text in texts]
 
-    translators.Server = lambda job: Nothing()  # type: ignore[assignment, misc]
+    engines.ServerEngine = lambda settings: Nothing()  # type: ignore[assignment, misc]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "repo/data/vqa/own/train.jsonl"
         path.parent.mkdir(parents=True)
@@ -133,8 +133,8 @@ def stage_memory(num_rows: int) -> None:
                 row = {"instruction": f"Answer question {i % 10}.", "inputs": f"What is {spell(i)} there?"}
                 row |= {"image_base64_str": ["A" * 1000], "outputs": spell(i), "meta": json.dumps({"id": str(i)})}
                 file.write(json.dumps(row) + "\n")
-        job = Job("openai", "nothing", cache_dir=f"{folder}/kept")
-        run = translate("own", ["el"], job, f"{folder}/repo", f"{folder}/out")["el"]
+        settings = EngineSettings("openai", "nothing", cache_dir=f"{folder}/kept")
+        run = translate("own", ["el"], settings, f"{folder}/repo", f"{folder}/out")["el"]
         assert run["files"]["train.jsonl"]["num_rows"] == num_rows, run
     status = Path("/proc/self/status").read_text("utf-8")  # getrusage would tell the peak of whoever started this
     print(int(status.split("VmHWM:")[1].split()[0]) / 1000, time.process_time())

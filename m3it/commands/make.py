@@ -121,18 +121,18 @@ def translate(
     threshold: Annotated[float, Option(help="spBLEU that marks a language, with --select-languages.")] = 20.0,
 ) -> None:
     """Rows in other languages.   Example: m3it translate okvqa --to zh,fr --out translated"""
-    from m3it.translating.engines import BACKENDS, Job
+    from m3it.translating.engines import BACKENDS, EngineSettings
 
     backend = {"nllb": "transformers"}.get(backend, backend)
     if backend not in BACKENDS or on_error not in ("drop", "keep", "raise"):
         raise typer.BadParameter(f"expected --backend of {', '.join(BACKENDS)}, --on-error of drop, keep, raise")
-    job = Job(backend, model, base_url, beams, parallel, prices, max_cost)
+    settings = EngineSettings(backend, model, base_url, beams, parallel, prices, max_cost)
     if choose != (flores is not None):
         raise typer.BadParameter("expected --select-languages and --flores DIR together")
     if flores is not None:
         from m3it.translating.flores import select_languages
 
-        scores, signatures = select_languages(flores, job, limit=limit)
+        scores, signatures = select_languages(flores, settings, limit=limit)
         for s in scores:
             mark = "*" if (s.spbleu or 0) > threshold else " "
             typer.echo(f"{mark} {s.code:<4}{s.note or f'{s.spbleu:7.2f} spBLEU {s.bleu:7.2f} BLEU'}")
@@ -147,7 +147,7 @@ def translate(
     runs = translate_config(
         config,
         [code.strip() for code in to.split(",") if code.strip()],
-        job,
+        settings,
         default_repo(repo),
         out,
         split=split,

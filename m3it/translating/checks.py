@@ -1,9 +1,8 @@
-"""What a translation must keep, and how it is told that it did not.
+"""Why a translation cannot stand.
 
-In: a text.  Out: the parts of it that a translator gets, with option letters, numbers, URLs, placeholders, boxes,
-code-like tokens and quoted names masked as [1], [2], ...; and, for a text that came back, the reason why it cannot
-stand, "" if it can. Languages are told apart by their script and by py3langid (https://pypi.org/project/py3langid),
-whose model lies in its wheel.
+In: a text and its translation, or the texts of a row and theirs.  Out: the reason, "" if it can stand; the reasons
+stand as a table in docs/translate.md. Languages are told apart by their script and by py3langid
+(https://pypi.org/project/py3langid), whose model lies in its wheel.
 """
 
 import re
@@ -13,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from M3IT import Language
-from m3it.translating.masks import PROTECTED, has_letters, protected
+from m3it.translating.masks import PROTECTED, has_letters, option_texts, protected_spans
 
 SCRIPTS = {
     "Arab": "ARABIC", "Armn": "ARMENIAN", "Beng": "BENGALI", "Cyrl": "CYRILLIC", "Deva": "DEVANAGARI",
@@ -23,18 +22,19 @@ SCRIPTS = {
     "Telu": "TELUGU", "Thai": "THAI",
 }  # fmt: skip
 DENSE = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL")  # a sign of these says about as much as two or three letters
-MAX_RATIO, SLACK = 3.5, 20  # of lengths, in letters: beyond what pairs of FLORES-like sentences show, our choice
+MAX_LENGTH_RATIO, SLACK_LETTERS = 3.5, 20  # beyond what pairs of FLORES-like sentences show, our choice
 REPEATED = re.compile(r"(\S.{0,60}?)(?:\s*\1){3,}", re.DOTALL)
 FEW_WORDS = 3
 LITTLE_WORDS = re.compile(
     r"\b(?:a|an|the|of|and|is|are|was|with|on|at|it|they|his|her)\b", re.IGNORECASE
 )  # English only
 FEW_LETTERS = 20  # below it a language cannot be told from its relatives
-SURE, RATIO = 0.3, 0.3  # probability of another language; that of the one asked for, beside it: docs/translate.md
+# The least probability of another language, and the most of the one asked for, as a share of it: docs/translate.md.
+SURE, MAX_SHARE = 0.3, 0.3
 SERBO_CROATIAN = {"bs", "hr", "sr"}  # no identifier tells these apart
 
 
-def reason_against(source: str, text: str, language: Language) -> str:
+def reason_against_translation(source: str, text: str, language: Language) -> str:
     """Why the text cannot stand as the translation of the source into the language; "" if it can."""
     if not text.strip():
         return "empty"
@@ -51,7 +51,7 @@ def reason_against(source: str, text: str, language: Language) -> str:
     if repeats(plain) and not repeats(plain_source):
         return "repetition"
     long, short = sorted((_weight(plain), _weight(plain_source)), reverse=True)
-    if long > MAX_RATIO * short + SLACK:
+    if long > MAX_LENGTH_RATIO * short + SLACK_LETTERS:
         return "length ratio"
     if not named and script_share(plain, language.script) < 0.5:
         return "wrong script"
@@ -60,7 +60,7 @@ def reason_against(source: str, text: str, language: Language) -> str:
 
 def _against_spans(source: str, text: str) -> str:
     """Every protected span must be there as often as in the source, and every number in digits."""
-    spans = Counter(span for _, span in protected(source))
+    spans = Counter(span for _, span in protected_spans(source))
     if any(text.count(span) < number for span, number in spans.items()):
         return "protected text missing"
     loose, found = _digits(PROTECTED.sub(" ", source)), _digits(text)
@@ -117,7 +117,24 @@ def other_language(text: str, code: str) -> str:
     known = code in probability  # of a language it does not know we only ask not to be English
     if best in (code, "zxx") or {best, code} <= SERBO_CROATIAN or not (known or best == "en"):
         return ""
-    return best if probability[best] >= SURE and probability.get(code, 0.0) <= RATIO * probability[best] else ""
+    return best if probability[best] >= SURE and probability.get(code, 0.0) <= MAX_SHARE * probability[best] else ""
+
+
+def reason_against_answer(inputs: str, outputs: str, said_inputs: str, said_outputs: str) -> str:
+    """Why a row's translated answer cannot stand next to its translated question; "" if it can."""
+    if said_inputs == said_outputs and inputs != outputs:
+        return "answer equals the question"
+    before, after = option_texts(inputs), option_texts(said_inputs)
+    if _bare(outputs) not in map(_bare, before):
+        return ""
+    chosen = [_bare(text) for text in before].index(_bare(outputs))
+    kept = len(after) == len(before) and _bare(said_outputs) == _bare(after[chosen])
+    return "" if kept else "answer not among the options"
+
+
+def _bare(text: str) -> str:
+    """An option or an answer without its letter and its full stop."""
+    return re.sub(r"^\s*(?:\([A-Z]\)|[A-Z][.):])\s*", "", text).strip().rstrip(".。।").casefold()
 
 
 @lru_cache(1)

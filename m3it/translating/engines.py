@@ -1,19 +1,20 @@
 """The models that translate: NLLB, M2M100 and MADLAD by transformers or CTranslate2, and any OpenAI-compatible server.
 
-In: texts, without placeholders to lose or lines to join (protect.py has seen to that), source and target language.
-Out: one text each, None where a server refuses. Models and licenses: docs/translate.md.
+In: parts of texts, already cut and masked (masks.py), and the source and the target language.  Out: one text each,
+None where a server refuses. Models and licenses: docs/translate.md.
 """
 
 import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from M3IT import LANGUAGES, Language
 from m3it.rows.instance import M3ITError
 from m3it.work.chat import Chat, ChatError, Request, message
 
+BACKENDS = ("transformers", "ctranslate2", "openai")
 # The first decoding, and those for a text whose translation failed a check: no sampling, so that runs agree.
 DECODINGS: tuple[dict[str, Any], ...] = (
     {"num_beams": 4},
@@ -21,13 +22,18 @@ DECODINGS: tuple[dict[str, Any], ...] = (
     {"num_beams": 1, "no_repeat_ngram_size": 3},
 )
 TRAINED_TOKENS = 512  # of a sentence, in the training of NLLB; the others fare no better beyond
-BATCH_TOKENS, BATCH_TEXTS = 4096, 128  # padded, of a batch
-OTHER_CODES = {"he": "iw", "jv": "jw", "tl": "fil", "fuv": "ff"}  # what M2M100 and MADLAD may say in place of ours
-BACKENDS = ("transformers", "ctranslate2", "openai")
+BATCH_TOKENS, BATCH_TEXTS = 4096, 128  # of a batch, padding included
+OTHER_CODES = {"he": "iw", "jv": "jw", "tl": "fil", "fuv": "ff"}  # what M2M100 and MADLAD may use instead of ours
+# What a server is told before each text.
+SYSTEM_MESSAGE = """You translate from {source} to {target} ({own_name}). The texts belong to questions about pictures.
+Keep every number in square brackets, such as [1], where it belongs; it stands for a name or a number.
+Write the translation and nothing else."""
+TEMPERATURES = (0, 0.3, 0.8)  # of a server, for each of the decodings
+QUOTES = ('""', "''", "“”", "「」", "«»")
 
 
-class Job(NamedTuple):
-    """Which translator: all that a worker needs to make its own."""
+class EngineSettings(NamedTuple):
+    """Which engine: all that a worker needs to open its own."""
 
     backend: str
     model: str
@@ -39,16 +45,38 @@ class Job(NamedTuple):
     cache_dir: str | None = None
 
 
+class Engine(Protocol):
+    """What translates parts of texts."""
+
+    model_name: str
+    max_tokens: int  # of a text, by `num_tokens`
+
+    @property
+    def identity(self) -> str:
+        """The model's name, and what tells it from others of that name: translations are kept under it."""
+
+    def require(self, *languages: Language) -> None:
+        """M3ITError unless the model knows the languages."""
+
+    def num_tokens(self, text: str) -> int:
+        """How many tokens the model sees."""
+
+    def translate(
+        self, texts: Sequence[str], source: Language, target: Language, decoding: int = 0
+    ) -> list[str | None]:
+        """The translations, in order; `decoding` numbers the ways to search for them."""
+
+
 @lru_cache(1)
-def open_translator(job: Job) -> "Transformers | CTranslate2 | Server":
-    """The translator of a job; one is kept, so that a worker loads its model once."""
-    if job.backend == "openai":
-        return Server(job)
-    if job.backend == "ctranslate2":
-        return CTranslate2(job)
-    if job.backend == "transformers":
-        return Transformers(job)
-    raise ValueError(f"backend={job.backend!r}: expected {', '.join(BACKENDS)}")
+def open_engine(settings: EngineSettings) -> Engine:
+    """The engine of the settings; one is kept, so that a worker loads its model once."""
+    if settings.backend == "openai":
+        return ServerEngine(settings)
+    if settings.backend == "ctranslate2":
+        return CTranslate2Engine(settings)
+    if settings.backend == "transformers":
+        return TransformersEngine(settings)
+    raise ValueError(f"backend={settings.backend!r}: expected {', '.join(BACKENDS)}")
 
 
 def by_length(sizes: Sequence[int], batch_tokens: int = BATCH_TOKENS) -> Iterator[list[int]]:
@@ -63,30 +91,30 @@ def by_length(sizes: Sequence[int], batch_tokens: int = BATCH_TOKENS) -> Iterato
         yield batch
 
 
-class Seq2Seq:
+class Seq2SeqEngine:
     """What NLLB, M2M100 and MADLAD have in common: a tokenizer, and a token that names the language."""
 
-    def __init__(self, job: Job):
-        self.job, self.model_name = job, job.model
+    def __init__(self, settings: EngineSettings):
+        self.settings, self.model_name = settings, settings.model
         try:
             from transformers import AutoTokenizer
         except ImportError as error:
             raise M3ITError("A translation model needs transformers: pip install 'm3it[translate]'") from error
         try:
-            self.tokenizer = AutoTokenizer.from_pretrained(job.model)
+            self.tokenizer = AutoTokenizer.from_pretrained(settings.model)
         except (OSError, ValueError) as error:
-            raise M3ITError(f"{job.model}: expected a translation model, a folder or a Hub id: {error}") from error
+            raise M3ITError(f"{settings.model}: expected a translation model, a folder or a Hub id: {error}") from error
         self.max_tokens = min(self.tokenizer.model_max_length, TRAINED_TOKENS)
         self.commit: str | None = None
 
     @cached_property
     def identity(self) -> str:
         """The model's name, and what tells its weights from others of that name."""
-        if not Path(self.job.model).is_dir():
-            return f"{self.job.model}@{self.commit} beams {self.job.num_beams}"
-        files = sorted(Path(self.job.model).glob("*.*"))
+        if not Path(self.settings.model).is_dir():
+            return f"{self.settings.model}@{self.commit} beams {self.settings.num_beams}"
+        files = sorted(Path(self.settings.model).glob("*.*"))
         stamps = [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files if path.is_file()]
-        return f"{self.job.model} {'; '.join(stamps)} beams {self.job.num_beams}"
+        return f"{self.settings.model} {'; '.join(stamps)} beams {self.settings.num_beams}"
 
     def token(self, language: Language) -> str | None:
         """The model's token for a language, None if it has none: zho_Hans (NLLB), __zh__ (M2M100), <2zh> (MADLAD)."""
@@ -98,12 +126,12 @@ class Seq2Seq:
 
     def require(self, *languages: Language) -> None:
         """M3ITError unless the model knows the languages."""
-        if lacking := [language for language in languages if self.token(language) is None]:
-            lacks = [language.code for language in LANGUAGES.values() if self.token(language) is None]
-            names = ", ".join(f"{language.code} ({language.name})" for language in lacking)
+        if unknown := [language for language in languages if self.token(language) is None]:
+            missing = [language.code for language in LANGUAGES.values() if self.token(language) is None]
+            names = ", ".join(f"{language.code} ({language.name})" for language in unknown)
             raise M3ITError(
-                f"{self.model_name}: has no token for {names}. Of the 80 languages it lacks {len(lacks)}: "
-                f"{', '.join(lacks) or 'none'}. Take another model for these, e.g. an NLLB-200 one."
+                f"{self.model_name}: has no token for {names}. Of the 80 languages, {len(missing)} are missing: "
+                f"{', '.join(missing) or 'none'}. Use another model for these, e.g. an NLLB-200 one."
             )
 
     def num_tokens(self, text: str) -> int:
@@ -125,12 +153,11 @@ class Seq2Seq:
         self, texts: Sequence[str], source: Language, target: Language, decoding: int = 0
     ) -> list[str | None]:
         """The translations, in order; `decoding` numbers the ways to search for them."""
-        self.require(
-            *(lang for lang in (source, target) if not str(self.token(target)).startswith("<2") or lang == target)
-        )
+        with_source = not str(self.token(target)).startswith("<2")  # MADLAD is told the target alone
+        self.require(*((source, target) if with_source else (target,)))
         ids = self.encode(texts, source, target)
         options = {**DECODINGS[decoding]}
-        options["num_beams"] = min(options["num_beams"], self.job.num_beams)
+        options["num_beams"] = min(options["num_beams"], self.settings.num_beams)
         outputs: list[str | None] = [None] * len(texts)
         for batch in by_length([len(tokens) for tokens in ids]):
             for place, tokens in zip(batch, self.generate([ids[i] for i in batch], target, options), strict=True):
@@ -146,11 +173,11 @@ class Seq2Seq:
         return min(self.max_tokens, 2 * max(map(len, batch)) + 20)
 
 
-class Transformers(Seq2Seq):
+class TransformersEngine(Seq2SeqEngine):
     """A model of transformers, on the GPU if there is one (in half precision), else on the CPU."""
 
-    def __init__(self, job: Job):
-        super().__init__(job)
+    def __init__(self, settings: EngineSettings):
+        super().__init__(settings)
         try:
             import torch
         except ImportError as error:
@@ -160,9 +187,11 @@ class Transformers(Seq2Seq):
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         dtype = torch.float16 if self.device == "cuda" else torch.float32
         try:
-            self.model = AutoModelForSeq2SeqLM.from_pretrained(job.model, dtype=dtype).to(self.device).eval()
+            self.model = AutoModelForSeq2SeqLM.from_pretrained(settings.model, dtype=dtype).to(self.device).eval()
         except (OSError, ValueError) as error:  # no weights there, or those of a model that does not translate
-            raise M3ITError(f"{job.model}: expected a translation model (NLLB, M2M100, MADLAD): {error}") from error
+            raise M3ITError(
+                f"{settings.model}: expected a translation model (NLLB, M2M100, MADLAD): {error}"
+            ) from error
         config = self.model.config
         self.commit = getattr(config, "_commit_hash", None)
         self.max_tokens = min(self.max_tokens, getattr(config, "max_position_embeddings", None) or TRAINED_TOKENS)
@@ -188,20 +217,22 @@ class Transformers(Seq2Seq):
         return written.tolist()
 
 
-class CTranslate2(Seq2Seq):
+class CTranslate2Engine(Seq2SeqEngine):
     """A folder that ct2-transformers-converter wrote, the tokenizer's files with it (--copy_files), faster on CPUs."""
 
-    def __init__(self, job: Job):
-        super().__init__(job)
+    def __init__(self, settings: EngineSettings):
+        super().__init__(settings)
         try:
             import ctranslate2
         except ImportError as error:
             raise M3ITError("--backend ctranslate2 needs it: pip install 'm3it[translate]'") from error
         device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
         try:
-            self.model = ctranslate2.Translator(job.model, device=device)
+            self.model = ctranslate2.Translator(settings.model, device=device)
         except RuntimeError as error:
-            raise M3ITError(f"{job.model}: expected a folder written by ct2-transformers-converter: {error}") from error
+            raise M3ITError(
+                f"{settings.model}: expected a folder written by ct2-transformers-converter: {error}"
+            ) from error
 
     def generate(self, batch: list[list[int]], target: Language, options: dict[str, Any]) -> list[list[int]]:
         token = str(self.token(target))
@@ -215,25 +246,22 @@ class CTranslate2(Seq2Seq):
         return [convert(result.hypotheses[0]) for result in found]
 
 
-SYSTEM = """You translate from {source} to {target} ({own_name}). The texts belong to questions about pictures.
-Keep every number in square brackets, such as [1], where it belongs; it stands for a name or a number.
-Write the translation and nothing else."""
-TEMPERATURES = (0, 0.3, 0.8)  # of the decodings
-QUOTES = ('""', "''", "“”", "「」", "«»")
-
-
-class Server:
+class ServerEngine:
     """A model behind an OpenAI-compatible server; any language is asked for by its name."""
 
     max_tokens = 2000  # of a text; longer ones are cut at sentences
 
-    def __init__(self, job: Job):
-        self.model_name = job.model
+    def __init__(self, settings: EngineSettings):
+        self.model_name = settings.model
         self.chat = Chat(
-            job.model, job.base_url, cache_dir=job.cache_dir and f"{job.cache_dir}/replies", parallel=job.parallel,
-            prices=job.prices, max_cost=job.max_cost,
-        )  # fmt: skip
-        self.identity = f"{job.model} behind a server"  # wherever it listens today
+            settings.model,
+            settings.base_url,
+            cache_dir=settings.cache_dir and f"{settings.cache_dir}/replies",
+            parallel=settings.parallel,
+            prices=settings.prices,
+            max_cost=settings.max_cost,
+        )
+        self.identity = f"{settings.model} behind a server"  # wherever it listens today
 
     def require(self, *languages: Language) -> None:
         """Nothing: whether it knows a language shows in the checks."""
@@ -246,7 +274,7 @@ class Server:
         self, texts: Sequence[str], source: Language, target: Language, decoding: int = 0
     ) -> list[str | None]:
         """The translations, in order; None where the server refuses or the reply was cut off."""
-        told = SYSTEM.format(source=source.name, target=target.name, own_name=target.own_name)
+        told = SYSTEM_MESSAGE.format(source=source.name, target=target.name, own_name=target.own_name)
         system = message(told, role="system")
         options = {"temperature": TEMPERATURES[decoding], "max_tokens": 4000}
         requests = (Request([system, message(text)], decoding, options) for text in texts)
@@ -254,12 +282,12 @@ class Server:
         return [
             None
             if reply is None or isinstance(reply, ChatError) or reply.finish_reason == "length"
-            else unquoted(reply.text, text)
+            else without_added_quotes(reply.text, text)
             for text, reply in zip(texts, replies, strict=True)
         ]
 
 
-def unquoted(reply: str, text: str) -> str:
+def without_added_quotes(reply: str, text: str) -> str:
     """The reply without the quotation marks that the text does not have."""
     reply = re.sub(r"^<think>.*?</think>", "", reply, flags=re.DOTALL).strip()
     quoted = len(reply) > 1 and reply[0] + reply[-1] in QUOTES and text[:1] + text[-1:] not in QUOTES

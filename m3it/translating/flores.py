@@ -11,10 +11,16 @@ from typing import Any, NamedTuple
 from M3IT import LANGUAGES, Language
 from m3it.catalogue import ENGLISH
 from m3it.rows.instance import M3ITError
-from m3it.translating.engines import Job, open_translator
+from m3it.translating.engines import EngineSettings, open_engine
 from m3it.translating.languages import find_language
-from m3it.translating.memory import Memory, default_cache
+from m3it.translating.memory import Memory
 from m3it.work.runner import Progress, silent
+
+FLORES_101 = {"arb_Arab": "ara", "fuv_Latn": "ful", "lvs_Latn": "lav", "zho_Hans": "zho_simpl"}  # else three letters
+WHERE_FLORES_IS = (
+    "FLORES-200 comes from https://github.com/facebookresearch/flores (flores200_dataset/devtest/*.devtest), "
+    "FLORES-101 has flores101_dataset/devtest/*.devtest; both are CC-BY-SA-4.0 and not shipped here."
+)
 
 
 class LanguageScore(NamedTuple):
@@ -26,24 +32,18 @@ class LanguageScore(NamedTuple):
     note: str = ""
 
 
-FLORES_101 = {"arb_Arab": "ara", "fuv_Latn": "ful", "lvs_Latn": "lav", "zho_Hans": "zho_simpl"}  # else three letters
-WHERE = (
-    "FLORES-200 comes from https://github.com/facebookresearch/flores (flores200_dataset/devtest/*.devtest), "
-    "FLORES-101 has flores101_dataset/devtest/*.devtest; both are CC-BY-SA-4.0 and not shipped here."
-)
-
-
 def select_languages(
-    flores: Path | str, job: Job, languages: Iterable[str] = LANGUAGES, limit: int | None = None,
+    flores: Path | str,
+    settings: EngineSettings,
+    languages: Iterable[str] = LANGUAGES,
+    limit: int | None = None,
     progress: Progress = silent,
-) -> tuple[list[LanguageScore], dict[str, str]]:  # fmt: skip
+) -> tuple[list[LanguageScore], dict[str, str]]:
     """English-to-each scores on FLORES devtest, best first, and the signatures of the metrics. `limit`: so many
     sentences. spBLEU tokens are sacrebleu's flores200 ones, whose model sacrebleu fetches on first use."""
-    from sacrebleu.metrics import BLEU
-
     folder = flores_devtest(Path(flores))
     english = _sentences(folder, ENGLISH, limit) or []
-    metrics = {"spbleu": spbleu()}
+    spbleu_metric = spbleu()
     scores: list[LanguageScore] = []
     signatures: dict[str, str] = {}
     targets = [find_language(code) for code in languages]
@@ -55,24 +55,30 @@ def select_languages(
         if len(references) != len(english):
             raise M3ITError(
                 f"{folder}: {target.nllb} has {len(references)} sentences, English {len(english)}; line for line they "
-                f"should agree. Unpack it again. {WHERE}"
+                f"should agree. Unpack it again. {WHERE_FLORES_IS}"
             )
         try:
-            open_translator(job).require(target)
+            open_engine(settings).require(target)
         except M3ITError:
             scores.append(LanguageScore(target.code, None, None, "unknown to the model"))
             continue
-        memory = Memory(Path(job.cache_dir or default_cache()) / "translations.sqlite")
-        said = memory.recall(open_translator(job), english, ENGLISH, target, 0)
-        tokens = {"zho_Hans": "zh", "kor_Hang": "13a"}.get(target.nllb, "13a" if target.spaces else "char")
-        metrics["bleu"] = BLEU(tokenize=tokens)
+        said = Memory(settings.cache_dir).recall(open_engine(settings), english, ENGLISH, target, 0)
         hypotheses = [said[sentence] or "" for sentence in english]
-        values = {name: metric.corpus_score(hypotheses, [references]).score for name, metric in metrics.items()}
-        signatures |= {f"{name} {tokens if name == 'bleu' else ''}".strip(): str(metric.get_signature())
-                       for name, metric in metrics.items()}  # fmt: skip
-        scores.append(LanguageScore(target.code, round(values["spbleu"], 2), round(values["bleu"], 2)))
+        tokens, bleu_metric = bleu(target)
+        values = [round(m.corpus_score(hypotheses, [references]).score, 2) for m in (spbleu_metric, bleu_metric)]
+        scores.append(LanguageScore(target.code, *values))
+        signatures["spbleu"] = str(spbleu_metric.get_signature())
+        signatures[f"bleu {tokens}"] = str(bleu_metric.get_signature())
     scores.sort(key=lambda score: (score.spbleu is None, -(score.spbleu or 0), score.code))
     return scores, signatures
+
+
+def bleu(language: Language) -> tuple[str, Any]:
+    """The name of sacrebleu's tokens for a language, and BLEU over them."""
+    from sacrebleu.metrics import BLEU
+
+    tokens = {"zho_Hans": "zh", "kor_Hang": "13a"}.get(language.nllb, "13a" if language.spaces else "char")
+    return tokens, BLEU(tokenize=tokens)
 
 
 def spbleu() -> Any:
@@ -84,7 +90,7 @@ def spbleu() -> Any:
     except (OSError, RuntimeError, SystemExit) as error:  # no network, a broken file, sacrebleu's sys.exit
         raise M3ITError(
             f"spBLEU needs FLORES-200's sentencepiece model, which sacrebleu could not fetch ({error}). Put it at "
-            "~/.sacrebleu/models/flores200sacrebleuspm ($SACREBLEU, if set, in place of ~/.sacrebleu; https://tinyurl.com/flores200sacrebleuspm)."
+            "~/.sacrebleu/models/flores200sacrebleuspm ($SACREBLEU, if set, instead of ~/.sacrebleu; https://tinyurl.com/flores200sacrebleuspm)."
         ) from error
 
 
@@ -93,11 +99,11 @@ def flores_devtest(folder: Path) -> Path:
     for below in ("", "devtest", "flores200_dataset/devtest", "flores101_dataset/devtest"):
         if (folder / below / "eng_Latn.devtest").is_file() or (folder / below / "eng.devtest").is_file():
             return folder / below
-    raise M3ITError(f"{folder}: expected devtest/eng_Latn.devtest or devtest/eng.devtest. {WHERE}")
+    raise M3ITError(f"{folder}: expected devtest/eng_Latn.devtest or devtest/eng.devtest. {WHERE_FLORES_IS}")
 
 
 def _sentences(folder: Path, language: Language, limit: int | None) -> list[str] | None:
-    """The sentences of a language, one a line; None where FLORES lacks it."""
+    """The sentences of a language, one a line; None where FLORES does not have it."""
     for name in (language.nllb, FLORES_101.get(language.nllb, language.nllb[:3])):
         if (folder / f"{name}.devtest").is_file():
             lines = (folder / f"{name}.devtest").read_text("utf-8").removesuffix("\n").split("\n")

@@ -1,4 +1,7 @@
-"""The languages that rows can be translated into, by code, name or NLLB code."""
+"""The languages that rows can be translated into.
+
+In: what a user calls one: zh, or sw=swh_Latn.  Out: its Language, or a sentence that names the nearest code.
+"""
 
 import re
 
@@ -8,7 +11,7 @@ from m3it.rows.instance import M3ITError
 
 
 def find_language(given: str) -> Language:
-    """The language of a code, or of CODE=NLLB_CODE for one that M3IT-80 lacks; M3ITError with the nearest."""
+    """The language of a code, or of CODE=NLLB_CODE for one that M3IT-80 does not have; M3ITError with the nearest."""
     known = {**LANGUAGES, "en": ENGLISH}
     if given in known:
         return known[given]

@@ -1,15 +1,19 @@
-"""Translations that were made before, on disk: the same text is never asked for twice."""
+"""Translations that were made before, on disk: the same text is never asked for twice.
+
+In: texts, an engine, a direction, the number of a decoding.  Out: what the engine said of each, from one SQLite file
+or, where it is not there yet, from the engine, and then kept.
+"""
 
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from M3IT import Language
+from m3it.translating.engines import Engine
 
 
 def default_cache() -> str:
-    """Where translations are kept if nothing else is said: beside what `datasets` keeps."""
+    """Where translations are kept if nothing else is said: next to what `datasets` keeps."""
     import datasets
 
     return str(Path(str(datasets.config.HF_DATASETS_CACHE)).expanduser() / "m3it-translations")
@@ -18,8 +22,9 @@ def default_cache() -> str:
 class Memory:
     """Translations on disk, one SQLite file for all models; several processes of one machine may use it at once."""
 
-    def __init__(self, path: Path | str):
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    def __init__(self, cache_dir: Path | str | None = None):
+        path = Path(cache_dir or default_cache()) / "translations.sqlite"
+        path.parent.mkdir(parents=True, exist_ok=True)
         self.database = sqlite3.connect(path, timeout=120, isolation_level=None)
         self.database.execute("PRAGMA journal_mode=WAL")
         self.database.execute("PRAGMA synchronous=NORMAL")
@@ -30,11 +35,11 @@ class Memory:
         self.num_asked = self.num_kept = 0
 
     def recall(
-        self, translator: Any, texts: Sequence[str], source: Language, target: Language, decoding: int
+        self, engine: Engine, texts: Sequence[str], source: Language, target: Language, decoding: int
     ) -> dict[str, str | None]:
-        """text -> translation of the distinct texts: from disk, or from the translator, and then kept."""
+        """text -> translation of the distinct texts: from disk, or from the engine, and then kept."""
         distinct = list(dict.fromkeys(texts))
-        key = (translator.identity, f"{source.nllb} {target.nllb}", decoding)
+        key = (engine.identity, f"{source.nllb} {target.nllb}", decoding)
         query = "SELECT translation FROM translations WHERE model=? AND direction=? AND decoding=? AND text=?"
         found: dict[str, str | None] = {}
         for text in distinct:
@@ -44,7 +49,7 @@ class Memory:
         self.num_kept += len(found)
         self.num_asked += len(missing)
         if missing:
-            said = dict(zip(missing, translator.translate(missing, source, target, decoding), strict=True))
+            said = dict(zip(missing, engine.translate(missing, source, target, decoding), strict=True))
             rows = [(*key, text, translation) for text, translation in said.items() if translation is not None]
             self.database.execute("BEGIN IMMEDIATE")
             self.database.executemany("INSERT OR REPLACE INTO translations VALUES (?, ?, ?, ?, ?)", rows)

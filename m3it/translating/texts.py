@@ -1,20 +1,19 @@
-"""Texts on their way through a translator: masked, asked for once, put together again, checked, asked for otherwise.
+"""Texts on their way through an engine: cut and masked, asked for once, put together again, checked, asked for anew.
 
-In: texts.  Out: a Translation of each.  What a translator has said is kept on disk by model, direction, decoding and
-text, in one SQLite file: a second run asks nothing, and a killed one goes on.
+In: texts.  Out: a Translation of each.  What an engine has said is kept on disk by model, direction, decoding and text
+(memory.py): a second run asks nothing, and a killed one goes on.
 """
 
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from M3IT import Language
-from m3it.translating.checks import reason_against
-from m3it.translating.engines import DECODINGS, Job, open_translator
-from m3it.translating.masks import MASK, Masked, Part, mask, restore, split
-from m3it.translating.memory import Memory, default_cache
+from m3it.translating.checks import reason_against_translation
+from m3it.translating.engines import DECODINGS, EngineSettings, open_engine
+from m3it.translating.masks import MASK, Masked, TextPart, mask, restore, split_text
+from m3it.translating.memory import Memory
 
 WORD_START, WORD_END = re.compile(r"[\w(\[{<“«]"), re.compile(r"[\w)\]}>”».,;:!?]")
 SENTENCE_ENDS = ("。", "！", "？", "”", "」", "』")
@@ -29,20 +28,22 @@ class Translation(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-class Desk:
+class Translator:
     """Translates texts from one language to another and checks them; counts what it did."""
 
-    def __init__(self, job: Job, source: Language, target: Language, known: dict[str, str] | None = None):
-        self.translator, self.source, self.target = open_translator(job), source, target
-        self.memory = Memory(Path(job.cache_dir or default_cache()) / "translations.sqlite")
+    def __init__(
+        self, settings: EngineSettings, source: Language, target: Language, known: dict[str, str] | None = None
+    ):
+        self.engine, self.source, self.target = open_engine(settings), source, target
+        self.memory = Memory(settings.cache_dir)
         self.known = {text: Translation(said, "", ("by hand",)) for text, said in (known or {}).items()}
         self.blanks = target.spaces and not source.spaces  # to put between parts that had none
-        self.no_blanks = source.spaces and target.script in ("Hans", "Hant", "Jpan")  # behind a full stop
+        self.no_blanks = source.spaces and target.script in ("Hans", "Hant", "Jpan")  # after a full stop
         self.done: dict[str, Translation] = {}
         self.counts: Counter[str] = Counter()
 
     def translate(self, texts: Iterable[str], decoding: int = 0) -> dict[str, Translation]:
-        """text -> Translation of each distinct text; what fails a check is decoded otherwise, as often as can be."""
+        """text -> Translation of each distinct text; what fails a check is decoded otherwise, in every way there is."""
         found = {text: self.known.get(text) or (not decoding and self.done.get(text)) for text in dict.fromkeys(texts)}
         todo = [text for text, done in found.items() if not done]
         notes: dict[str, tuple[str, ...]] = dict.fromkeys(found, ())
@@ -50,7 +51,7 @@ class Desk:
         for number in range(decoding, len(DECODINGS)):
             failed = []
             for text, (said, way) in self._say(todo, number).items():
-                reason = "no translation" if said is None else reason_against(text, said, self.target)
+                reason = "no translation" if said is None else reason_against_translation(text, said, self.target)
                 notes[text] = (*notes[text], way, f"{reason} (decoding {number})" if reason else "")
                 found[text] = Translation(said or "", reason, tuple(dict.fromkeys(filter(None, notes[text]))))
                 self.counts[reason or "passed"] += 1
@@ -64,8 +65,7 @@ class Desk:
 
     def _say(self, texts: Sequence[str], decoding: int) -> dict[str, tuple[str | None, str]]:
         """text -> (translation, "by pieces" if a protected span got lost first), unchecked."""
-        fits = lambda part: self.translator.num_tokens(mask(part).text) <= self.translator.max_tokens  # noqa: E731
-        parts_by_text = {text: split(text, fits) for text in texts}
+        parts_by_text = {text: split_text(text, self._fits) for text in texts}
         masked = {p.text: mask(p.text) for parts in parts_by_text.values() for p in parts if not p.keep}
         said = self._recall((m.text for m in masked.values()), decoding)
         whole = {text: _restored(said[m.text], m) for text, m in masked.items()}
@@ -78,9 +78,13 @@ class Desk:
         way = {text: "by pieces" if any(p.text in lost for p in parts) else "" for text, parts in parts_by_text.items()}
         return {text: (self._join(parts, whole), way[text]) for text, parts in parts_by_text.items()}
 
-    def _join(self, parts: list[Part], said: dict[str, str | None]) -> str | None:
+    def _fits(self, part: str) -> bool:
+        """Whether the engine takes the part whole."""
+        return self.engine.num_tokens(mask(part).text) <= self.engine.max_tokens
+
+    def _join(self, parts: list[TextPart], said: dict[str, str | None]) -> str | None:
         """The parts put together, those that are not kept as they were said; None if one was not said."""
-        texts, before = [""], Part("", True)
+        texts, before = [""], TextPart("", True)
         for part in parts:
             text = part.text if part.keep else said[part.text]
             if text is None:
@@ -95,18 +99,18 @@ class Desk:
         return "".join(texts)
 
     def _recall(self, texts: Iterable[str], decoding: int) -> dict[str, str | None]:
-        return self.memory.recall(self.translator, list(texts), self.source, self.target, decoding)
+        return self.memory.recall(self.engine, list(texts), self.source, self.target, decoding)
 
 
 def _restored(said: str | None, masked: Masked) -> str | None:
     return None if said is None else restore(said, masked.spans)
 
 
-def _pieces(masked: Masked) -> list[Part]:
+def _pieces(masked: Masked) -> list[TextPart]:
     """What stands between the spans of a masked text, to translate, and the spans, to keep."""
-    parts: list[Part] = []
+    parts: list[TextPart] = []
     at = 0
     for found in MASK.finditer(masked.text):
-        parts += [*split(masked.text[at : found.start()]), Part(masked.spans[int(found[1]) - 1], True)]
+        parts += [*split_text(masked.text[at : found.start()]), TextPart(masked.spans[int(found[1]) - 1], True)]
         at = found.end()
-    return [*parts, *split(masked.text[at:])]
+    return [*parts, *split_text(masked.text[at:])]

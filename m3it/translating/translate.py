@@ -2,14 +2,13 @@
 
 In: a config of any repository.  Out: data/<task>/<dataset>/<code>/<split>*.jsonl, which loads as `<dataset>-<code>`,
 one shard for a source file; drops.jsonl with every row left out and why, run.json with what was counted. A row keeps
-its id; its meta says which model wrote it and what happened. protect.py says what is kept and what is checked, desk.py
-keeps what was translated, translators.py has the models. The paper's own way (https://arxiv.org/abs/2306.04387): NLLB,
-for the languages in which it scores above 20 BLEU on FLORES; flores.py measures that.
+its id; its meta says which model wrote it and what happened. masks.py says what is kept, checks.py what is refused,
+texts.py asks engines.py and memory.py for the rest. The paper's own way (https://arxiv.org/abs/2306.04387): NLLB, for
+the languages in which it scores above 20 BLEU on FLORES; flores.py measures that.
 """
 
 import heapq
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -23,45 +22,41 @@ from m3it.catalogue import known_instructions, source_language
 from m3it.reading.load import load_builder
 from m3it.rows.instance import Drop, M3ITError, hash_of
 from m3it.rows.jsonl import as_line, read_shard, refuse_others, shard_names, to_line
-from m3it.translating.checks import load_identifier
-from m3it.translating.engines import DECODINGS, Job, open_translator
+from m3it.translating.checks import load_identifier, reason_against_answer
+from m3it.translating.engines import DECODINGS, EngineSettings, open_engine
 from m3it.translating.languages import find_language
-from m3it.translating.masks import option_texts
-from m3it.translating.texts import Desk, Translation
+from m3it.translating.texts import Translation, Translator
 from m3it.work.folder import write_text
 from m3it.work.runner import Made, Piece, Progress, map_shards, open_executor, silent, versions, write_run
 
-TEXTS = ("instruction", "inputs", "outputs")
+TEXT_FIELDS = ("instruction", "inputs", "outputs")
 WINDOW_ROWS, WINDOW_BYTES = 256, 64 << 20  # translated together: after each the time left is told anew, and a run that
 # is killed has lost no more. 1,024 would take 3 % less time, 128 15 % more (bench/translate.py's texts)
 ON_ERROR = ("drop", "keep", "raise")
-PACKAGES = ("transformers", "torch", "ctranslate2", "sentencepiece", "py3langid", "sacrebleu", "openai")
-
-
-# ---- rows
+ENGINE_PACKAGES = ("transformers", "torch", "ctranslate2", "sentencepiece", "py3langid", "sacrebleu", "openai")
 
 
 def translate_rows(
-    rows: Iterable[dict[str, Any]], desk: Desk, drops: list[Drop], on_error: str = "drop"
+    rows: Iterable[dict[str, Any]], translator: Translator, drops: list[Drop], on_error: str = "drop"
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows in the other language, in order. A row with a text that fails its checks goes to `drops`, keeps
     the source's text ("keep") or ends the run ("raise")."""
     for window in _windows(rows):
-        said = desk.translate(row[name] for row in window for name in TEXTS if row[name].strip())
+        said = translator.translate(row[name] for row in window for name in TEXT_FIELDS if row[name].strip())
         for row in window:
-            translations = {name: said[row[name]] for name in TEXTS if row[name].strip()}
-            reason = _row_reason(row, translations, desk)
+            translations = {name: said[row[name]] for name in TEXT_FIELDS if row[name].strip()}
+            reason = _row_reason(row, translations, translator)
             if reason:
-                desk.counts[f"rows: {reason}"] += 1
+                translator.counts[f"rows: {reason}"] += 1
             if reason and (on_error == "drop" or (on_error == "keep" and not translations)):
                 drops.append(Drop(id_of(row), reason))
                 continue
             if reason and on_error == "raise":
                 raise M3ITError(
-                    f"row {id_of(row)!r} in {desk.target.code}: {reason}. Pass --on-error drop to leave such rows "
-                    "out and count them, or keep to leave their text as it is."
+                    f"row {id_of(row)!r} in {translator.target.code}: {reason}. Pass --on-error drop to leave such "
+                    "rows out and count them, or keep to leave their text as it is."
                 )
-            yield finish(row, translations, desk, reason)
+            yield _translated_row(row, translations, translator, reason)
 
 
 def _windows(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
@@ -78,7 +73,7 @@ def _windows(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
         yield window
 
 
-def _row_reason(row: dict[str, Any], translations: dict[str, Translation], desk: Desk) -> str:
+def _row_reason(row: dict[str, Any], translations: dict[str, Translation], translator: Translator) -> str:
     """Why the row cannot stand; "" if it can. An answer that left its options is said again, by other decodings."""
     if not translations:
         return "no text"
@@ -89,52 +84,38 @@ def _row_reason(row: dict[str, Any], translations: dict[str, Translation], desk:
         reason = _answer_reason(row, translations)
         if not reason or decoding == len(DECODINGS):
             return reason
-        again = desk.translate([row["outputs"]], decoding)[row["outputs"]]
+        again = translator.translate([row["outputs"]], decoding)[row["outputs"]]
         if not again.reason:
             translations["outputs"] = again._replace(notes=(*again.notes, f"{reason} (decoding {decoding - 1})"))
     return ""
 
 
 def _answer_reason(row: dict[str, Any], translations: dict[str, Translation]) -> str:
-    """Whether the answer left its options, or became the question."""
     if "inputs" not in translations or "outputs" not in translations:
         return ""
-    inputs, outputs = translations["inputs"].text, translations["outputs"].text
-    if inputs == outputs and row["inputs"] != row["outputs"]:
-        return "answer equals the question"
-    before, after = option_texts(row["inputs"]), option_texts(inputs)
-    if _bare(row["outputs"]) not in map(_bare, before):
-        return ""
-    chosen = [_bare(text) for text in before].index(_bare(row["outputs"]))
-    kept = len(after) == len(before) and _bare(outputs) == _bare(after[chosen])
-    return "" if kept else "answer not among the options"
+    said = translations["inputs"].text, translations["outputs"].text
+    return reason_against_answer(row["inputs"], row["outputs"], *said)
 
 
-def _bare(text: str) -> str:
-    """An option or an answer without its letter and its full stop."""
-    return re.sub(r"^\s*(?:\([A-Z]\)|[A-Z][.):])\s*", "", text).strip().rstrip(".。।").casefold()
-
-
-def finish(row: dict[str, Any], translations: dict[str, Translation], desk: Desk, reason: str) -> dict[str, Any]:
+def _translated_row(
+    row: dict[str, Any], translations: dict[str, Translation], translator: Translator, reason: str
+) -> dict[str, Any]:
     """The row with its translations, or, for a reason, with its own texts; meta says which model wrote them, and what
     happened to which."""
     meta = json.loads(row["meta"])
     notes = {name: list(translation.notes) for name, translation in translations.items() if translation.notes}
-    told: dict[str, Any] = {"translated": desk.translator.model_name, "translated_from": desk.source.code}
+    told: dict[str, Any] = {"translated": translator.engine.model_name, "translated_from": translator.source.code}
     told |= {"translation_notes": notes} if notes else {}
     texts = {name: translation.text for name, translation in translations.items()}
     if reason:
-        texts, told = {}, {"translated": "", "translated_from": desk.source.code, "translation_kept": reason}
+        texts, told = {}, {"translated": "", "translated_from": translator.source.code, "translation_kept": reason}
     return {**row, **texts, "meta": json.dumps({**meta, **told}, ensure_ascii=False)}
-
-
-# ---- configs
 
 
 def translate(
     config: str,
     to: Iterable[str],
-    job: Job,
+    settings: EngineSettings,
     repo: str = "MMInstruction/M3IT",
     out: Path | str = ".",
     *,
@@ -155,27 +136,27 @@ def translate(
     source = source_language(builder.config.name)
     if source in targets:
         raise M3ITError(f"{config}: is in {source.code} already. Pass other languages to --to.")
-    open_translator(job).require(source, *targets)
-    runs = {}
+    open_engine(settings).require(source, *targets)
+    runs: dict[str, dict[str, Any]] = {}
     with open_executor(workers, cluster) as executor:
         for target in targets:
             folder = Path(out) / "data" / folder_of(builder) / target.code
-            options: dict[str, Any] = {"config": config, "model": open_translator(job).identity, "backend": job.backend}
-            options |= {"from": source.code, "to": target.nllb, "limit": limit, "on_error": on_error}
-            rows, shards = (silent, progress) if executor else (progress, silent)  # what a bar can count
-            pieces = list(
-                plan(builder, split, {"builder": builder, "job": job} | ({} if executor else {"progress": rows}))
-            )
+            options: dict[str, Any] = {"config": config, "model": open_engine(settings).identity}
+            options |= {"backend": settings.backend, "from": source.code, "to": target.nllb}
+            options |= {"limit": limit, "on_error": on_error}
+            carried = {"builder": builder, "settings": settings} | ({} if executor else {"progress": progress})
+            pieces = list(plan_shards(builder, split, carried))
             _require_own(folder, pieces)
             function = partial(translate_shard, source=source, target=target, limit=limit, on_error=on_error)
-            made = map_shards(function, pieces, folder, options, executor, shards, "translate")
-            scores = back_translate(builder, pieces, folder, job, source, target, back) if back else {}
+            shown = progress if executor else silent  # rows are shown where they are made here, else shards
+            made = map_shards(function, pieces, folder, options, executor, shown, "translate")
+            scores = back_translate(builder, pieces, folder, settings, source, target, back) if back else {}
             runs[target.code] = _write_run(folder, options, made, scores)
     return runs
 
 
 def _require_own(folder: Path, pieces: list[Piece]) -> None:
-    """M3ITError if shards lie there that no run made, mended by hand perhaps, or that readers would find twice."""
+    """M3ITError if shards lie there that no run made, fixed by hand perhaps, or that readers would find twice."""
     found = sorted(path.name for path in folder.glob("*") if SHARD.fullmatch(path.name))
     if found and not (folder / ".work").exists():
         raise M3ITError(
@@ -194,7 +175,7 @@ def folder_of(builder: M3IT) -> str:
     return f"{CATALOGUE[name].task if name in CATALOGUE else found}/{name}"
 
 
-def plan(builder: M3IT, split: str | None, carried: dict[str, Any]) -> Iterator[Piece]:
+def plan_shards(builder: M3IT, split: str | None, carried: dict[str, Any]) -> Iterator[Piece]:
     """The shards to make: one for each file of the source, by split, and a file of counts beside each."""
     splits = builder.shards(builder.config.name)
     if split is not None and split not in splits:
@@ -211,7 +192,7 @@ def translate_shard(
     counts_path: Path,
     *,
     builder: M3IT,
-    job: Job,
+    settings: EngineSettings,
     pieces: list[list[Any]],
     source: Language,
     target: Language,
@@ -222,16 +203,16 @@ def translate_shard(
 ) -> Made:
     """Translate the rows of one source file into one shard, and write what was counted."""
     name = builder.config.name
-    desk, drops = Desk(job, source, target, known_instructions(name, target.code)), list[Drop]()
+    translator, drops = Translator(settings, source, target, known_instructions(name, target.code)), list[Drop]()
     rows = (as_line(row) for piece in pieces for _, row in builder.read(tuple(piece)))
     num_lines = sum(1 for piece in pieces for _ in builder.lines(tuple(piece)))
     total = num_lines if limit is None else min(limit, num_lines)
     num_rows = 0
     with open(path, "wb") as file:
-        for row in progress(translate_rows(islice(rows, limit), desk, drops, on_error), "translate", total):
+        for row in progress(translate_rows(islice(rows, limit), translator, drops, on_error), "translate", total):
             file.write(to_line(row))
             num_rows += 1
-    counts = {**desk.counts, "asked": desk.memory.num_asked, "from memory": desk.memory.num_kept}
+    counts = {**translator.counts, "asked": translator.memory.num_asked, "from memory": translator.memory.num_kept}
     counts_path.write_text(json.dumps(counts, indent=1), "utf-8")
     return Made(num_rows, drops)
 
@@ -250,7 +231,7 @@ def _write_run(folder: Path, options: dict[str, Any], made: dict[str, Any], scor
                 counts.update(json.loads((folder / counted).read_text("utf-8")))
     records = {path: {**record, "beside": {}} for path, record in made.items()}
     more = {
-        "versions": versions(*PACKAGES),
+        "versions": versions(*ENGINE_PACKAGES),
         "identifier": "py3langid and scripts" if load_identifier() else "scripts",
         "counts": dict(sorted(counts.items())),
     }
@@ -258,9 +239,16 @@ def _write_run(folder: Path, options: dict[str, Any], made: dict[str, Any], scor
 
 
 def back_translate(
-    builder: M3IT, pieces: list[Piece], folder: Path, job: Job, source: Language, target: Language, number: int
+    builder: M3IT,
+    pieces: list[Piece],
+    folder: Path,
+    settings: EngineSettings,
+    source: Language,
+    target: Language,
+    number: int,
 ) -> dict[str, Any]:
-    """chrF of about `number` translated texts, chosen by the hash of their rows, translated back, beside the source."""
+    """chrF of about `number` translated texts, chosen by the hash of their rows, translated back, against the
+    source's; None where no row was translated."""
     from sacrebleu.metrics import CHRF
 
     name = builder.config.name
@@ -270,12 +258,14 @@ def back_translate(
     )
     text_by_id = {row_id: text for _, row_id, text in drawn}
     read = (row for piece in pieces for part in piece.arguments["pieces"] for _, row in builder.read(tuple(part)))
-    english = {id_of(row): _text(row) for row in read if id_of(row) in text_by_id}
-    desk = Desk(job, target, source)
-    said = desk.translate(text_by_id.values())
+    source_by_id = {id_of(row): _text(row) for row in read if id_of(row) in text_by_id}
+    if not source_by_id:
+        return {"back_translation": {"chrf": None, "num_texts": 0}}
+    said = Translator(settings, target, source).translate(text_by_id.values())
+    back = [said[text_by_id[row_id]].text for row_id in source_by_id]
     metric = CHRF(word_order=2)
-    score = metric.corpus_score([said[text_by_id[i]].text for i in english], [[english[i] for i in english]])
-    told = {"chrf": round(score.score, 2), "signature": str(metric.get_signature()), "num_texts": len(english)}
+    score = round(metric.corpus_score(back, [list(source_by_id.values())]).score, 2)
+    told = {"chrf": score, "signature": str(metric.get_signature()), "num_texts": len(source_by_id)}
     return {"back_translation": told}
 
 

@@ -1,0 +1,119 @@
+"""The models: what each is given, and what it says of a language that it does not know."""
+
+import json
+import shutil
+
+import pytest
+from chat_server import ChatServer, Refuse
+from scripted_translations import pairs, scripted, server_settings, tiny, train_sentencepiece
+
+from m3it import LANGUAGES
+from m3it.catalogue import ENGLISH
+from m3it.rows.instance import M3ITError
+from m3it.translating.engines import EngineSettings, by_length, open_engine, without_added_quotes
+from m3it.translating.languages import find_language
+
+ZH = LANGUAGES["zh"]
+
+
+def test_ctranslate2_gives_the_tokens_that_transformers_gives(nllb, settings, tmp_path):
+    converters = pytest.importorskip("ctranslate2.converters")
+    names = ["sentencepiece.bpe.model", "tokenizer.json", "tokenizer_config.json"]
+    converters.TransformersConverter(str(nllb), copy_files=[n for n in names if (nllb / n).exists()]).convert(
+        str(tmp_path / "ct2")
+    )
+    texts = [text for text, _ in pairs()]
+    ours = open_engine(settings._replace(num_beams=1)).translate(texts, ENGLISH, ZH)
+    theirs = open_engine(EngineSettings("ctranslate2", str(tmp_path / "ct2"), num_beams=1)).translate(
+        texts, ENGLISH, ZH
+    )
+    assert theirs == ours and len(set(ours)) > 8
+
+
+def test_m2m100_gets_its_own_language_tokens_and_says_which_of_the_80_it_has_not(tmp_path):
+    from transformers import M2M100Tokenizer
+
+    train_sentencepiece(tmp_path / "sentencepiece.bpe.model", [a for a, _ in pairs()], vocab_size=120, model_type="bpe")
+    words = [line.split("\t")[0] for line in (tmp_path / "sentencepiece.bpe.vocab").read_text("utf-8").splitlines()]
+    vocab = {word: i for i, word in enumerate(dict.fromkeys(["<s>", "<pad>", "</s>", "<unk>", *words]))}
+    (tmp_path / "vocab.json").write_text(json.dumps(vocab), "utf-8")
+    tokenizer = M2M100Tokenizer(str(tmp_path / "vocab.json"), str(tmp_path / "sentencepiece.bpe.model"))
+    tokenizer.save_pretrained(tmp_path)
+    tiny("m2m", tokenizer, max(tokenizer.lang_code_to_id.values()) + 9).save_pretrained(tmp_path)
+    engine = open_engine(EngineSettings("transformers", str(tmp_path)))
+    assert engine.token(ZH) == "__zh__"
+    (ids,) = engine.encode(["What is the capital?"], ENGLISH, ZH)
+    assert ids[0] == tokenizer.get_lang_id("en") and ids[-1] == tokenizer.eos_token_id
+    (written,) = engine.generate([ids], ZH, {"num_beams": 1})
+    assert written[:2] == [tokenizer.eos_token_id, tokenizer.get_lang_id("zh")]
+    with pytest.raises(M3ITError, match=r"no token for as \(Assamese\)\. Of the 80 languages, 10 are missing: as, ky,"):
+        engine.translate(["a"], ENGLISH, LANGUAGES["as"])
+
+
+def test_madlad_gets_the_language_in_front_of_the_text(tmp_path):
+    from transformers import T5Tokenizer
+
+    train_sentencepiece(
+        tmp_path / "spiece.model", [a for a, _ in pairs()], vocab_size=100, model_type="unigram", pad_id=1, eos_id=2,
+        unk_id=0, bos_id=-1, user_defined_symbols=["<2en>", "<2zh>", "<2fil>"],
+    )  # fmt: skip
+    tokenizer = T5Tokenizer.from_pretrained(str(tmp_path), extra_ids=0)
+    tokenizer.save_pretrained(tmp_path)
+    tiny("t5", tokenizer).save_pretrained(tmp_path)
+    engine = open_engine(EngineSettings("transformers", str(tmp_path), num_beams=2))
+    assert [engine.token(LANGUAGES[code]) for code in ("zh", "tl", "de")] == ["<2zh>", "<2fil>", None]
+    (ids,) = engine.encode(["What is the capital?"], ENGLISH, ZH)
+    assert tokenizer.convert_tokens_to_ids("<2zh>") in ids[:2] and ids[-1] == tokenizer.eos_token_id
+    assert len(engine.translate(["What is it?", "a"], ENGLISH, ZH)) == 2
+
+
+def test_batches_are_of_like_length_and_hold_every_text_once():
+    sizes = [5, 900, 5, 7, 800, 6, 1000, 4]
+    batches = list(by_length(sizes, batch_tokens=2000))
+    assert batches == [[6, 1], [4, 3], [5, 0, 2, 7]]
+    assert sorted(place for batch in by_length([1] * 300) for place in batch) == list(range(300))
+
+
+def test_a_model_that_there_is_not_is_refused(tmp_path):
+    with pytest.raises(M3ITError, match="nowhere: expected a translation model"):
+        open_engine(EngineSettings("transformers", str(tmp_path / "nowhere")))
+
+
+def test_a_folder_without_weights_and_a_model_of_another_kind_are_told_from_translators(nllb, tmp_path):
+    shutil.copytree(nllb, tmp_path / "empty", ignore=shutil.ignore_patterns("*.safetensors"))
+    with pytest.raises(M3ITError, match="empty: expected a translation model"):
+        open_engine(EngineSettings("transformers", str(tmp_path / "empty")))
+    shutil.copytree(nllb, tmp_path / "bert")
+    config = json.loads((tmp_path / "bert/config.json").read_text("utf-8"))
+    (tmp_path / "bert/config.json").write_text(json.dumps({**config, "model_type": "bert"}), "utf-8")
+    with pytest.raises(M3ITError, match="bert: expected a translation model"):
+        open_engine(EngineSettings("transformers", str(tmp_path / "bert")))
+
+
+@pytest.mark.parametrize(
+    ("reply", "text", "bare"),
+    [
+        ("“Ein Hund.”", "A dog.", "Ein Hund."),
+        ("「犬」", "a dog", "犬"),
+        ('"Ein Hund"', '"A dog"', '"Ein Hund"'),  # as the text has them
+        ("<think>dog, Hund</think>\nEin Hund", "A dog", "Ein Hund"),
+        ('"', "A", '"'),
+    ],
+)
+def test_quotes_that_a_server_adds_are_taken_off(reply, text, bare):
+    assert without_added_quotes(reply, text) == bare
+
+
+def test_a_server_is_asked_in_order_and_a_reply_that_was_cut_off_is_none(tmp_path):
+    said = {"a dog": "ein Hund", "a cat": ("eine", "length"), "a car": Refuse(400, "no such text here")}
+    with ChatServer(scripted(said, at_first=False)) as server:
+        engine = open_engine(server_settings(server, tmp_path))
+        engine.require(LANGUAGES["de"], find_language("sw=swh_Latn"))  # nothing: it shows in the checks
+        assert engine.translate(["a car", "a dog", "a cat"], ENGLISH, LANGUAGES["de"]) == [None, "ein Hund", None]
+        asked = server.asked[0]["messages"][0]["content"]
+    assert asked.startswith("You translate from English to German (Deutsch).") and "[1]" in asked
+
+
+def test_a_backend_that_there_is_not_is_refused():
+    with pytest.raises(ValueError, match="backend='nllb': expected transformers, ctranslate2, openai"):
+        open_engine(EngineSettings("nllb", "any"))
