@@ -198,12 +198,13 @@ RETRY_SECONDS = (1, 2, 4, 8, 16, 32, 60, 60, 60, 60)
 IMAGES_KEY = b'"image_base64_str":'
 NEWLINE = b"\n"
 LFS = b"version https://git-lfs"
+CACHE_FOLDER = "m3_it"  # of prepared rows: `datasets` would name it after the module of a class, which may move
 
 logger = logging.getLogger(__name__)
 
 
 class M3ITError(Exception):
-    """Something a user can mend: the message says where, what was expected, what was found, what to do."""
+    """Something a user can fix: the message says where, what was expected, what was found, what to do."""
 
 
 class ShardError(M3ITError):
@@ -257,13 +258,21 @@ class Repository:
         try:
             commit = self._patiently(lambda: ask(repo_id, revision=revision).sha, f"{repo_id}@{revision}", tries)
         except ShardError as error:
-            if _status(error) is not None or tries is None:
+            if http_status(error) is not None or tries is None:
                 raise
             logger.warning("%s@%s: the Hub cannot be reached; going on with the commit seen last", repo_id, revision)
             return files.cat_file(seen).decode()
         files.makedirs(os.path.dirname(seen), exist_ok=True)
         files.pipe_file(seen, commit.encode())
         return commit
+
+    @classmethod
+    def of_files(cls, root, names):
+        """A local folder of which these files are listed, and nothing that lies beside them."""
+        repository = cls(root)
+        found = {name: os.stat(os.path.join(repository.root, name)) for name in names}
+        repository.files = {n: {"size": s.st_size, "mtime": s.st_mtime, "type": "file"} for n, s in found.items()}
+        return repository
 
     @cached_property
     def files(self):
@@ -337,7 +346,7 @@ class Repository:
         """Whether trying again can help."""
         if self.local or huggingface_hub.constants.HF_HUB_OFFLINE:
             return False
-        status, _ = _answer(error)
+        status = http_status(error)
         if status is not None:
             return status >= 500 or status in (408, 429)
         final = (FileNotFoundError, PermissionError, TypeError, ValueError)
@@ -360,7 +369,7 @@ def _answer(error):
     return None, 0
 
 
-def _status(error):
+def http_status(error):
     """The HTTP status behind an error, or None."""
     return _answer(error)[0]
 
@@ -393,7 +402,7 @@ def find_shards(repository):
 
 
 def complete(shards):
-    """The paths of one split; ShardError if a numbered one lacks, or if the split lies there twice."""
+    """The paths of one split; ShardError if a numbered one is missing, or if the split lies there twice."""
     paths = [path for path, _ in shards]
     total = shards[0][1][3]
     where = f"{posixpath.dirname(paths[0])}: {', '.join(map(posixpath.basename, paths))}"
@@ -402,7 +411,8 @@ def complete(shards):
     numbers = sorted(int(shard[2]) for _, shard in shards) if total else []
     if total and numbers != list(range(int(total))):
         first = min(set(range(int(total))) - set(numbers), default=total)
-        raise ShardError(f"{where}: expected {int(total)} shards, found {len(paths)}, without number {first}. Get it.")
+        counts = f"expected {int(total)} shards, found {len(paths)}"
+        raise ShardError(f"{where}: {counts}; number {first} is missing. Download it, or write the split again.")
     return paths
 
 
@@ -433,7 +443,7 @@ def read_rows(repository, piece):
         yield from rows
     except (OSError, pyarrow.ArrowException) as error:
         raise ShardError(
-            f"{repository.path}/{path}: cannot be read to its end ({error}). Get the file again."
+            f"{repository.path}/{path}: cannot be read to its end ({error}). Download or write it again."
         ) from error
 
 
@@ -601,9 +611,9 @@ def read_meta(row):
 
 @dataclass
 class M3ITConfig(datasets.BuilderConfig):
-    """`images`: a list of Image in place of the base64 strings. `meta`: one more column, a JSON string with the row
-    id and what the source knew. `on_error`: "raise", or "drop" to leave out rows that cannot be read, count them by
-    reason and list them. `corrections`: config -> row id -> field -> (text, who), as m3it/corrections.py reads them."""
+    """`images`: a list of Image instead of the base64 strings. `meta`: one more column, a JSON string with the row id
+    and what the source knew. `on_error`: "raise", or "drop" to leave out rows that cannot be read, count them by
+    reason and list them. `corrections`: config -> row id -> field -> (text, who), by m3it/reading/corrections.py."""
 
     images: bool = False
     meta: bool = False
@@ -630,7 +640,7 @@ class M3IT(datasets.GeneratorBasedBuilder):
     DEFAULT_CONFIG_NAME = "coco"
     DEFAULT_WRITER_BATCH_SIZE = 100  # rows of 100 kB and more
 
-    def __init__(self, cache_dir=None, repository=None, config_name=None, hash=None, **kwargs):
+    def __init__(self, cache_dir=None, repository=None, dataset_name=None, config_name=None, hash=None, **kwargs):
         if repository is None:
             base, repo_id = kwargs.get("base_path") or ".", kwargs.get("repo_id")
             revision = unquote(base.partition("/resolve/")[2]).strip("/") or None
@@ -643,9 +653,10 @@ class M3IT(datasets.GeneratorBasedBuilder):
         for name, default in (("images", False), ("meta", False), ("on_error", "raise"), ("corrections", None)):
             if kwargs.get(name, default) == default:
                 kwargs.pop(name, None)  # so that a default said aloud shares its cache entry
-        self.BUILDER_CONFIGS = []  # any name whose files are found is a config; `datasets` refuses what a list lacks
+        self.BUILDER_CONFIGS = []  # any name whose files are found is a config; `datasets` refuses one not in a list
         identity = f"{hash} {type(self).__name__} {repository.identity(paths)}".encode()
-        super().__init__(cache_dir, config_name=config_name, hash=hashlib.sha256(identity).hexdigest()[:32], **kwargs)
+        kwargs |= {"config_name": config_name, "hash": hashlib.sha256(identity).hexdigest()[:32]}
+        super().__init__(cache_dir, dataset_name=dataset_name or CACHE_FOLDER, **kwargs)
 
     def found(self):
         """The names of the configs that the repository holds."""
@@ -718,59 +729,66 @@ class M3IT(datasets.GeneratorBasedBuilder):
         for piece in pieces:
             for key, row in self.read(piece):
                 if "corrected" in row:
-                    self._list("m3it-corrected", row["corrected"])
+                    self._note("m3it-corrected", row["corrected"])
                 yield key, {name: row[name] for name in names}
 
-    def read(self, piece):
+    def read(self, piece, refused=None, images=None):
         """Yield (key, row) of the rows that begin in a piece, as the config asks for them: the one way from bytes to
         rows.
 
-        The key is `<file>:<byte offset>`, with #k for the k-th of several rows of one line.
+        The key is `<file>:<byte offset>`, with #k for the k-th of several rows of one line. `refused`: called with
+        path, offset, key and error of a row that cannot be read, instead of `refuse`; if it returns, reading goes on.
+        `images`: whether pictures come as files; None for what the config says.
         """
         for offset, line in self.lines(piece):
-            place = f"{piece[0]}:{offset}"
-            try:
-                rows = self.map_row(parse(line) if isinstance(line, bytes) else line, place)
-            except (ValueError, ShardError) as error:
-                self._refuse(piece[0], offset, place, error)
-                continue
-            for k, row in enumerate(rows):
-                key = f"{place}#{k}" if len(rows) > 1 else place
-                try:
-                    yield key, self._finish(check_row(row), key)
-                except (ValueError, ShardError) as error:
-                    self._refuse(piece[0], offset, key, error)
+            yield from self.read_line(piece[0], offset, line, refused, images)
 
-    def _finish(self, row, key):
+    def read_line(self, path, offset, line, refused=None, images=None):
+        """Yield (key, row) of the rows of one line, or of a row of Parquet, that begins at an offset; as `read`
+        does."""
+        place, refused = f"{path}:{offset}", refused or self.refuse
+        try:
+            rows = self.map_row(parse(line) if isinstance(line, bytes) else line, place)
+        except (ValueError, ShardError) as error:
+            refused(path, offset, place, error)
+            return
+        for k, row in enumerate(rows):
+            key = f"{place}#{k}" if len(rows) > 1 else place
+            try:
+                yield key, self._finish(check_row(row), key, self.config.images if images is None else images)
+            except (ValueError, ShardError) as error:
+                refused(path, offset, key, error)
+
+    def _finish(self, row, key, images):
         """The row with the columns of this config; its id is the source's own where it has one."""
-        if self.config.images:
+        if images:
             row["images"] = [{"path": None, "bytes": image} for image in image_bytes(row)]
         elif "images" in row:
             row["image_base64_str"] = [base64.b64encode(image).decode() for image in image_bytes(row)]
-        mended = (self.config.corrections or {}).get(self.config.name)
-        if self.config.meta or mended:
+        corrections = (self.config.corrections or {}).get(self.config.name)
+        if self.config.meta or corrections:
             meta = {"id": key, **read_meta(row)}
             meta["id"] = key if meta["id"] in (None, "") else str(meta["id"])
-            if mended and meta["id"] in mended:
-                fields = mended[meta["id"]]
+            if corrections and meta["id"] in corrections:
+                fields = corrections[meta["id"]]
                 row.update({name: text for name, (text, _) in fields.items()})
                 meta["corrected"] = {**meta.get("corrected", {}), **{name: who for name, (_, who) in fields.items()}}
                 row["corrected"] = {"id": meta["id"], "fields": list(fields)}
             row["meta"] = json.dumps(meta, ensure_ascii=False)
         return row
 
-    def _refuse(self, path, offset, key, error):
-        """Raise with file, line and reason; or list the drop in the manifest and go on."""
+    def refuse(self, path, offset, key, error):
+        """Raise with file, line and reason; or, with on_error="drop", list the row in the manifest."""
         reason = getattr(error, "reason", "not JSON")
         if self.config.on_error == "drop":
             logger.warning("%s: dropped, %s (%s)", key, reason, error)
-            self._list("m3it-drops", {"id": key, "reason": reason, "error": str(error)})
+            self._note("m3it-drops", {"id": key, "reason": reason, "error": str(error)})
             return
         where = self.repository.where(path, offset)
-        advice = "Mend the row, or pass on_error='drop' to leave such rows out."
+        advice = "Fix the row, or pass on_error='drop' to leave such rows out."
         raise ShardError(f"{where}: {error}. {advice}", reason) from error
 
-    def _list(self, folder, told):
+    def _note(self, folder, told):
         """Add a line to one of this config's lists in the cache."""
         path = self.listed(folder)
         os.makedirs(os.path.dirname(path), exist_ok=True)

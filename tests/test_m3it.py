@@ -11,6 +11,7 @@ import re
 import threading
 from pathlib import Path
 
+import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -348,7 +349,44 @@ def test_an_empty_file_has_no_rows(tmp_path):
     assert rows_of(tmp_path) == []
 
 
+def test_whoever_reads_may_take_what_is_refused(tmp_path):
+    path = write_rows(tmp_path / "data/kvqa/viquae/train.jsonl", [make_row(0), make_row(1, outputs=None), make_row(2)])
+    path.write_bytes(path.read_bytes() + b"{broken")
+    first, second = (len(line) + 1 for line in path.read_bytes().split(b"\n")[:2])
+    builder, told = load_builder(tmp_path, "viquae"), []
+    (piece,) = builder.pieces("train")
+    refused = lambda path, offset, key, error: told.append((path, offset, key, str(error)))  # noqa: E731
+    assert [row["inputs"] for _, row in builder.read(piece, refused=refused)] == ["What is 0?", "What is 2?"]
+    name, third = piece[0], path.read_bytes().index(b"{broken")
+    assert told[0] == (name, first, f"{name}:{first}", "expected a string in outputs, found null")
+    assert told[1][:3] == (name, third, f"{name}:{third}") and "expected one JSON object a line" in told[1][3]
+    assert not Path(builder.manifest).exists()  # told once, and to nobody else
+
+
+def test_a_line_alone_is_read_as_in_its_piece(tmp_path):
+    path = write_rows(tmp_path / "data/kvqa/viquae/train.jsonl", [make_row(0), make_row(1, outputs=None)])
+    line, broken = path.read_bytes().splitlines()
+    builder = load_builder(tmp_path, "viquae", meta=True, on_error="drop")
+    name, _, size = builder.pieces("train")[0]
+    assert list(builder.read_line(name, 0, line)) == list(builder.read((name, 0, len(line)))) != []
+    assert list(builder.read_line(name, size - len(broken) - 1, broken)) == []
+    assert count_drops(builder) == {"outputs is no string": 1}
+    ((key, row),) = builder.read_line(name, 0, line, images=True)
+    assert key == f"{name}:0" and [image["bytes"] for image in row["images"]] == [picture(0)]
+
+
 # ---- configs and files
+
+
+def test_a_repository_of_files_lists_them_alone(tmp_path):
+    for name in ("one", "two"):
+        write_rows(tmp_path / f"{name}.jsonl", [make_row(0, inputs=name)])
+    repository = Repository.of_files(tmp_path, ["two.jsonl"])
+    size, stat = (tmp_path / "two.jsonl").stat().st_size, (tmp_path / "two.jsonl").stat()
+    assert repository.files == {"two.jsonl": {"size": size, "mtime": stat.st_mtime, "type": "file"}}
+    assert [parse(line)["inputs"] for _, line in read_rows(repository, ("two.jsonl", 0, size))] == ["two"]
+    with pytest.raises(FileNotFoundError, match="three.jsonl"):
+        Repository.of_files(tmp_path, ["three.jsonl"])
 
 
 def test_a_wrong_on_error_is_refused_before_anything_is_read(repository):
@@ -380,7 +418,7 @@ def test_numbered_shards_are_read_in_order_and_a_missing_one_is_an_error(tmp_pat
         write_rows(tmp_path / f"data/t/d/train-0000{i}-of-00003.jsonl", [make_row(i)])
     assert inputs_of(rows_of(tmp_path, "d")) == ["What is 0?", "What is 1?", "What is 2?"]
     (tmp_path / "data/t/d/train-00001-of-00003.jsonl").unlink()
-    with pytest.raises(ShardError, match="expected 3 shards, found 2, without number 1"):
+    with pytest.raises(ShardError, match="expected 3 shards, found 2; number 1 is missing"):
         rows_of(tmp_path, "d")
 
 
@@ -456,6 +494,16 @@ def test_a_default_said_aloud_shares_the_cache_entry(repository):
     plain = load_builder(repository, "viquae")
     assert load_builder(repository, "viquae", images=False, meta=False, on_error="raise").cache_dir == plain.cache_dir
     assert load_builder(repository, "viquae", images=True).cache_dir != plain.cache_dir
+
+
+def test_prepared_rows_are_found_wherever_the_class_moves_to(repository):
+    builder = load_builder(repository, "viquae")
+    moved = type("M3IT", (module.M3IT,), {"__module__": __name__})
+    assert moved(repository=Repository(repository), config_name="viquae").cache_dir == builder.cache_dir
+    cache = Path(datasets.config.HF_DATASETS_CACHE)
+    assert Path(builder.cache_dir).relative_to(cache).parts[0] == "m3_it"
+    script = module.M3IT(repository=Repository(repository), config_name="viquae", dataset_name="one")
+    assert Path(script.cache_dir).relative_to(cache).parts[0] == "one"  # as `datasets` names it for a script
 
 
 def test_sizes_of_another_repository_are_not_expected(repository):
@@ -539,7 +587,7 @@ def test_a_pickled_builder_reads_the_same_rows(many):
     ]
 
 
-# ---- faults of servers (through a filesystem that misbehaves; tests/test_load.py does it with a real Hub)
+# ---- faults of servers (through a filesystem that misbehaves; tests/reading/test_load.py does it with a real Hub)
 
 
 @pytest.mark.parametrize("fault", [ConnectionError("cut"), TimeoutError("stalled"), "short"])

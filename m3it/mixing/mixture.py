@@ -217,7 +217,7 @@ class Mixture(IterableDataset):
         builder = source.rows.builder
         if builder.config.on_error != "drop":
             raise ShardError(f"{source.name}: {row_id}: {error}. Mend it, or pass on_error='drop'.") from error
-        builder._refuse("", 0, row_id, ShardError(str(error), getattr(error, "reason", type(error).__name__)))
+        builder.refuse("", 0, row_id, ShardError(str(error), getattr(error, "reason", type(error).__name__)))
         self._check_drops(source)
 
     def _check_drops(self, source: Source) -> None:

@@ -11,7 +11,6 @@ import functools
 import itertools
 import os
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,16 +34,22 @@ PIECE_BYTES = 4 << 20  # what is read at once of a bigger one: each of 64 lanes 
 
 class Indexed:
     """A split whose rows can be read one by one: of each file, where its lines begin. `counts`: rows per line of each
-    file, where a line may hold several."""
+    file, where a line may hold several. `lines`: whether they are lines of JSON, of which nothing is read beyond."""
 
     order = "full shuffle"
     sizes = None
     row_bytes = 0  # none are held
 
     def __init__(
-        self, builder: M3IT, paths: list[str], starts: list[np.ndarray], counts: list[np.ndarray] | None = None
+        self,
+        builder: M3IT,
+        paths: list[str],
+        starts: list[np.ndarray],
+        counts: list[np.ndarray] | None = None,
+        *,
+        lines: bool = False,
     ):
-        self.builder, self.paths, self.starts, self.counts = builder, paths, starts, counts
+        self.builder, self.paths, self.starts, self.counts, self.lines = builder, paths, starts, counts, lines
         self.ends = np.cumsum([len(array) - 1 for array in starts] if counts is None else [a.sum() for a in counts])
         self.num_rows = int(self.ends[-1])
         self._lines = [np.cumsum(array) for array in counts or ()]  # the rows that end with each line
@@ -58,7 +63,10 @@ class Indexed:
             if self.counts[file][line] > 1:
                 ending = f"#{row - int(self._lines[file][line] - self.counts[file][line])}"
         piece = (self.paths[file], int(self.starts[file][line]), int(self.starts[file][line + 1]))
-        return next((keyed for keyed in self.builder.read(piece) if keyed[0].endswith(ending)), None)
+        rows = self.builder.read(piece)
+        if self.lines:
+            rows = self.builder.read_line(piece[0], piece[1], self.builder.repository.read(*piece))
+        return next((keyed for keyed in rows if keyed[0].endswith(ending)), None)
 
     def __getstate__(self) -> dict[str, Any]:
         # A memory-mapped index travels as its name: workers map it again instead of getting a copy.
@@ -68,16 +76,6 @@ class Indexed:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self.starts = [a if isinstance(a, np.ndarray) else np.load(a, mmap_mode="r") for a in self.starts]
-
-
-class Line:
-    """In place of a builder's `lines`, for pieces that are one whole line each: nothing is read beyond it."""
-
-    def __init__(self, repository: Repository):
-        self.repository = repository
-
-    def __call__(self, piece: tuple[str, int, int]) -> Iterator[tuple[int, bytes]]:
-        yield piece[1], self.repository.read(*piece)
 
 
 class Grouped:
@@ -99,12 +97,13 @@ class Grouped:
     def read(self, unit: int) -> list[tuple[str, dict[str, Any]] | None]:
         """(key, row) of all rows of a unit; None for a dropped one of a row group. A piece without rows: the next."""
         if self.firsts is not None:
-            found = {int(key.rpartition(":")[2]): (key, row) for key, row in self.builder.read(self.pieces[unit])}
+            rows = self.builder.read(self.pieces[unit], images=True)  # bytes as they are, not by way of base64
+            found = {int(key.rpartition(":")[2]): (key, row) for key, row in rows}
             return [found.get(int(self.firsts[unit]) + i) for i in range(int(self.sizes[unit]))]
         for after in range(len(self.pieces)):
-            rows = list(self.builder.read(self.pieces[(unit + after) % len(self.pieces)]))
-            if rows:
-                return rows
+            piece = self.pieces[(unit + after) % len(self.pieces)]
+            if read := list(self.builder.read(piece)):
+                return read
         raise ShardError(f"{self.builder.config.name}: no row of it can be read")
 
 
@@ -129,11 +128,7 @@ def open_repository(
     folder = os.path.expanduser(path)
     if not os.path.isfile(folder):
         return Repository(path, revision, token, storage_options, cache_dir)
-    repository = Repository(os.path.dirname(os.path.abspath(folder)))
-    repository.files = {
-        os.path.basename(folder): {"size": os.path.getsize(folder), "mtime": os.path.getmtime(folder), "type": "file"}
-    }
-    return repository
+    return Repository.of_files(os.path.dirname(os.path.abspath(folder)), [os.path.basename(folder)])
 
 
 def open_rows(builder: M3IT, split: str, cache_dir: str | None = None) -> Indexed | Grouped:
@@ -148,7 +143,6 @@ def open_rows(builder: M3IT, split: str, cache_dir: str | None = None) -> Indexe
     if isinstance(builder, Legacy80):
         return _joined(builder, split)
     if paths[0].endswith(".parquet"):
-        builder.config.images = True  # bytes as they are, not by way of base64
         return _row_groups(builder, paths, cache)
     far = is_remote(repository) and sum(repository.size(path) for path in paths) > COPY_BYTES
     if far and all(path.endswith(".jsonl") for path in paths):
@@ -173,9 +167,7 @@ def _indexed(builder: M3IT, paths: list[str], cache: Path) -> Indexed:
     readable, counts = [mirror.plain(path) for path in paths], None
     if isinstance(builder, Legacy):
         counts = [_counts(builder, path, starts, cache) for path, starts in zip(readable, places, strict=True)]
-    if not paths[0].endswith(".tar"):
-        builder.lines = Line(mirror)  # type: ignore[method-assign]
-    return Indexed(builder, readable, places, counts)
+    return Indexed(builder, readable, places, counts, lines=not paths[0].endswith(".tar"))
 
 
 def _joined(builder: Legacy80, split: str) -> Indexed:

@@ -1,7 +1,7 @@
 """Which configs a release has: the source of each, what is known of it, and those that no release can hold."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from M3IT import CATALOGUE, M3IT, Repository, find_shards
 from m3it.catalogue import catalogue_order, lookup
@@ -9,6 +9,7 @@ from m3it.reading.layouts import layout
 from m3it.reading.load import load_builder
 from m3it.reading.published.raw import Legacy
 from m3it.rows.instance import M3ITError
+from m3it.rows.jsonl import to_line
 
 REFUSED = set('<>:/\\|?*"')  # `datasets` makes folders of config names
 
@@ -22,6 +23,16 @@ class Source(NamedTuple):
     about: dict[str, str]  # task, dataset, language, license
 
 
+class InSchema(M3IT):
+    """Reads rows that plain `datasets` reads as they are: ShardError for any other."""
+
+    BUILDER_CONFIGS = []
+
+    def map_row(self, row: Any, place: str) -> list[dict[str, Any]]:
+        to_line(row if isinstance(row, dict) else {})
+        return [row]
+
+
 def open_sources(
     repo: str,
     configs: Iterable[str] | None = None,
@@ -30,8 +41,8 @@ def open_sources(
     corrections: str | None = None,
 ) -> list[Source]:
     """The configs of a repository, or those that are asked for, each with its builder, in the catalogue's order."""
-    names = sorted(set(configs or list_configs(Repository(repo))), key=catalogue_order)
-    shared: dict[str, Repository] = {}  # listed once, whatever the number of configs
+    repository = Repository(repo)  # listed once, whatever the number of configs
+    names = sorted(set(configs or list_configs(repository)), key=catalogue_order)
     sources = []
     for name in names:
         if wrong := REFUSED & set(name):
@@ -40,8 +51,7 @@ def open_sources(
             raise M3ITError("text: a release has a config of this name, with the texts of all. Rename its folder.")
         if (pictures := f"{name}-images") in names:
             raise M3ITError(f"{pictures}: in a release this is {name} with its pictures. Rename its folder.")
-        builder = load_builder(repo, name, meta=True, fields=fields, on_error=on_error, corrections=corrections)
-        builder.repository = shared.setdefault(builder.repository.root, builder.repository)
+        builder = load_builder(repository, name, meta=True, fields=fields, on_error=on_error, corrections=corrections)
         sources.append(describe(builder))
     if not sources:
         raise M3ITError(f"{repo}: no rows found in it, nothing to release.")

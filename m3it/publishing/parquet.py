@@ -122,26 +122,22 @@ def instances(
     """The rows of some pieces with all that a release says of them. What cannot be read raises, or is listed in `drops`
     where the builder's config says on_error="drop"."""
 
-    def refuse(path: str, offset: int, key: str, error: Exception) -> None:
+    def refused(path: str, offset: int, key: str, error: Exception) -> None:
         if builder.config.on_error != "drop":
-            type(builder)._refuse(builder, path, offset, key, error)
-        drops.append(Drop(key, getattr(error, "reason", "not JSON")))
+            builder.refuse(path, offset, key, error)  # raises
+        drops.append(Drop(key, getattr(error, "reason", "not JSON")))  # no list in the cache of a worker's machine
 
-    builder._refuse = refuse  # type: ignore[method-assign]  # its own list would lie in the cache of a worker's machine
-    try:
-        for path, *bounds in pieces:
-            for key, row in builder.read((path, *bounds)):
-                try:
-                    complete_row(row, config, split, path)
-                except (ImageError, UnicodeError) as error:
-                    reason = "image is not base64" if isinstance(error, ImageError) else "broken text"
-                    refuse(path, int(key.rpartition(":")[2].partition("#")[0]), key, ShardError(str(error), reason))
-                else:
-                    if not keep_base64:
-                        row.pop("image_base64_str", None)  # memory for texts of no use costs a twentieth of the time
-                    yield row
-    finally:
-        del builder._refuse
+    for path, *bounds in pieces:
+        for key, row in builder.read((path, *bounds), refused=refused):
+            try:
+                complete_row(row, config, split, path)
+            except (ImageError, UnicodeError) as error:
+                reason = "image is not base64" if isinstance(error, ImageError) else "broken text"
+                refused(path, int(key.rpartition(":")[2].partition("#")[0]), key, ShardError(str(error), reason))
+            else:
+                if not keep_base64:
+                    row.pop("image_base64_str", None)  # memory for texts of no use costs a twentieth of the time
+                yield row
 
 
 def complete_row(row: dict[str, Any], config: str, split: str, path: str) -> None:

@@ -25,12 +25,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from M3IT import M3IT, PIECE_BYTES, Repository
-from m3it.publishing.configs import Source, open_sources
+from m3it.publishing.configs import InSchema, Source, open_sources
 from m3it.publishing.parquet import COLUMNS, SCHEMAS, open_writer, read_digests, split_digest, write_shard
 from m3it.publishing.release_card import release_card
 from m3it.reading.corrections import unused
 from m3it.rows.instance import M3ITError
-from m3it.rows.jsonl import to_line
 from m3it.work.folder import Folder, absolute, sha256_of, write_json, write_text
 from m3it.work.runner import Made, Piece, Progress, map_shards, open_executor, silent, versions, write_run
 
@@ -280,8 +279,8 @@ def release_as_it_is(repo: str, out: str, sources: list[Source]) -> dict[str, An
     configs: dict[str, Any] = {}
     splits: dict[str, Any] = {}
     files: dict[str, Any] = {}
-    for builder, config, _, _ in sources:
-        builder.map_row = in_schema  # type: ignore[method-assign]
+    for source, config, _, _ in sources:
+        builder = InSchema(repository=repository, config_name=config, meta=True, on_error=source.config.on_error)
         configs[config] = {"schema": SCHEMAS["lines"], "splits": {}}
         for split, paths in builder.shards(config).items():
             digests, drops = read_digests(builder, split)
@@ -306,12 +305,6 @@ def release_as_it_is(repo: str, out: str, sources: list[Source]) -> dict[str, An
     run = {"command": "release", "options": {"format": "jsonl"}, "versions": versions(), **origin(sources, splits)}
     write_json(f"{out}/run.json", {**run, "files": files})
     return {**run, "files": files}
-
-
-def in_schema(row: Any, place: str) -> list[dict[str, Any]]:
-    """The row alone, as a builder's `map_row` gives it; ShardError unless plain `datasets` reads it as it is."""
-    to_line(row if isinstance(row, dict) else {})
-    return [row]
 
 
 def file_digest(repository: Repository, path: str) -> str:

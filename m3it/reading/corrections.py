@@ -1,4 +1,4 @@
-"""Mended texts: a table of corrections, applied to rows as they are read, so that a speaker needs no new run.
+"""Corrected texts: a table of corrections, applied to rows as they are read, so that a speaker needs no new run.
 
 In: a TSV file with the columns config, id, field, text, who; a text with a tab or a line break stands in double
 quotes.  Out: config -> row id -> field -> (text, who), which `load_dataset` and `release` take as `corrections`. A
@@ -44,7 +44,7 @@ def _add(found: Corrections, cells: list[str], place: str) -> None:
         hint = f" Did you mean {near!r}?" if near else ""
         raise M3ITError(f"{place}: expected a field of {', '.join(CORRECTED)}, found {field!r}.{hint}")
     if not (config and row_id and corrected and who):
-        raise M3ITError(f"{place}: expected a text in every column: a row needs its config and id, and who mended it.")
+        raise M3ITError(f"{place}: expected a text in every column: config and id of the row, and who corrected it.")
     fields = found.setdefault(config, {}).setdefault(row_id, {})
     if field in fields:
         raise M3ITError(f"{place}: {field} of row {row_id!r} of {config} is corrected twice. Keep one of the lines.")
@@ -58,7 +58,7 @@ def check_configs(corrections: Corrections, known: Callable[[], list[str]]) -> N
         if config not in names:
             near = nearest(config, names, 0.6)
             hint = f" Did you mean {near!r}?" if near else ""
-            raise M3ITError(f"corrections of {config!r}: there is no such config.{hint} Mend the column config.")
+            raise M3ITError(f"corrections of {config!r}: there is no such config.{hint} Fix the column config.")
 
 
 def unused(corrections: Corrections, config: str, row_ids: Iterable[str]) -> list[str]:

@@ -1,8 +1,8 @@
 """How a repository is laid out, and which builder reads a config of it: our shards, or a published layout.
 
-For a config of the published ones m3it/legacy_table.py decides: raw rows where their mapping is verified; else the rows
-that the Hub's own branch refs/convert/parquet holds in the schema already, if it holds them to their end; else raw rows
-after all, with a warning.
+For a config of the published ones m3it/reading/published/table.py decides: raw rows where their mapping is verified;
+else the rows that the Hub's own branch refs/convert/parquet holds in the schema already, if it holds them to their end;
+else raw rows after all, with a warning.
 """
 
 import functools
@@ -17,19 +17,21 @@ from typing import Any, NamedTuple
 import datasets
 import huggingface_hub
 
-from M3IT import M3IT, Repository, _status, find_shards, parse
+from M3IT import M3IT, Repository, find_shards, http_status, parse
 from m3it.reading.published.files import BRANCH, PARQUET, converted_files, locate
 from m3it.reading.published.joined import TRANSLATED, Joined, Legacy80
 from m3it.reading.published.raw import Converted, Legacy, code, say
 from m3it.reading.published.table import TABLE, VER, tidy
 from m3it.rows.instance import M3ITError, ShardError
 
-KINDS = {kind.__name__: kind for kind in (M3IT, Legacy, Legacy80, Converted)}
+# The builders by the words that stand for them in caches: a class may get another name, the words stay.
+KINDS = {"ours": M3IT, "raw": Legacy, "joined": Legacy80, "converted": Converted}
+WORDS = {kind: word for word, kind in KINDS.items()}
 
 
 class Decision(NamedTuple):
-    """How a config is read: the class's name, whether from the converted branch, the words for it, and whether a person
-    should look at the rows."""
+    """How a config is read: the word for its builder, whether from the converted branch, the words for people, and
+    whether one should look at the rows."""
 
     kind: str
     from_branch: bool = False
@@ -78,9 +80,8 @@ def choose_builder(
     asked = f"{code()} {huggingface_hub.constants.ENDPOINT} {repository.root} {name} {pinned}"
     cache = Path(cache_dir or datasets.config.HF_DATASETS_CACHE).expanduser()
     kept = cache / "m3it-layouts" / hashlib.sha256(asked.encode()).hexdigest()[:32]
-    if repository.commit and kept.exists():
-        decision = Decision(*json.loads(kept.read_text("utf-8")))
-    else:
+    decision = _read_note(kept) if repository.commit else None
+    if decision is None:
         decision = decide(repository, name, pinned, token, cache_dir)
         if repository.commit:
             kept.parent.mkdir(parents=True, exist_ok=True)
@@ -93,20 +94,29 @@ def choose_builder(
     return KINDS[decision.kind], _source(decision, repository, token, cache_dir)
 
 
+def _read_note(path: Path) -> Decision | None:
+    """A decision as it was kept; None where there is none, or one of other code, whose words we do not know."""
+    try:
+        decision = Decision(*json.loads(path.read_text("utf-8")))
+    except (FileNotFoundError, TypeError, ValueError):
+        return None
+    return decision if decision.kind in KINDS else None
+
+
 def decide(
     repository: Repository, name: str, pinned: bool = False, token: Any = None, cache_dir: str | None = None
 ) -> Decision:
     """How a config is to be read."""
     kind = layout(repository)
     if not issubclass(kind, Legacy) or kind is Converted:
-        return Decision(kind.__name__)
+        return Decision(WORDS[kind])
     status, evidence, splits = kind.about(repository, name)
     if not splits:
-        return Decision(kind.__name__)  # there is no such config: its builder says what there is
+        return Decision(WORDS[kind])  # there is no such config: its builder says what there is
     raw = status == VER or pinned or repository.repo_id is None
     if not raw and splits <= _complete(str(repository.repo_id), name, token, cache_dir):
-        return Decision("Converted", True, f"rows of {BRANCH}; the mapping of raw rows is inferred ({evidence})")
-    return Decision(kind.__name__, False, f"raw rows, mapping {status} ({evidence})", status != VER)
+        return Decision("converted", True, f"rows of {BRANCH}; the mapping of raw rows is inferred ({evidence})")
+    return Decision(WORDS[kind], False, f"raw rows, mapping {status} ({evidence})", status != VER)
 
 
 @functools.lru_cache(8)  # one commit and one listing for all configs of a job
@@ -115,7 +125,7 @@ def _branch(repo_id: str, token: Any, cache_dir: str | None) -> Repository | Non
     try:
         return Repository(repo_id, BRANCH, token, None, cache_dir)
     except ShardError as error:
-        if _status(error) not in (401, 403, 404):
+        if http_status(error) not in (401, 403, 404):
             raise
         return None
 
@@ -158,7 +168,7 @@ def survey(
     kind = kind if issubclass(kind, Legacy) else Legacy
     for name in [tidy(config) or config] if config else kind.configs(repository):
         decision = (
-            Decision(kind.__name__, says="raw rows") if fields else decide(repository, name, "@" in repository.path)
+            Decision(WORDS[kind], says="raw rows") if fields else decide(repository, name, "@" in repository.path)
         )
         options = {"fields": fields} if fields else {}
         source = _source(decision, repository, None, None)

@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 def load_builder(
-    path: str | os.PathLike = "MMInstruction/M3IT",
+    path: str | os.PathLike | Repository = "MMInstruction/M3IT",
     name: str | None = None,
     *,
     revision: str | None = None,
@@ -31,9 +31,10 @@ def load_builder(
     **options: Any,
 ) -> M3IT:
     """The builder that reads config `name` of the repository at `path`; `options` are M3ITConfig's: images, meta,
-    on_error. `corrections`: a TSV file (m3it/corrections.py)."""
-    pinned = revision not in (None, "main") or "@" in os.fspath(path)
-    repository = Repository(path, revision, token, storage_options, cache_dir)
+    on_error. `corrections`: a TSV file (m3it/reading/corrections.py). A `path` that is a Repository is listed once for
+    all of its configs."""
+    repository = path if isinstance(path, Repository) else Repository(path, revision, token, storage_options, cache_dir)
+    pinned = revision not in (None, "main") or "@" in repository.path
     kind, repository = choose_builder(repository, name, pinned, token, cache_dir, fields)
     options |= {"fields": fields} if fields else {}
     options |= {"corrections": read_corrections(corrections) or None} if corrections else {}
@@ -66,10 +67,10 @@ def load_dataset(
     """What `datasets.load_dataset` would return: a Dataset or a DatasetDict, or with `streaming=True` their iterable
     kin.
 
-    `images`: a column of decoded images in place of base64 strings. `meta`: one more column, a JSON string with the
+    `images`: a column of decoded images instead of base64 strings. `meta`: one more column, a JSON string with the
     row id and what the source knew. `on_error="drop"`: rows that cannot be read are left out, counted by reason, and
     listed in the builder's manifest. `fields`: where raw rows that m3it cannot map keep their inputs, outputs, images
-    (docs/it-broke.md). `corrections`: a TSV file of mended texts, put in place of theirs (docs/translate.md).
+    (docs/it-broke.md). `corrections`: a TSV file of corrected texts, read instead of theirs (docs/translate.md).
     `trust_remote_code` is accepted, so that old programs run unchanged; no remote code ever runs.
     """
     builder = load_builder(
@@ -95,7 +96,7 @@ def load_dataset(
         )
     if left := unused(builder.config.corrections or {}, builder.config.name, corrected_ids(builder)):
         logger.warning(
-            "%s: %s corrections name a row that it does not have: %s. Mend their ids, or leave them out.",
+            "%s: %s corrections name a row that it does not have: %s. Fix their ids, or leave them out.",
             builder.config.name,
             len(left),
             ", ".join(left[:8]),
@@ -127,7 +128,7 @@ def corrected_ids(builder: M3IT) -> list[str]:
 
 
 def count_drops(builder: M3IT, start: int = 0) -> Counter:
-    """Reason -> number of distinct rows that were dropped while reading with `on_error="drop"`; of those listed behind
+    """Reason -> number of distinct rows that were dropped while reading with `on_error="drop"`; of those listed after
     byte `start` of the manifest."""
     if not os.path.exists(builder.manifest):
         return Counter()

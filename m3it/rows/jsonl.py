@@ -170,8 +170,7 @@ def read_shard(path: Path | str) -> Iterator[dict[str, Any]]:
     from M3IT import Repository, check_row, parse, read_rows
 
     path = Path(path).absolute()
-    repository = Repository(path.parent)
-    repository.files = {path.name: {"size": path.stat().st_size}}
+    repository = Repository.of_files(path.parent, [path.name])
     parts = path.parts[-5:]
     name = "/".join(parts[parts.index("data") :]) if "data" in parts[:-1] else path.name
     for offset, line in read_rows(repository, (path.name, 0, path.stat().st_size)):

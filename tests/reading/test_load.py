@@ -4,40 +4,32 @@ pinning, offline.
 `nox -s matrix` runs this file under each `datasets` we promise.
 """
 
+import io
 import json
+import os
 import shutil
 import subprocess
 import sys
+import tarfile
+from pathlib import Path
 
 import datasets
+import legacy_maker
 import pytest
 from conftest import ROOT, make_row, write_rows
+from legacy_maker import p, served, write_lines
+from legacy_script import _URLS
 from packaging.version import Version
+from programs import PRELUDE, fails, run
+from published_rows import rows_of
+
+from M3IT import ShardError
+from m3it.reading.load import load_builder, load_dataset
+from m3it.reading.published.table import TABLE
 
 CONFIGS = ("viquae", "nlvr", "vist", "coco-cn", "msrvtt-qa", "okvqa-zh")
 FIELDS = ("instruction", "inputs", "image_base64_str", "outputs")
 SCRIPTS = Version(datasets.__version__) < Version("4")
-PRELUDE = f"import sys, json; sys.path.insert(0, {str(ROOT)!r})\n"
-
-
-def run(hub, home, code, **environ):
-    """What a program prints as its last line, as JSON; it runs under this environment's `datasets` against the hub."""
-    env = {**hub.environ(home), "HF_DATASETS_TRUST_REMOTE_CODE": "1", **environ}
-    done = subprocess.run(
-        [sys.executable, "-c", PRELUDE + code], env=env, capture_output=True, text=True, cwd=home.parent
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.strip().split("\n")[-1])
-
-
-def fails(hub, home, code, **environ):
-    """The last line of the error that a program ends with."""
-    env = {**hub.environ(home), **environ}
-    done = subprocess.run(
-        [sys.executable, "-c", PRELUDE + code], env=env, capture_output=True, text=True, cwd=home.parent
-    )
-    assert done.returncode != 0
-    return done.stderr.strip().split("\n")[-1]
 
 
 def lines_of(config):
@@ -272,3 +264,187 @@ def test_two_repositories_with_the_same_script_share_no_cache(hub, folder, tmp_p
     code += "loaded = [load_dataset(n, 'viquae', trust_remote_code=True) for n in ('Org/one', 'Two/one')]\n"
     code += "print(json.dumps([d['train'].num_rows for d in loaded]))"
     assert run(hub, tmp_path / "home", code) == [3, 5]
+
+
+# ---- what was prepared before
+
+
+BEFORE = "e9dbbd7"  # the last commit with all modules side by side
+PREPARE = """
+import json, sys
+from m3it.load import load_dataset
+rows = {{name: load_dataset(name, "viquae", split="test", cache_dir={cache!r}) for name in {names!r}}}
+print(json.dumps({{name: rows[name]["outputs"][:] for name in rows}}))
+"""
+
+
+@pytest.fixture(scope="session")
+def code_before(tmp_path_factory):
+    """M3IT as it was before its modules got folders."""
+    folder = tmp_path_factory.mktemp("before")
+    try:
+        archive = subprocess.run(
+            ["git", "archive", BEFORE, "M3IT.py", "m3it"], cwd=ROOT, check=True, capture_output=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip(f"no git history here with the commit {BEFORE}")
+    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
+        files.extractall(folder)
+    return folder
+
+
+def test_what_was_prepared_before_is_read_or_made_anew_and_never_mixed(code_before, repository, tmp_path):
+    raw = legacy_maker.m3it(tmp_path / "raw", ("viquae",))
+    cache, names = tmp_path / "cache", [str(repository), str(raw)]
+    env = {**os.environ, "PYTHONPATH": str(code_before), "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}
+    code = PREPARE.format(cache=str(cache), names=names)
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    before = json.loads(done.stdout.strip().split("\n")[-1])
+    assert before == {str(repository): ["answer 20", "answer 21", "answer 22"], str(raw): ["The book is Emma."]}
+
+    kept = load_builder(repository, "viquae", cache_dir=cache)
+    assert kept.info.splits["test"].num_examples == 3  # prepared then, and read now
+    anew = load_builder(raw, "viquae", cache_dir=cache)
+    assert not Path(anew.cache_dir).exists()  # rows that other code mapped are mapped again
+    for name in names:
+        assert load_dataset(name, "viquae", split="test", cache_dir=cache)["outputs"][:] == before[name]
+
+    write_rows(repository / "data/kvqa/viquae/test.jsonl", [make_row(20, outputs="new"), make_row(21), make_row(22)])
+    path = raw / "data/vqa/viquae/test_v2.jsonl"
+    write_lines(path, [{**json.loads(path.read_text("utf-8")), "paraphrased_answer": "new"}])
+    now = [load_dataset(name, "viquae", split="test", cache_dir=cache)["outputs"][:] for name in names]
+    assert now == [["new", "answer 21", "answer 22"], ["new"]]
+
+
+# ---- the published repositories
+
+
+SIX = (
+    "coco",
+    "viquae",
+    "imagenet",
+    "vist",
+    "mmchat",
+    "snli-ve-rephrased",
+)  # five rows a line, v2, options, five pictures, ...
+SIX_80 = ("imagenet-zh", "okvqa-zh", "okvqa-he", "vist-zh", "winoground-he", "msrvtt-qa-zh")
+BOTH_WAYS = """
+from m3it import load_dataset
+out = {{}}
+for repo, config in {asked!r}:
+    loaded = load_dataset(repo, config)
+    streamed = load_dataset(repo, config, streaming=True)
+    out[config] = {{split: [[dict(row) for row in rows[split]] for rows in (loaded, streamed)] for split in loaded}}
+    assert set(loaded) == set(streamed)
+print(json.dumps(out))
+"""
+
+
+def loads_and_streams(hub, home, folders, asked):
+    """Load and stream configs from the Hub; they must equal what the builder reads from the folders."""
+    found = run(hub, home, BOTH_WAYS.format(asked=asked))
+    for repo, config in asked:
+        for split, (loaded, streamed) in found[config].items():
+            local = [{name: row[name] for name in loaded[0]} for row in rows_of(folders[repo], config, split)]
+            assert list(loaded[0]) == ["instruction", "inputs", "image_base64_str", "outputs"]
+            assert loaded == streamed == local and len(local) >= 1, (config, split)
+        assert set(found[config]) == set(load_builder(folders[repo], config).shards(config))
+
+
+def test_matrix_six_configs_of_each_repository_load_and_stream(hub, on_hub, published, published_80, tmp_path):
+    folders = {"Legacy/M3IT": published, "Legacy/M3IT-80": published_80}
+    asked = [("Legacy/M3IT", name) for name in SIX] + [("Legacy/M3IT-80", name) for name in SIX_80]
+    loads_and_streams(hub, tmp_path / "home", folders, asked)
+
+
+@pytest.mark.slow
+def test_matrix_all_configs_load_and_stream(hub, published, published_80, tmp_path):
+    hub.add("Legacy/all", published)  # without a converted branch: every one from its raw rows
+    hub.add("Legacy/all-80", published_80)
+    folders = {"Legacy/all": published, "Legacy/all-80": published_80}
+    asked = [("Legacy/all" if name in TABLE else "Legacy/all-80", name) for name in _URLS]
+    assert len(asked) == 54 + 14
+    loads_and_streams(hub, tmp_path / "home", folders, asked)
+
+
+def test_plain_datasets_reads_the_converted_branch(hub, on_hub, tmp_path):
+    """The line of docs/it-broke.md for those who do without us."""
+    code = """
+import datasets
+loaded = datasets.load_dataset("Legacy/M3IT", data_dir="chinese-food", revision="refs/convert/parquet")
+print(json.dumps({split: [dict(row) for row in rows] for split, rows in loaded.items()}))
+"""
+    found = run(hub, tmp_path / "home", code)
+    assert found == {"test": [served("chinese-food", number) for number in range(2)]}
+
+
+def test_raw_and_converted_rows_that_were_loaded_once_load_offline(hub, on_hub, tmp_path):
+    code = """
+from m3it import load_dataset
+names = ("viquae", "chinese-food")
+print(json.dumps([load_dataset("Legacy/M3IT", name)["test"]["inputs"][:] for name in names]))
+"""
+    home = tmp_path / "home"
+    online = run(hub, home, code)
+    before = len(hub.requests)
+    offline = run(hub, home, code, HF_HUB_OFFLINE="1")
+    assert (
+        online == offline == [["Which book?"], ["converted input 0", "converted input 1"]]
+        and len(hub.requests) == before
+    )
+
+
+def test_programs_of_users_run_with_one_line_changed(published, tmp_path):
+    program = """
+from m3it import load_dataset  # was: from datasets import load_dataset
+import base64, io
+import pandas as pd
+from PIL import Image
+dataset = load_dataset({repo!r}, "viquae")
+train_set = dataset["train"]
+texts = []
+for train_instance in train_set:
+    texts.append(train_instance["instruction"] + train_instance["inputs"])
+try:
+    load_dataset({repo!r}, "okvqa")["test"]
+except KeyError as error:
+    missing = str(error)
+first = []
+for row in dataset["train"]:
+    image = Image.open(io.BytesIO(base64.b64decode(row["image_base64_str"][0])))
+    first.append(image.convert("RGB").size)
+frame = pd.DataFrame(dataset["train"])
+stream = load_dataset({repo!r}, "coco", split="train", streaming=True, trust_remote_code=True)
+streamed = [row["outputs"] for row in stream]
+print(json.dumps([len(texts), missing, first, list(frame.columns), len(frame), len(streamed)]))
+"""
+    code = PRELUDE + program.format(repo=str(published))
+    env = {**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    columns = ["instruction", "inputs", "image_base64_str", "outputs"]
+    assert json.loads(done.stdout.strip().split("\n")[-1]) == [3, "'test'", [[8, 6]] * 3, columns, 3, 15]
+
+
+def test_several_configs_join_into_one_dataset_of_torch(published):
+    torch_data = pytest.importorskip("torch.utils.data")
+    joined = torch_data.ConcatDataset(
+        [load_dataset(published, name, split="train") for name in ("viquae", "okvqa", "vist")]
+    )
+    assert len(joined) == 9 and joined[3]["inputs"] == "What sport is this?" and len(joined[6]["image_base64_str"]) == 5
+
+
+def test_a_split_whose_rows_are_all_dropped_is_left_out_and_said(tmp_path, caplog):
+    """As where the answers of a test split are withheld; `datasets` cannot give a split without rows."""
+    legacy_maker.m3it(tmp_path, ("text-vqa",))
+    write_lines(tmp_path / "data/vqa/text-vqa/test.jsonl", [{"img_str": p(0), "input": "q", "output": ""}] * 3)
+    for _ in range(2):  # prepared, and from the cache
+        left = load_dataset(tmp_path, "text-vqa", on_error="drop")
+        assert {split: len(rows) for split, rows in left.items()} == {"train": 3, "validation": 2}
+    assert "text-vqa: no rows in test, left out" in caplog.messages
+    with pytest.raises(
+        ShardError, match="text-vqa/test: expected rows, found none; 3 were dropped, they are listed in"
+    ):
+        load_dataset(tmp_path, "text-vqa", split="test", on_error="drop")
+    assert list(load_dataset(tmp_path, "text-vqa", split="test", on_error="drop", streaming=True)) == []

@@ -19,8 +19,7 @@ LINES = st.lists(
 
 
 def starts_by_reading(path):
-    repository = Repository(path.parent)
-    repository.files = {path.name: {"size": path.stat().st_size}}
+    repository = Repository.of_files(path.parent, [path.name])
     return [offset for offset, _ in read_rows(repository, (path.name, 0, path.stat().st_size))]
 
 

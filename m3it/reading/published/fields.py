@@ -1,7 +1,8 @@
 """The fields of a raw row: texts and pictures under whatever names they have.
 
 IMAGES, INPUTS, OUTPUTS and INSTRUCTIONS are the names that the raw rows of the published repositories use; `by_names`
-reads by them a row that m3it/legacy_table.py does not know. Two names that both fit are an error, never a choice.
+reads by them a row that m3it/reading/published/table.py does not know. Two names that both fit are an error, never a
+choice.
 """
 
 import json
@@ -64,7 +65,7 @@ def text(row: Row, path: str) -> str:
 
 
 def fill(template: str, row: Row, read: Callable[[Row, str], str]) -> str:
-    """The template with the row's texts in place of {field}, each by `read`."""
+    """The template with the row's texts instead of {field}, each by `read`."""
     return FILL.sub(lambda name: read(row, name[1]), template)
 
 
@@ -154,7 +155,7 @@ def found_in(row: Row) -> str:
 
 
 def as_images(value: Any, text_only: bool = False) -> list[str]:
-    """The pictures as a list of clean base64; ShardError where one is not base64, or, if not `text_only`, lacks."""
+    """The pictures as a list of clean base64; ShardError where one is not base64, or is missing, if not `text_only`."""
     images = [value] if isinstance(value, str) and value else value or []
     images = [image for image in images if image] if text_only and isinstance(images, list) else images
     if not isinstance(images, list) or not all(isinstance(image, str) for image in images):

@@ -79,12 +79,12 @@ def converted_files(repository: Repository) -> dict[str, dict[str, tuple[list[st
 
 
 def check_file(repository: Repository, path: str) -> None:
-    """ShardError where a clone has a Git LFS pointer in place of the data."""
+    """ShardError where a clone has a Git LFS pointer instead of the data."""
     size = repository.size(path)
     head = repository.read(path, 0, size) if 0 < size < POINTER_BYTES else b""
     if head.startswith(POINTER):
         stated = re.search(rb"^size (\d+)", head, re.MULTILINE)
-        expected = f"expected {int(stated[1]) if stated else 0:,} bytes of data, found a Git LFS pointer in their place"
+        expected = f"expected {int(stated[1]) if stated else 0:,} bytes of data, found a Git LFS pointer instead"
         raise ShardError(f"{path}: {expected}. Run in that clone: git lfs pull --include '{path}'", "Git LFS pointer")
 
 

@@ -23,7 +23,7 @@ import datasets
 import huggingface_hub
 from fsspec.implementations.local import LocalFileSystem
 
-from M3IT import SPLITS, Repository, cut, parse, read_rows
+from M3IT import M3IT, SPLITS, Repository, cut, parse, read_rows
 from m3it.reading.published.fields import (
     IMAGES,
     INPUTS,
@@ -62,7 +62,7 @@ class Legacy80(Legacy):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.kept_texts: dict[str, list[bytes]] = {}
-        self.kept_rows: dict[str, Rows] = {}
+        self.kept_pictures: dict[str, Pictures] = {}
         super().__init__(*args, **kwargs)
 
     @classmethod
@@ -89,10 +89,10 @@ class Legacy80(Legacy):
         return {split: [found[split]] for split in dict.fromkeys(SPLITS.values()) if split in found}
 
     def pieces(self, split: str) -> list[tuple[str, int, int]]:
-        """(file of pictures, first row, behind the last row): as many as the file would be cut into."""
+        """(file of pictures, first row, the row after the last): as many as the file would be cut into."""
         assert self.companions is not None  # read before there are workers, it travels to them
         path = self.pictures_path(split)
-        num_rows, num_pictures = len(self.texts(path)), self.rows(path).num_rows
+        num_rows, num_pictures = len(self.texts(path)), self.pictures(path).num_rows
         if num_pictures not in (None, num_rows):
             raise ShardError(self.unequal(path, num_pictures))
         count = max(1, min(num_rows, len(cut(self.repository, [path]))))
@@ -108,11 +108,14 @@ class Legacy80(Legacy):
             )
         return super()._split_generators(dl_manager)
 
+    def read(self, piece: tuple[str, int, int], refused: Any = None, images: bool | None = None) -> Iterator[Any]:
+        return M3IT.read(self, piece, refused, images)  # an empty file of pictures is one that is not long enough
+
     def lines(self, piece: tuple[str, int, int]) -> Iterator[tuple[int, Any]]:
         path, first, stop = piece
         check_file(self.repository, path)
         texts, number = self.texts(path), first
-        for offset, line in self.rows(path).read(first, stop, len(texts)):
+        for offset, line in self.pictures(path).read(first, stop, len(texts)):
             if number == len(texts):
                 raise ShardError(self.unequal(path, "more"))
             yield offset, Joined(line, texts[number])
@@ -155,7 +158,7 @@ class Legacy80(Legacy):
         try:
             values = [json.loads(line) for line in self.companions.get(path, "").splitlines() if line.strip()]
         except ValueError as error:
-            raise M3ITError(f"{path}: expected a JSON object a line, {error}. Get it from the Hub again.") from error
+            raise M3ITError(f"{path}: expected a JSON object a line, {error}. Download it again.") from error
         for value in (value for value in values if isinstance(value, dict)):
             named = any(
                 value.get(key) in (self.dataset, self.config.name) for key in ("task", "dataset", "name", "config")
@@ -185,10 +188,11 @@ class Legacy80(Legacy):
             ]
         return self.kept_texts[pictures_path]
 
-    def rows(self, pictures_path: str) -> "Rows":
-        if pictures_path not in self.kept_rows:
-            self.kept_rows[pictures_path] = Rows(self.repository, pictures_path)
-        return self.kept_rows[pictures_path]
+    def pictures(self, path: str) -> "Pictures":
+        """The rows of a file of pictures, by number."""
+        if path not in self.kept_pictures:
+            self.kept_pictures[path] = Pictures(self.repository, path)
+        return self.kept_pictures[path]
 
     def texts_path(self, pictures_path: str) -> str:
         return self.shards(self.config.name)[_split_of(pictures_path)][0]
@@ -216,8 +220,8 @@ def _split_of(path: str) -> str:
     return "".join(SPLITS[name] for name in SPLIT_WORD.findall(posixpath.basename(path))[:1])
 
 
-class Rows:
-    """The rows of one big file by number."""
+class Pictures:
+    """The rows of one big file of pictures, by number."""
 
     def __init__(self, repository: Repository, path: str):
         self.repository, self.path = repository, path
@@ -229,8 +233,8 @@ class Rows:
                 str(repository.repo_id), path, revision=repository.commit, repo_type="dataset"
             )
         if isinstance(local, str):
-            self.repository, self.path = Repository(os.path.dirname(local)), os.path.basename(local)
-            self.repository.files = {self.path: {"size": os.path.getsize(local)}}
+            self.path = os.path.basename(local)
+            self.repository = Repository.of_files(os.path.dirname(local), [self.path])
             self.begins = load_index(local).tolist()
 
     @property
@@ -239,7 +243,7 @@ class Rows:
         return None if self.begins is None else len(self.begins) - 1
 
     def read(self, first: int, stop: int, num_rows: int) -> Iterator[tuple[int, bytes]]:
-        """Yield (offset, line) of the rows first to stop; behind the last of `num_rows` one more, if it is there."""
+        """Yield (offset, line) of the rows first to stop; after the last of `num_rows` one more, if it is there."""
         if self.begins is not None:
             yield from read_rows(self.repository, (self.path, self.begins[first], self.begins[stop]))
             return

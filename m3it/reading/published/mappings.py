@@ -1,4 +1,4 @@
-"""What the loading script of M3IT made of a raw row: the mappings that m3it/legacy_table.py names.
+"""What the loading script of M3IT made of a raw row: the mappings that m3it/reading/published/table.py names.
 
 A mapping is called with the row, the builder (for the small files beside the rows) and the row id, and gives (inputs,
 outputs); several outputs make several rows. What the script drew at random is drawn here by a hash of the row id.
@@ -34,7 +34,7 @@ Mapping = Callable[[Row, Beside, str], tuple[str, Any]]
 
 @dataclass(frozen=True)
 class Texts:
-    """A mapping that only fills fields in. `before`: the outputs of older files, which lack the field that `outputs`
+    """A mapping that only fills fields in. `before`: the outputs of older files, without the field that `outputs`
     names; `instead`: those where a model that was to rewrite the answer declined, in the words of `refusal`."""
 
     inputs: str
@@ -136,7 +136,7 @@ def vist(row: Row, beside: Beside, row_id: str) -> tuple[str, str]:
 
 
 def mmchat(row: Row, beside: Beside, row_id: str) -> tuple[str, str]:
-    """Each turn of `context` behind Person1: or Person2:, and the prefix of who answers."""
+    """Each turn of `context` after Person1: or Person2:, and the prefix of who answers."""
     turns = word(row, "context", "inputs").split("\n")
     lines = [f"Person{number % 2 + 1}: {turn}" for number, turn in enumerate(turns)]
     return "\n".join([*lines, f"Person{len(turns) % 2 + 1}:"]), answer(row, "response")

@@ -3,15 +3,15 @@
 Its JSON Lines hold raw rows whose fields differ per dataset. A loading script, which `datasets` refuses since 4.0, made
 the published columns of them. In the order of the data:
 
-legacy_files      the files of a config, by their names
-legacy_fields     the fields of a raw row, by their usual names
-legacy_mappings   what the script made of them
-legacy_table      which config is mapped how, and how well we know it
+files      the files of a config, by their names
+fields     the fields of a raw row, by their usual names
+mappings   what the script made of them
+table      which config is mapped how, and how well we know it
 
-Three layouts, told apart in m3it/layouts.py:
-raw         data/<group>/<folder>/<stem>.jsonl, instructions.json beside it                   Legacy
-converted   the Hub's branch refs/convert/parquet, rows in the schema: <config>/<split>/0000.parquet     Converted
-joined      M3IT-80: texts in one file, pictures in another                                   Legacy80, m3it/legacy80.py
+Three layouts, told apart in m3it/reading/layouts.py:
+raw         data/<group>/<folder>/<stem>.jsonl, instructions.json beside it                            Legacy
+converted   the Hub's branch refs/convert/parquet, rows in the schema: <config>/<split>/0000.parquet   Converted
+joined      M3IT-80: texts in one file, pictures in another (joined.py)                                Legacy80
 """
 
 import functools
@@ -19,7 +19,7 @@ import hashlib
 import json
 import logging
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,9 +56,16 @@ logger = logging.getLogger(__name__)
 
 @functools.cache
 def code() -> str:
-    """What cached rows are kept for: the mapping as it stands, this file and legacy80.py."""
-    files = sorted(Path(__file__).parent.glob("legacy*.py"))
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    """What cached rows and decisions are kept for: the code that makes them, as it stands."""
+    here = Path(__file__).parent
+    return digest_of([here.parent / "layouts.py", *here.glob("*.py")])
+
+
+def digest_of(files: Iterable[Path]) -> str:
+    """sha256 over the names and contents of files, in the order of their names, as hex."""
+    listed = sorted((file.name, hashlib.sha256(file.read_bytes()).hexdigest()) for file in files)
+    assert listed, "a hash of nothing would be the same for every state of the code"
+    return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
 
 
 @functools.cache
@@ -146,11 +153,15 @@ class Legacy(M3IT):
         assert self.companions is not None  # read before there are workers, they travel there
         return super().pieces(split)
 
-    def lines(self, piece: tuple[str, int, int]) -> Iterator[tuple[int, Any]]:
+    def read(self, piece: tuple[str, int, int], refused: Any = None, images: bool | None = None) -> Iterator[Any]:
         path = piece[0]
-        check_file(self.repository, path)
         if not self.repository.size(path):
-            self._refuse(path, 0, path, ShardError("the file is empty at this revision", "empty file"))
+            error = ShardError("the file is empty at this revision", "empty file")
+            (refused or self.refuse)(path, 0, path, error)
+        yield from super().read(piece, refused, images)
+
+    def lines(self, piece: tuple[str, int, int]) -> Iterator[tuple[int, Any]]:
+        check_file(self.repository, piece[0])
         for offset, line in super().lines(piece):
             yield offset, parse_quickly(line, self.raw.images) if isinstance(line, bytes) else line
 
@@ -231,8 +242,8 @@ class Legacy(M3IT):
         for name in names:
             if name in self.companions:
                 return name, self.companions[name]
-        lacking = " or ".join(names)
-        raise M3ITError(f"expected {lacking} in {self.folder}, found none. Get it from the Hub.")
+        expected = " or ".join(names)
+        raise M3ITError(f"expected {expected} in {self.folder}, found none. Download it from the Hub.")
 
     @functools.cached_property
     def instructions(self) -> list[str]:
@@ -268,7 +279,7 @@ class Legacy(M3IT):
 
     def _unread(self, name: str, expected: str) -> M3ITError:
         """The error of a small file; no ShardError: no row can do without the file, so none is to be dropped."""
-        return M3ITError(f"{self.folder}/{name}: expected {expected}. Get it from the Hub again.")
+        return M3ITError(f"{self.folder}/{name}: expected {expected}. Download it from the Hub again.")
 
     def _choose(self, name: str | None) -> str:
         name = tidy(name)
