@@ -204,7 +204,9 @@ def test_a_file_that_cannot_be_read_to_its_end_is_found_and_the_others_are_read(
 def test_counts_that_differ_from_dataset_infos_are_found(repository):
     (repository / "README.md").write_text("", "utf-8")
     card(repository)
-    assert [finding.rule for finding in findings_of(repository)] == ["hub-23"]  # there are no pictures but base64
+    assert [finding.rule for finding in findings_of(repository)] == [
+        "config-with-pictures"
+    ]  # there are no pictures but base64
     write_rows(repository / "data/kvqa/viquae/test.jsonl", [make_row(i) for i in range(5)])
     (repository / "data/kvqa/okvqa/zh/validation.jsonl").unlink()
     write_rows(repository / "data/t/new/train.jsonl", [make_row(0)])

@@ -334,7 +334,7 @@ def test_jsonl_release_is_a_card_without_a_script(source, tmp_path):
     ]  # fmt: skip
     shutil.copytree(source / "data", tmp_path / "card/data")
     found = [result.rule for result in check(Repository(tmp_path / "card")) if isinstance(result, Finding)]
-    assert found == ["hub-23"]  # there are no pictures but base64
+    assert found == ["config-with-pictures"]  # there are no pictures but base64
     path = "data/kvqa/viquae/test.jsonl"
     assert run["files"][path]["sha256"] == hashlib.sha256((source / path).read_bytes()).hexdigest()
 
