@@ -1,5 +1,5 @@
 """Does a repository keep the contracts? Every row of every shard: fields, types, base64, pictures, ids; the counts that
-the card states; what the Hub asks (m3it/hubrules.py). And do two repositories hold the same rows?"""
+the card states; what the Hub asks (hub_rules.py). And do two repositories hold the same rows?"""
 
 import json
 import posixpath
@@ -10,7 +10,8 @@ from typing import Any
 
 from M3IT import Repository, check_row, complete, find_shards, image_bytes, parse, read_rows
 from m3it.publishing.configs import open_sources
-from m3it.publishing.hub_rules import Finding, check_hub
+from m3it.publishing.hub_card import check_hub
+from m3it.publishing.hub_rules import Finding
 from m3it.publishing.parquet import instances
 from m3it.reading.layouts import Reading, layout, survey
 from m3it.reading.published.raw import Legacy

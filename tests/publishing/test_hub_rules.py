@@ -12,7 +12,8 @@ import yaml
 from conftest import make_row, write_rows
 
 from M3IT import Repository
-from m3it.publishing.hub_rules import RULES, check_hub
+from m3it.publishing.hub_card import check_hub
+from m3it.publishing.hub_rules import RULES
 from m3it.publishing.release import release
 from m3it.publishing.repository_card import card
 
