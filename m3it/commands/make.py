@@ -183,7 +183,6 @@ def release(
     """Parquet that plain `datasets` loads and the Hub's viewer shows.   Example: m3it release . --out release"""
     from M3IT import Repository
     from m3it.publishing.check import check as check_repository
-    from m3it.publishing.hub_rules import Finding
     from m3it.publishing.release import FORMATS, KINDS, upload_line
     from m3it.publishing.release import release as release_repository
 
@@ -214,10 +213,8 @@ def release(
     typer.echo(f"digest of all: {run['digest']}")
     if format == "jsonl":  # a card alone: what it says can be checked where the rows are
         return
-    found = [result for result in check_repository(Repository(out)) if isinstance(result, Finding)]
-    for finding in found:
-        typer.echo(str(finding), err=True)
-    if any(finding.level == "error" for finding in found):
+    report = check_repository(Repository(out), tell=partial(typer.echo, err=True))
+    if any(finding.level == "error" for finding in report.findings):
         raise Exit(1)
     typer.echo(upload_line(out))
 
