@@ -176,17 +176,17 @@ def release(
     shard_size: Annotated[str, Option(help="Of the source, for each file.")] = "400MB",
     on_error: Annotated[str, Option(help="raise, or drop: leave out broken rows, count and list them.")] = "raise",
     fields: Fields = None,
-    corrections: Annotated[str | None, Option(help="TSV file of mended texts.")] = None,
+    corrections: Annotated[str | None, Option(help="TSV file of corrected texts.")] = None,
     workers: Annotated[int, Option(help="Processes.", min=1)] = 1,
     cluster: Annotated[str | None, Option(help="Address of a Dask scheduler, in place of --workers.")] = None,
 ) -> None:
     """Parquet that plain `datasets` loads and the Hub's viewer shows.   Example: m3it release . --out release"""
     from M3IT import Repository
     from m3it.publishing.check import check as check_repository
-    from m3it.publishing.release import FORMATS, KINDS, upload_line
+    from m3it.publishing.release import ACCEPTED_FORMATS, KINDS_BY_IMAGES, upload_line
     from m3it.publishing.release import release as release_repository
 
-    for option, given, known in (("format", format, FORMATS), ("images", images, KINDS),
+    for option, given, known in (("format", format, ACCEPTED_FORMATS), ("images", images, KINDS_BY_IMAGES),
                                  ("on-error", on_error, ("raise", "drop"))):  # fmt: skip
         if given not in known:
             raise typer.BadParameter(f"--{option} {given}: expected {', '.join(known)}")

@@ -10,7 +10,7 @@ from itertools import chain, zip_longest
 from typing import Any, NamedTuple
 
 from M3IT import Repository, check_row, complete, find_shards, image_bytes, parse, read_rows
-from m3it.publishing.configs import open_sources
+from m3it.publishing.configs import open_configs
 from m3it.publishing.hub_card import check_hub
 from m3it.publishing.hub_rules import Finding
 from m3it.publishing.parquet import instances
@@ -240,7 +240,7 @@ def compare_rows(
 ) -> Iterator[Finding]:
     """Yield what differs, and count the rows of each split that is the same."""
     names = [config] if config else None
-    both = [{s.config: s.builder for s in open_sources(path, names, fields, "drop")} for path in (ours, theirs)]
+    both = [{c.name: c.builder for c in open_configs(path, names, fields, "drop")} for path in (ours, theirs)]
     for path, builders, others in ((theirs, both[0], both[1]), (ours, both[1], both[0])):
         if missing := [name for name in builders if name not in others]:
             few = ", ".join(missing[:5]) + ", ..." * (len(missing) > 5)

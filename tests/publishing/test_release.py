@@ -30,7 +30,8 @@ from PIL import Image
 
 from M3IT import CATALOGUE, Repository, ShardError
 from m3it.publishing.check import Report, check, compare
-from m3it.publishing.parquet import COLUMNS, groups, header_size, row_digest, split_digest
+from m3it.publishing.columns import COLUMNS
+from m3it.publishing.parquet import groups, header_size, row_digest, split_digest
 from m3it.publishing.release import into_shards, release, upload_line
 from m3it.reading.load import load_dataset
 from m3it.rows.images import size
