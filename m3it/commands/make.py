@@ -176,18 +176,17 @@ def release(
     shard_size: Annotated[str, Option(help="Of the source, for each file.")] = "400MB",
     on_error: Annotated[str, Option(help="raise, or drop: leave out broken rows, count and list them.")] = "raise",
     fields: Fields = None,
-    corrections: Annotated[str | None, Option(help="TSV file of mended texts.")] = None,
+    corrections: Annotated[str | None, Option(help="TSV file of corrected texts.")] = None,
     workers: Annotated[int, Option(help="Processes.", min=1)] = 1,
     cluster: Annotated[str | None, Option(help="Address of a Dask scheduler, in place of --workers.")] = None,
 ) -> None:
     """Parquet that plain `datasets` loads and the Hub's viewer shows.   Example: m3it release . --out release"""
     from M3IT import Repository
     from m3it.publishing.check import check as check_repository
-    from m3it.publishing.hub_rules import Finding
-    from m3it.publishing.release import FORMATS, KINDS, upload_line
+    from m3it.publishing.release import ACCEPTED_FORMATS, KINDS_BY_IMAGES, upload_line
     from m3it.publishing.release import release as release_repository
 
-    for option, given, known in (("format", format, FORMATS), ("images", images, KINDS),
+    for option, given, known in (("format", format, ACCEPTED_FORMATS), ("images", images, KINDS_BY_IMAGES),
                                  ("on-error", on_error, ("raise", "drop"))):  # fmt: skip
         if given not in known:
             raise typer.BadParameter(f"--{option} {given}: expected {', '.join(known)}")
@@ -214,10 +213,8 @@ def release(
     typer.echo(f"digest of all: {run['digest']}")
     if format == "jsonl":  # a card alone: what it says can be checked where the rows are
         return
-    found = [result for result in check_repository(Repository(out)) if isinstance(result, Finding)]
-    for finding in found:
-        typer.echo(str(finding), err=True)
-    if any(finding.level == "error" for finding in found):
+    report = check_repository(Repository(out), tell=partial(typer.echo, err=True))
+    if any(finding.level == "error" for finding in report.findings):
         raise Exit(1)
     typer.echo(upload_line(out))
 

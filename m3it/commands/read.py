@@ -1,11 +1,10 @@
 """Rows and repositories, looked at and checked."""
 
 import json
-from collections.abc import Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from typer import Argument, Exit, Option
@@ -101,48 +100,27 @@ def check(
     repository (M3IT, M3IT-80): how each config is read, and its first row.   Example: m3it check ."""
     from M3IT import Repository
     from m3it.publishing.check import check as check_repository
-    from m3it.publishing.check import compare
-    from m3it.publishing.hub_rules import Finding
-    from m3it.reading.layouts import Reading, describe
+    from m3it.publishing.check import compare, quiet
 
-    findings: list[Finding] = []
-    readings: list[Reading] = []
-    counts: list[tuple[str, str, int]] = []
+    reports, tell = [], quiet if as_json else typer.echo
     for path in paths or [default_repo(None)]:
-        empty = True
-        results: Iterator[Any] = check_repository(
-            Repository(path), config, as_fields(fields), partial(progress, leave=False)
-        )
         if against:
-            results = compare(path, against, config, as_fields(fields))
-        for result in results:
-            empty = False
-            if isinstance(result, Finding):
-                findings.append(result)
-                text = str(result)
-            elif isinstance(result, Reading):
-                readings.append(result)
-                text = describe(result)
-            else:
-                counts.append(result)
-                continue
-            if not as_json:
-                typer.echo(text)
-        if empty:
+            report = compare(path, against, config, as_fields(fields), tell=tell)
+        else:
+            shown = partial(progress, leave=False)
+            report = check_repository(Repository(path), config, as_fields(fields), tell=tell, progress=shown)
+        if not any(report):
             raise M3ITError(f"{path}: no shards found below data/{f' for config {config!r}' if config else ''}.")
+        reports.append(report)
+    findings = [finding for report in reports for finding in report.findings]
+    readings = [reading for report in reports for reading in report.readings]
+    counts = [(*place, number) for report in reports for place, number in report.counts.items()]
     if as_json:
-        typer.echo(
-            json.dumps(
-                {
-                    "findings": [f._asdict() for f in findings],
-                    "rows": [list(count) for count in counts],
-                    "readings": [reading._asdict() for reading in readings],
-                },
-                ensure_ascii=False,
-            )
-        )
+        found = {"findings": [finding._asdict() for finding in findings], "rows": counts}
+        found["readings"] = [reading._asdict() for reading in readings]
+        typer.echo(json.dumps(found, ensure_ascii=False))
     else:
-        rows = sum(number for _, _, number in counts) + sum(reading.row is not None for reading in readings)
+        rows = sum(number for *_, number in counts) + sum(reading.row is not None for reading in readings)
         configs = {name for name, *_ in (*counts, *readings)}
         done = "the same in both" if against else "read"
         typer.echo(f"{rows:,} rows of {len(configs)} configs {done}, {len(findings)} findings", err=bool(findings))

@@ -1,10 +1,15 @@
-"""The words of a dataset card's YAML head: features, tags, sizes, and how a text is spelled there."""
+"""The YAML head of a dataset card: how it is cut from README.md and written back, and how types, texts and sizes are
+spelled in it."""
 
 import json
 import re
+from typing import Any
 
 import pyarrow as pa
 
+from M3IT import SPLITS
+
+SPLIT_ORDER = tuple(dict.fromkeys(SPLITS.values()))  # train, validation, test
 TEXT = {"dtype": "string", "_type": "Value"}
 CATEGORIES = (
     "image-to-text",
@@ -13,9 +18,52 @@ CATEGORIES = (
     "video-text-to-text",
     "image-text-to-text",
 )
-PLAIN = re.compile(
-    r"(?!(?:yes|no|on|off|true|false|null)$)[a-z][\w./-]*", re.IGNORECASE
-)  # what YAML takes for a string
+HEAD = re.compile(r"\A\ufeff?---[ \t]*\r?\n(.*?)^---[ \t]*\r?(?:\n|\Z)", re.DOTALL | re.MULTILINE)
+BETWEEN_KEYS = re.compile(r"\s*(#.*)?")  # a line that belongs to no key: nothing, or a comment
+PLAIN = re.compile(r"(?!(?:yes|no|on|off|true|false|null)$)[a-z][\w./-]*", re.IGNORECASE)  # YAML takes it for a string
+STRUCT_FIELD = "{{name: {name}, dtype: {dtype}}}"
+
+
+def cut_head(readme: str) -> tuple[str | None, str]:
+    """(the lines between the two lines --- that README.md begins with, all after them); None where it has no head."""
+    match = HEAD.match(readme)
+    return (match[1], readme[match.end() :]) if match else (None, readme)
+
+
+def replace_keys(head: str, texts: dict[str, str]) -> str:
+    """The head with the lines of some keys made anew, each where it stands, those that are new at the end. Every other
+    line stays as it is, comments too. ValueError unless the head is YAML of `key: value` lines."""
+    import yaml
+
+    try:
+        mapping = yaml.compose(head, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except yaml.YAMLError as error:
+        raise ValueError(f"expected YAML in its head, {' '.join(str(error).split())}") from error
+    if mapping is not None and (not isinstance(mapping, yaml.MappingNode) or mapping.flow_style):
+        raise ValueError(f"expected lines `key: value` in its head, found {head.strip()[:40]!r}")
+    lines = head.splitlines(keepends=True)
+    keys = [(key.start_mark.line, key.value) for key, _ in mapping.value] if mapping else []
+    ends = [*(start for start, _ in keys[1:]), len(lines)]
+    kept, new = lines[: keys[0][0]] if keys else lines, dict(texts)
+    for (start, key), end in zip(keys, ends, strict=True):
+        if key in texts:
+            above = end  # what stands above the next key is that key's
+            while BETWEEN_KEYS.fullmatch(lines[above - 1].rstrip("\r\n")):
+                above -= 1
+            kept += [new.pop(key, ""), *lines[above:end]]
+        else:
+            kept += lines[start:end]
+    return "".join([*kept, *new.values()])
+
+
+def as_list(value: Any) -> list[Any]:
+    """What YAML has as one value or as several; none for nothing."""
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def mappings(value: Any) -> list[dict[str, Any]]:
+    """Those of the values that are mappings."""
+    return [entry for entry in as_list(value) if isinstance(entry, dict)]
 
 
 def scalar(text: str) -> str:
@@ -32,9 +80,6 @@ def size_category(num_rows: int) -> str:
     return "10M<n<100M"
 
 
-STRUCT_FIELD = "{{name: {name}, dtype: {dtype}}}"
-
-
 def spelling(type: pa.DataType) -> str:
     """A column's type in a README's YAML, as every version of `datasets` reads it."""
     if pa.types.is_list(type) or pa.types.is_large_list(type):
@@ -44,3 +89,11 @@ def spelling(type: pa.DataType) -> str:
     if pa.types.is_struct(type):
         return f"[{', '.join(STRUCT_FIELD.format(name=field.name, dtype=field.type) for field in type)}]"
     return str(type).removeprefix("large_")
+
+
+def spelling_of(feature: dict[str, Any]) -> str:
+    """A feature of a README's YAML in the words of `spelling`."""
+    inner = feature.get("list") or feature.get("sequence")
+    if isinstance(inner, list):
+        inner = f"[{', '.join(STRUCT_FIELD.format(**column) for column in inner)}]"
+    return f"list: {inner}" if inner else str(feature.get("dtype"))

@@ -1,43 +1,90 @@
 """Does a repository keep the contracts? Every row of every shard: fields, types, base64, pictures, ids; the counts that
-the card states; what the Hub asks (m3it/hubrules.py). And do two repositories hold the same rows?"""
+the card states; what the Hub asks (hub_rules.py). And do two repositories hold the same rows? Findings are told as they
+are found, since a repository may take an hour; a Report holds them all at the end."""
 
 import json
 import posixpath
 import re
-from collections.abc import Iterator
-from itertools import zip_longest
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, zip_longest
+from typing import Any, NamedTuple
 
 from M3IT import Repository, check_row, complete, find_shards, image_bytes, parse, read_rows
-from m3it.publishing.configs import open_sources
-from m3it.publishing.hub_rules import Finding, check_hub
+from m3it.publishing.configs import open_configs
+from m3it.publishing.hub_card import check_hub
+from m3it.publishing.hub_rules import Finding
 from m3it.publishing.parquet import instances
-from m3it.reading.layouts import Reading, layout, survey
+from m3it.reading.layouts import Reading, describe, layout, survey
 from m3it.reading.published.raw import Legacy
 from m3it.rows.images import ImageError, pixels, read_base64
-from m3it.rows.instance import FIELDS, ShardError
+from m3it.rows.instance import FIELDS, Drop, ShardError
 from m3it.rows.messages import from_messages
 from m3it.work.runner import Progress, silent
 
-# A file's name that says it holds rows.
-ROWS = re.compile(r"^(?!drops\.jsonl$|\.).*\.(jsonl|parquet)(\.gz|\.zst)?$", re.IGNORECASE)
+ROWS = re.compile(r"^(?!drops\.jsonl$|\.).*\.(jsonl|parquet)(\.gz|\.zst)?$", re.IGNORECASE)  # names of files of rows
+Counts = dict[tuple[str, str], int]  # (config, split) -> rows
+
+
+class Report(NamedTuple):
+    """What a check has found: what is wrong; the rows of each split that was read to its end (or that two repositories
+    hold alike); of a published repository, how each config is read."""
+
+    findings: list[Finding]
+    counts: Counts
+    readings: list[Reading]
+
+
+def quiet(text: str) -> None:
+    """A `tell` that says nothing."""
 
 
 def check(
     repository: Repository,
     config: str | None = None,
     fields: dict[str, str] | None = None,
+    *,
+    tell: Callable[[str], None] = quiet,
     progress: Progress = silent,
-) -> Iterator[Finding | tuple[str, str, int] | Reading]:
-    """Yield what is wrong, and (config, split, rows) for each split that was read to its end; of a published repository
-    (M3IT, M3IT-80), which has hundreds of GB, a Reading of each config. `progress` gets the rows of each file."""
+) -> Report:
+    """Every row, every file and the card of a repository; of a published one (M3IT, M3IT-80), which has hundreds of GB,
+    how each config is read. `tell` gets each finding and each reading as text as soon as it is found; `progress` gets
+    the rows of each file."""
     if fields or issubclass(layout(repository), Legacy):
-        for reading in survey(repository, config, fields):
-            yield reading
-            if reading.error:
-                yield Finding("mapping", f"{reading.config}, first row", reading.error)
-        return
-    counts: dict[tuple[str, str], int] = {}
+        return check_published(repository, config, fields, tell)
+    counts: Counts = {}
+    checks = [check_rows(repository, counts, config, progress), check_names(repository, config)]
+    checks += [check_counts(repository, counts, config), check_twins(repository, config)]
+    if config is None and repository.fs.exists(f"{repository.root}/README.md"):
+        checks.append(check_hub(repository))
+    return Report(told(chain.from_iterable(checks), tell), counts, [])
+
+
+def told(findings: Iterable[Finding], tell: Callable[[str], None]) -> list[Finding]:
+    """The findings, each told as it is found."""
+    found = []
+    for finding in findings:
+        tell(str(finding))
+        found.append(finding)
+    return found
+
+
+def check_published(
+    repository: Repository, config: str | None, fields: dict[str, str] | None, tell: Callable[[str], None]
+) -> Report:
+    """How each config of a published repository is read, by its first row."""
+    report = Report([], {}, [])
+    for reading in survey(repository, config, fields):
+        tell(describe(reading))
+        report.readings.append(reading)
+        wrong = [Finding("mapping", f"{reading.config}, first row", reading.error)] if reading.error else []
+        report.findings.extend(told(wrong, tell))
+    return report
+
+
+def check_rows(
+    repository: Repository, counts: Counts, config: str | None = None, progress: Progress = silent
+) -> Iterator[Finding]:
+    """Yield what is wrong with the rows of each split, and count them."""
     for name, listed in find_shards(repository).items():
         for split, shards in listed.items() if config in (None, name) else ():
             try:
@@ -45,24 +92,18 @@ def check(
             except ShardError as error:
                 yield Finding("shards", name, str(error))
                 continue
+            counts[name, split] = 0
             seen: dict[str, str] = {}
             for path in paths:
                 try:
                     for where, row_id, finding in progress(check_shard(repository, path), path):
-                        counts[name, split] = counts.get((name, split), 0) + 1
+                        counts[name, split] += 1
                         if finding and (finding.rule, split) != ("outputs", "test"):  # some withhold the answers
                             yield finding
                         if row_id is not None and seen.setdefault(row_id, where) != where:
                             yield Finding("id", where, f"row id {row_id!r} stands at {seen[row_id]} already")
                 except (OSError, ValueError, ShardError) as error:
                     yield Finding("file", path, f"expected a file that can be read to its end, {error}")
-            counts.setdefault((name, split), 0)
-            yield name, split, counts[name, split]
-    yield from check_names(repository, config)
-    yield from check_counts(repository, counts, config)
-    yield from check_twins(repository, config)
-    if config is None and repository.fs.exists(f"{repository.root}/README.md"):
-        yield from check_hub(repository)
 
 
 def check_names(repository: Repository, config: str | None = None) -> Iterator[Finding]:
@@ -134,9 +175,7 @@ def row_problem(row: Any) -> tuple[str, str]:
     return "", ""
 
 
-def check_counts(
-    repository: Repository, counts: dict[tuple[str, str], int], config: str | None = None
-) -> Iterator[Finding]:
+def check_counts(repository: Repository, counts: Counts, config: str | None = None) -> Iterator[Finding]:
     """Yield where dataset_infos.json, if there is one, states other numbers of rows than were found."""
     try:
         infos = json.loads(repository.fs.cat_file(f"{repository.root}/dataset_infos.json"))
@@ -183,18 +222,30 @@ def check_twins(repository: Repository, config: str | None = None) -> Iterator[F
 
 
 def compare(
-    ours: str, theirs: str, config: str | None = None, fields: dict[str, str] | None = None
-) -> Iterator[Finding | tuple[str, str, int]]:
-    """Yield (config, split, rows) of each split that two repositories of any layout hold alike, and what differs: ids,
-    texts, bytes of image files. Rows that cannot be read are left out on both sides, and said."""
+    ours: str,
+    theirs: str,
+    config: str | None = None,
+    fields: dict[str, str] | None = None,
+    *,
+    tell: Callable[[str], None] = quiet,
+) -> Report:
+    """What differs between two repositories of any layout: ids, texts, bytes of image files; and the rows of each split
+    that both hold alike. Rows that cannot be read are left out on both sides, and said."""
+    counts: Counts = {}
+    return Report(told(compare_rows(ours, theirs, counts, config, fields), tell), counts, [])
+
+
+def compare_rows(
+    ours: str, theirs: str, counts: Counts, config: str | None = None, fields: dict[str, str] | None = None
+) -> Iterator[Finding]:
+    """Yield what differs, and count the rows of each split that is the same."""
     names = [config] if config else None
-    both = [{s.config: s.builder for s in open_sources(path, names, fields, "drop")} for path in (ours, theirs)]
+    both = [{c.name: c.builder for c in open_configs(path, names, fields, "drop")} for path in (ours, theirs)]
     for path, builders, others in ((theirs, both[0], both[1]), (ours, both[1], both[0])):
         if missing := [name for name in builders if name not in others]:
             few = ", ".join(missing[:5]) + ", ..." * (len(missing) > 5)
-            yield Finding(
-                "against", path, f"expected the same configs in both, here is none of these {len(missing)}: {few}"
-            )
+            message = f"expected the same configs in both, here is none of these {len(missing)}: {few}"
+            yield Finding("against", path, message)
     for name in (name for name in both[0] if name in both[1]):
         splits = [builders[name].shards(name) for builders in both]
         for split in dict.fromkeys([*splits[0], *splits[1]]):
@@ -205,7 +256,7 @@ def compare(
                     yield Finding("against", where, f"expected in both, found none in {path}")
                     break
                 rows.append([])
-                drops: list[Any] = []
+                drops: list[Drop] = []
                 for row in instances(builders[name], name, split, builders[name].pieces(split), drops):
                     rows[-1].append((row["row_id"], row["digest"]))
                 for drop in drops[:1]:
@@ -213,7 +264,7 @@ def compare(
                     yield Finding("against", where, message, level="warning")
             else:
                 if sorted(rows[0]) == sorted(rows[1]):
-                    yield name, split, len(rows[0])
+                    counts[name, split] = len(rows[0])
                 else:
                     yield Finding("against", where, f"expected the same rows, found {differences(*rows)}")
 

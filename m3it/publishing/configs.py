@@ -1,5 +1,7 @@
-"""Which configs a release has: the source of each, what is known of it, and those that no release can hold."""
+"""Which configs a release has: who reads each, what is known of it, and the names that no release can hold."""
 
+import hashlib
+import posixpath
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -9,41 +11,45 @@ from m3it.reading.layouts import layout
 from m3it.reading.load import load_builder
 from m3it.reading.published.raw import Legacy
 from m3it.rows.instance import M3ITError
-from m3it.rows.jsonl import to_line
 
 REFUSED = set('<>:/\\|?*"')  # `datasets` makes folders of config names
 
 
-class Source(NamedTuple):
+class ReleaseConfig(NamedTuple):
     """A config of the repository: who reads it, where its shards go, and what all of its rows have in common."""
 
     builder: M3IT
-    config: str
+    name: str
     folder: str
     about: dict[str, str]  # task, dataset, language, license
 
+    @classmethod
+    def of(cls, builder: M3IT) -> "ReleaseConfig":
+        """What is known of the config that a builder reads; where the catalogue has none such, what its place says."""
+        name = builder.config.name
+        listed = lookup(name)
+        dataset = listed.dataset.name if listed.dataset else getattr(builder, "dataset", name)
+        known = CATALOGUE.get(dataset)
+        language = listed.language if listed.dataset else known.language if known else "und"
+        parts = next(iter(builder.shards(name).values()))[0].split("/")
+        task = known.task if known else parts[1] if parts[0] == "data" and len(parts) > 3 else "other"
+        license = f"{known.license} / {known.image_license}" if known else "unknown"
+        folder = f"{dataset}/{language}" if listed.is_translation else name
+        about = {"task": task, "dataset": dataset, "language": language, "license": license}
+        return cls(builder, name, f"data/{task}/{folder}", about)
 
-class InSchema(M3IT):
-    """Reads rows that plain `datasets` reads as they are: ShardError for any other."""
 
-    BUILDER_CONFIGS = []
-
-    def map_row(self, row: Any, place: str) -> list[dict[str, Any]]:
-        to_line(row if isinstance(row, dict) else {})
-        return [row]
-
-
-def open_sources(
+def open_configs(
     repo: str,
     configs: Iterable[str] | None = None,
     fields: dict[str, str] | None = None,
     on_error: str = "raise",
     corrections: str | None = None,
-) -> list[Source]:
+) -> list[ReleaseConfig]:
     """The configs of a repository, or those that are asked for, each with its builder, in the catalogue's order."""
     repository = Repository(repo)  # listed once, whatever the number of configs
     names = sorted(set(configs or list_configs(repository)), key=catalogue_order)
-    sources = []
+    opened = []
     for name in names:
         if wrong := REFUSED & set(name):
             raise M3ITError(f"{name}: the Hub takes no {' '.join(sorted(wrong))} in a config name. Rename its folder.")
@@ -52,10 +58,10 @@ def open_sources(
         if (pictures := f"{name}-images") in names:
             raise M3ITError(f"{pictures}: in a release this is {name} with its pictures. Rename its folder.")
         builder = load_builder(repository, name, meta=True, fields=fields, on_error=on_error, corrections=corrections)
-        sources.append(describe(builder))
-    if not sources:
+        opened.append(ReleaseConfig.of(builder))
+    if not opened:
         raise M3ITError(f"{repo}: no rows found in it, nothing to release.")
-    return sources
+    return opened
 
 
 def list_configs(repository: Repository) -> list[str]:
@@ -69,16 +75,13 @@ def list_configs(repository: Repository) -> list[str]:
     return [name for name in found if name not in twins or not all(path.endswith(".parquet") for path in shards[name])]
 
 
-def describe(builder: M3IT) -> Source:
-    """What is known of a config; of one that the catalogue lacks, what its place says."""
-    config = builder.config.name
-    listed = lookup(config)
-    dataset = listed.dataset.name if listed.dataset else getattr(builder, "dataset", config)
-    known = CATALOGUE.get(dataset)
-    language = listed.language if listed.dataset else known.language if known else "und"
-    parts = next(iter(builder.shards(config).values()))[0].split("/")
-    task = known.task if known else parts[1] if parts[0] == "data" and len(parts) > 3 else "other"
-    license = f"{known.license} / {known.image_license}" if known else "unknown"
-    folder = f"{dataset}/{language}" if listed.is_translation else config
-    about = {"task": task, "dataset": dataset, "language": language, "license": license}
-    return Source(builder, config, f"data/{task}/{folder}", about)
+def origin(opened: list[ReleaseConfig], splits: dict[str, Any]) -> dict[str, Any]:
+    """What run.json says of where the rows are from, and the proof that they are the same."""
+    read = {public_name(config.builder.repository): config.builder.repository.commit for config in opened}
+    whole = hashlib.sha256("".join(sorted(proof["digest"] for proof in splits.values())).encode()).hexdigest()
+    return {"source": read, "digest": whole, "splits": splits}
+
+
+def public_name(repository: Repository) -> str:
+    """The Hub id or URL of a repository; of a folder its name alone, since a release is made to be published."""
+    return repository.repo_id or (repository.path if "://" in repository.path else posixpath.basename(repository.root))

@@ -1,4 +1,4 @@
-"""Rows of any layout -> one Parquet file of a release, with the id, the hashes and the digest of every row.
+"""Rows of any layout -> the files of one shard of a release, with the id, the hashes and the digest of every row.
 
 A row's digest is the sha256 of what it says (config, split, id, texts, the sha256 of each image file); that of a split
 is over the sorted digests of its rows. Both are the same for the same rows in any layout, format or order: the proof
@@ -6,7 +6,6 @@ that a release holds what its source held.
 """
 
 import hashlib
-import itertools
 import json
 import posixpath
 import struct
@@ -15,90 +14,34 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from M3IT import M3IT, Repository, id_of
+from m3it.publishing.columns import OWN_KINDS
+from m3it.publishing.formats import FORMATS
 from m3it.rows.images import ImageError, read_base64, size
 from m3it.rows.instance import Drop, ShardError
 from m3it.work.runner import Made
 
+FILE_KINDS = OWN_KINDS | {name: format.KIND for name, format in FORMATS.items()}
 GROUP_ROWS, GROUP_BYTES = 100, 100_000_000  # of a row group with pictures, whichever comes first
-
-STRINGS = pa.list_(pa.string())
-FILES = pa.list_(pa.struct({"bytes": pa.binary(), "path": pa.string()}))  # what the Image feature stores
-MESSAGES = pa.list_(pa.struct({"role": pa.string(), "content": pa.string()}))
-TURNS = pa.list_(pa.struct({"user": pa.string(), "assistant": pa.string()}))
-TEXTS = {name: pa.string() for name in ("instruction", "inputs", "outputs")}
-ABOUT = {name: pa.string() for name in ("task", "dataset", "language", "license")}
-FILTERS = ABOUT | {name: pa.int32() for name in ("num_images", "width", "height")}
-FILTERS |= {name: pa.string() for name in ("row_id", "source_file")}
-TYPES = TEXTS | {"image_base64_str": STRINGS, "images": FILES} | FILTERS
-TYPES |= {"messages": MESSAGES, "texts": TURNS, "image_sha256": STRINGS, "meta": pa.string(), "digest": pa.binary(32)}
-COLUMNS = {
-    "base64": ["instruction", "inputs", "image_base64_str", "outputs"],
-    "images": ["instruction", "inputs", "images", "outputs", *FILTERS, "image_sha256", "meta"],
-    "text": [*TEXTS, *FILTERS],
-    "messages": ["messages", "images", "texts", *FILTERS],  # for other people's trainers
-    "lines": ["instruction", "inputs", "image_base64_str", "outputs", "meta"],  # of our JSON Lines
-    "rows": [*TEXTS, *FILTERS, "digest"],  # what the text config and the proof are made of; stays in .work/
-}
-SCHEMAS = {kind: pa.schema({name: TYPES[name] for name in names}) for kind, names in COLUMNS.items()}
-REPEATED = {"instruction", "source_file", *ABOUT}  # few values: dictionaries
-LONG = {
-    "inputs",
-    "outputs",
-    "meta",
-    "digest",
-    "image_base64_str",
-    "images",
-    "image_sha256",
-    "messages",
-    "texts",
-}  # no use as bounds
 
 
 def write_shard(
     *paths: Path, builder: M3IT, config: str, split: str, kinds: list[str], about: dict[str, str], pieces: list[Any],
     source: str,
 ) -> Made:  # fmt: skip
-    """Write the rows of some pieces into one file of each kind, and their texts and digests into the last file."""
+    """Write the rows of some pieces into one file of each kind (a name in FILE_KINDS), and their texts and digests
+    into the last file."""
     drops: list[Drop] = []
     num_rows = 0
     with ExitStack() as stack:
-        writers = {
-            k: stack.enter_context(open_writer(path, k)) for k, path in zip([*kinds, "rows"], paths, strict=True)
-        }
+        opened = zip([*kinds, "rows"], paths, strict=True)
+        writers = [stack.enter_context(FILE_KINDS[kind].open_writer(path)) for kind, path in opened]
         for group in groups(instances(builder, config, split, pieces, drops, keep_base64="base64" in kinds)):
-            columns = as_columns(group, about, {name for kind in writers for name in COLUMNS[kind]})
-            for kind, writer in writers.items():
-                writer.write_table(pa.table([columns[name] for name in COLUMNS[kind]], schema=SCHEMAS[kind]))
+            for writer in writers:
+                writer.write(group, about)
             num_rows += len(group)
     check_unchanged(builder.repository, {piece[0] for piece in pieces})
     return Made(num_rows, drops)
-
-
-def open_writer(path: Path, kind: str) -> pq.ParquetWriter:
-    """A Parquet file of one kind: page index, zstd for all but image files, dictionaries where values repeat."""
-    compression = {
-        leaf: "none" if leaf == "images.list.element.bytes" else "zstd"
-        for field in SCHEMAS[kind]
-        for leaf in leaves(field.name, field.type)
-    }
-    names = COLUMNS[kind]
-    return pq.ParquetWriter(
-        path, SCHEMAS[kind], compression=compression, use_dictionary=[name for name in names if name in REPEATED],
-        write_statistics=[name for name in names if name not in LONG], write_page_index=True, write_batch_size=16,
-    )  # fmt: skip
-
-
-def leaves(name: str, type: pa.DataType) -> list[str]:
-    """What Parquet stores of a column, by the names that it has there."""
-    if pa.types.is_list(type):
-        return leaves(f"{name}.list.element", type.value_type)
-    if pa.types.is_struct(type):
-        return [leaf for field in type for leaf in leaves(f"{name}.{field.name}", field.type)]
-    return [name]
 
 
 def groups(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
@@ -170,28 +113,6 @@ def header_size(image: bytes) -> tuple[int, int] | tuple[None, None]:
         return None, None
 
 
-def as_columns(rows: list[dict[str, Any]], about: dict[str, str], names: set[str]) -> dict[str, pa.Array]:
-    """The rows as Arrow arrays, by column."""
-    columns = {name: pa.array([about[name]] * len(rows), pa.string()) for name in ABOUT}
-    for name in names - set(ABOUT) - {"images", "messages", "texts"}:
-        columns[name] = pa.array([row[name] for row in rows], TYPES[name])
-    if "messages" in names:
-        asked = ["\n".join(text for text in (row["instruction"], row["inputs"]) if text) for row in rows]
-        columns["messages"] = pa.array([
-            [{"role": "user", "content": "<image>" * row["num_images"] + text},
-             {"role": "assistant", "content": row["outputs"]}]
-            for row, text in zip(rows, asked, strict=True)
-        ], MESSAGES)  # fmt: skip
-        turns = [[{"user": text, "assistant": row["outputs"]}] for row, text in zip(rows, asked, strict=True)]
-        columns["texts"] = pa.array(turns, TURNS)
-    if "images" in names:
-        files = pa.array([file for row in rows for file in row["files"]], pa.binary())
-        structs = pa.StructArray.from_arrays([files, pa.nulls(len(files), pa.string())], names=["bytes", "path"])
-        offsets = pa.array(itertools.accumulate((row["num_images"] for row in rows), initial=0), pa.int32())
-        columns["images"] = pa.ListArray.from_arrays(offsets, structs)
-    return columns
-
-
 def check_unchanged(repository: Repository, paths: set[str]) -> None:
     """ShardError if a file is no longer the one that was listed: read while it changes, it would give a mixture."""
     if repository.commit:
@@ -201,9 +122,6 @@ def check_unchanged(repository: Repository, paths: set[str]) -> None:
         listed, now = repository.files[path], repository.fs.info(posixpath.join(repository.root, path))
         if any(listed.get(stamp) != now.get(stamp) for stamp in ("size", "ETag", "mtime")):
             raise ShardError(f"{repository.path}/{path}: changed while it was read. Call again when it stands still.")
-
-
-# ---- the proof
 
 
 def row_digest(config: str, split: str, row_id: str, row: dict[str, Any], image_sha256: list[str]) -> bytes:

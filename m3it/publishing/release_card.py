@@ -4,16 +4,17 @@ Rendered from what was measured in its files (`release.describe_configs`) and wh
 """
 
 import json
-import posixpath
 from typing import Any
 
 import pyarrow as pa
 
 from M3IT import CATALOGUE
 from m3it.catalogue import catalogue_order
-from m3it.publishing.card_yaml import CATEGORIES, TEXT, scalar, size_category, spelling
+from m3it.publishing.card_yaml import CATEGORIES, SPLIT_ORDER, TEXT, scalar, size_category, spelling
+from m3it.publishing.configs import ReleaseConfig
+from m3it.publishing.formats import FORMATS
+from m3it.work.folder import write_text
 
-SPLITS = ("train", "validation", "test")
 SNIPPET = """from {module} import load_dataset
 from io import BytesIO
 from base64 import b64decode
@@ -29,10 +30,6 @@ for train_instance in dataset['train']:
     outputs = train_instance["outputs"]  # str
     image_base64_str_list = train_instance["image_base64_str"]  # str (base64)
     image_0 = Image.open(BytesIO(b64decode(image_base64_str_list[0])))
-"""
-CONVERSATIONS = """from datasets import load_dataset
-
-dataset = load_dataset("THIS", "{config}", split="{split}", streaming=True)
 """
 BODY = """# M3IT: Multi-Modal Multilingual Instruction Tuning
 
@@ -73,55 +70,48 @@ NOTES = {
     "native": "Pictures are stored as image files. The published columns, with base64 strings, are what "
     "`m3it.load_dataset` makes of them (`pip install m3it`): one line of the old programs changes.",
     "base64": "The published four columns, with base64 strings.",
-    "messages": "Each row is a conversation, for other trainers: `messages` with an `<image>` for each picture "
-    "(ms-swift; LLaMA-Factory, by `dataset_info.json`), `texts` without (nanoVLM), `images` as files.",
     "jsonl": "JSON Lines with the published four columns and `meta`, a JSON string with the row id.",
 }
 
 
 def release_card(
-    configs: dict[str, dict[str, Any]], about: dict[str, dict[str, str]], images: str, num_rows: int
+    configs: dict[str, dict[str, Any]], about: dict[str, dict[str, str]], holds: str, num_rows: int
 ) -> dict[str, str]:
-    """README.md, dataset_infos.json and LICENSES.md of a release. `configs` is what `release.describe_configs` says,
-    `about` what is known of each dataset, `images` which of NOTES to print."""
+    """README.md, dataset_infos.json and LICENSES.md of a release, and what a format has beside. `configs` is what
+    `release.describe_configs` says, `about` what is known of each dataset, `holds` a name in NOTES or FORMATS."""
     first = next((name for name, config in configs.items() if "images" in config["schema"].names), None)
-    lines = ["| config | rows | " + " | ".join(SPLITS) + " | pictures |", "|---|---:|---:|---:|---:|---|"]
+    lines = ["| config | rows | " + " | ".join(SPLIT_ORDER) + " | pictures |", "|---|---:|---:|---:|---:|---|"]
     for name, config in configs.items():
-        sizes = [config["splits"].get(split, {}).get("rows", 0) for split in SPLITS]
+        sizes = [config["splits"].get(split, {}).get("rows", 0) for split in SPLIT_ORDER]
         how = next((kind for kind in ("images", "image_base64_str") if kind in config["schema"].names), "")
         lines.append(f"| `{name}` | {sum(sizes):,} | " + " | ".join(f"{size:,}" for size in sizes) + f" | {how} |")
     split = next(iter(configs[first]["splits"])) if first else ""
-    talks = images == "messages"
-    snippet = SNIPPET.format(module="m3it" if images == "native" else "datasets")
+    format = FORMATS.get(holds)
+    snippet = format.SNIPPET if format else SNIPPET
     body = BODY.format(
         rows=num_rows,
         datasets=len({known["dataset"] for known in about.values()}),
-        notes=NOTES[images],
-        snippet=CONVERSATIONS.format(config=first, split=split) if talks else snippet,
-        pictures=PICTURES.format(config=first, split=split) if first and not talks else "",
+        notes=format.NOTE if format else NOTES[holds],
+        snippet=snippet.format(config=first, split=split, module="m3it" if holds == "native" else "datasets"),
+        pictures=PICTURES.format(config=first, split=split) if first and not format else "",
         table="\n".join(lines),
     )
     return {
         "README.md": release_head(configs, about, first or next(iter(configs)), num_rows) + body,
         "dataset_infos.json": json.dumps(release_infos(configs), indent=1, ensure_ascii=False) + "\n",
         "LICENSES.md": licenses_text(about),
-        **({"dataset_info.json": json.dumps(llama_factory_infos(configs), indent=1) + "\n"} if talks else {}),
+        **(format.beside(configs) if format else {}),
     }
 
 
-def llama_factory_infos(configs: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """dataset_info.json of LLaMA-Factory: each file as a set, `viquae-train`; its README in data/ says what is what."""
-    about = {
-        "formatting": "sharegpt",
-        "columns": {"messages": "messages", "images": "images"},
-        "tags": {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"},
-    }
-    return {
-        f"{name}-{posixpath.basename(path).removesuffix('.parquet')}": {"file_name": path, **about}
-        for name, config in configs.items()
-        for made in config["splits"].values()
-        for path in made["paths"]
-    }
+def write_card(
+    out: str, configs: dict[str, Any], opened: list[ReleaseConfig], holds: str, splits: dict[str, Any]
+) -> None:
+    """Write what stands beside the shards; `splits` is what was proved of them."""
+    num_rows = sum(proof["rows_out"] for proof in splits.values())
+    about = {config.name: config.about for config in opened}
+    for name, content in release_card(configs, about, holds, num_rows).items():
+        write_text(f"{out}/{name}", content)
 
 
 def release_head(

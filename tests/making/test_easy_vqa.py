@@ -16,7 +16,7 @@ import pytest
 import m3it
 from M3IT import Repository
 from m3it.cli import main
-from m3it.publishing.check import Finding, check
+from m3it.publishing.check import check
 from m3it.publishing.repository_card import card
 from m3it.reading.load import load_builder
 from m3it.rows.instance import Instance
@@ -134,9 +134,9 @@ def test_a_converter_of_ones_own_makes_the_same_rows(tmp_path, limit, monkeypatc
         "test.jsonl",
         "train.jsonl",
     ]
-    results = list(check(Repository(tmp_path)))
-    assert not [result for result in results if isinstance(result, Finding)]
-    assert sorted(results) == [("easy-vqa", split, limit or NUM_QUESTIONS[split]) for split in ("test", "train")]
+    report = check(Repository(tmp_path))
+    assert not report.findings
+    assert report.counts == {("easy-vqa", split): limit or NUM_QUESTIONS[split] for split in ("test", "train")}
 
 
 def test_the_package_holds_what_this_test_says():

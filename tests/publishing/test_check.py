@@ -11,7 +11,8 @@ import pytest
 from conftest import ROOT, make_row, picture, write_rows
 
 from M3IT import Repository
-from m3it.publishing.check import Finding, check
+from m3it.publishing.check import Report, check
+from m3it.publishing.hub_rules import Finding
 from m3it.publishing.repository_card import card
 from m3it.rows.instance import FIELDS
 
@@ -19,7 +20,7 @@ PATH = "data/kvqa/viquae/train.jsonl"
 
 
 def findings_of(folder, config=None):
-    return [result for result in check(Repository(folder), config) if isinstance(result, Finding)]
+    return check(Repository(folder), config).findings
 
 
 def without(row, name):
@@ -27,12 +28,24 @@ def without(row, name):
 
 
 def test_a_repository_that_keeps_the_contracts_has_no_findings(repository):
-    assert list(check(Repository(repository))) == [
-        ("okvqa-zh", "validation", 4),
-        ("viquae", "test", 3),
-        ("viquae", "train", 10),
-    ]
-    assert list(check(Repository(repository), "okvqa-zh")) == [("okvqa-zh", "validation", 4)]
+    counts = {("okvqa-zh", "validation"): 4, ("viquae", "test"): 3, ("viquae", "train"): 10}
+    assert check(Repository(repository)) == Report([], counts, [])
+    assert check(Repository(repository), "okvqa-zh").counts == {("okvqa-zh", "validation"): 4}
+
+
+def test_a_finding_is_told_before_the_next_file_is_read(tmp_path):
+    write_rows(tmp_path / "data/t/a/train.jsonl", [make_row(0, outputs="")])
+    write_rows(tmp_path / "data/t/b/train.jsonl", [make_row(0)])
+    heard = []
+
+    def progress(rows, path):
+        heard.append(path)
+        return rows
+
+    report = check(Repository(tmp_path), tell=heard.append, progress=progress)
+    said = "data/t/a/train.jsonl:1: expected an answer in outputs, found nothing [outputs]"
+    assert heard == ["data/t/a/train.jsonl", said, "data/t/b/train.jsonl"]
+    assert [str(finding) for finding in report.findings] == [said]
 
 
 ROW = make_row(1)
@@ -116,9 +129,9 @@ def test_a_link_that_leads_nowhere_is_found_and_one_to_a_file_is_read(tmp_path):
     (tmp_path / "data/t/d").mkdir(parents=True)
     (tmp_path / "data/t/d/train.jsonl").symlink_to(tmp_path / "blob")
     (tmp_path / "data/t/d/test.jsonl").symlink_to(tmp_path / "gone")
-    results = list(check(Repository(tmp_path)))
-    assert ("d", "train", 1) in results
-    (finding,) = [result for result in results if isinstance(result, Finding)]
+    report = check(Repository(tmp_path))
+    assert report.counts["d", "train"] == 1
+    (finding,) = report.findings
     assert (finding.rule, finding.where) == ("file", "data/t/d/test.jsonl") and "FileNotFoundError" in finding.message
 
 
@@ -196,15 +209,17 @@ def test_a_file_that_cannot_be_read_to_its_end_is_found_and_the_others_are_read(
     whole = gzip.compress(text) if ending.endswith("gz") else pa.compress(text, "zstd", asbytes=True)
     path.write_bytes(b"PAR1 is not all" if ending == "parquet" else whole[: len(whole) // 2])
     write_rows(tmp_path / "data/t/e/train.jsonl", [make_row(0)])
-    results = list(check(Repository(tmp_path)))
-    assert [(r.rule, r.where) for r in results if isinstance(r, Finding)] == [("file", f"data/t/d/train.{ending}")]
-    assert ("e", "train", 1) in results
+    report = check(Repository(tmp_path))
+    assert [(finding.rule, finding.where) for finding in report.findings] == [("file", f"data/t/d/train.{ending}")]
+    assert report.counts["e", "train"] == 1
 
 
 def test_counts_that_differ_from_dataset_infos_are_found(repository):
     (repository / "README.md").write_text("", "utf-8")
     card(repository)
-    assert [finding.rule for finding in findings_of(repository)] == ["hub-23"]  # there are no pictures but base64
+    assert [finding.rule for finding in findings_of(repository)] == [
+        "config-with-pictures"
+    ]  # there are no pictures but base64
     write_rows(repository / "data/kvqa/viquae/test.jsonl", [make_row(i) for i in range(5)])
     (repository / "data/kvqa/okvqa/zh/validation.jsonl").unlink()
     write_rows(repository / "data/t/new/train.jsonl", [make_row(0)])

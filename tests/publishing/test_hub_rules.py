@@ -12,7 +12,8 @@ import yaml
 from conftest import make_row, write_rows
 
 from M3IT import Repository
-from m3it.publishing.hub_rules import RULES, check_hub
+from m3it.publishing.hub_card import check_hub
+from m3it.publishing.hub_rules import RULES
 from m3it.publishing.release import release
 from m3it.publishing.repository_card import card
 
@@ -46,7 +47,7 @@ def test_a_release_breaks_no_rule(made):
 def test_a_repository_of_json_lines_with_its_card_is_told_that_its_pictures_are_not_shown(repository):
     card(repository)
     (finding,) = findings_of(repository)
-    assert (finding.rule, finding.level) == ("hub-23", "warning")
+    assert (finding.rule, finding.level) == ("config-with-pictures", "warning")
     assert finding.message == "expected a config with a column of pictures, found none"
 
 
@@ -387,63 +388,83 @@ def a_row_above_the_limit_of_a_page(folder):
 
 
 SPOILT = [
-    ("hub-01", "error", a_script_named_as_the_repository, r"release\.py"),
-    ("hub-02", "warning", a_file_of(6_000_000_000), "expected 5 GB.*found 6 GB"),  # a config of texts is there
-    ("hub-02", "warning", six_gigabytes_without_a_config_of_texts, "expected 5 GB.*found 6 GB"),
-    ("hub-03", "error", a_picture_that_is_only_a_path, r"found the path 'a\.jpg' alone"),
-    ("hub-03", "error", pictures_that_are_no_structs, "expected a struct of bytes and path, found binary"),
-    ("hub-04", "error", ten_first_rows_that_are_too_large, "expected ten rows in 200 kB"),
-    ("hub-04", "error", a_column_name_that_is_too_long, "of 500 letters"),
-    ("hub-05", "error", a_large_row_group_without_page_index, "expected a page index or at most 300 MB, found 324 MB"),
-    ("hub-06", "error", a_file_that_no_config_lists, "no config of README.md lists this file"),
-    ("hub-06", "error", a_listed_file_that_is_not_there, r"data/gone\.parquet, found no such file"),
-    ("hub-06", "warning", a_pattern_of_names, "also takes files that come later"),
-    ("hub-06", "error", no_data_files, "a list of split and path"),
-    ("hub-06", "error", a_split_listed_twice, "found train more than once"),
-    ("hub-07", "error", many_configs(4001), "found 4,001"),
-    ("hub-08", "warning", many_configs(101), "found 101"),
-    ("hub-09", "warning", columns_to_filter_by_that_lack, "license, width lack"),
-    ("hub-10", "error", a_split_with_a_hyphen, "found 'train-2'"),
-    ("hub-11", "error", a_config_with_a_slash, "found 'a/b'"),
-    ("hub-11", "error", a_config_without_a_name, "found None"),
-    ("hub-11", "error", configs_of_one_name, "found 'viquae-images' more than once"),
-    ("hub-12", "error", too_many_files_in_a_folder, "found 10,001"),
-    ("hub-12", "error", a_file_that_is_too_large, "found 201 GB"),
-    ("hub-13", "error", a_type_that_the_card_has_otherwise, r"num_images \(int32\), num_images \(int64\)"),
-    ("hub-13", "warning", columns_in_another_order, "their order"),
-    ("hub-13", "error", no_features, "expected features"),
-    ("hub-14", "error", metadata_of_a_newer_version, "_type: List"),
-    ("hub-15", "error", a_row_that_was_not_uploaded, "states 12 rows, the files hold 11"),
-    ("hub-16", "error", a_file_cut_off, "expected a Parquet file"),
-    ("hub-17", "error", no_readme, "found none"),
-    ("hub-17", "error", a_head_that_is_no_yaml, "expected YAML"),
-    ("hub-17", "error", configs_that_are_no_mappings, "found 'viquae'"),
-    ("hub-17", "error", a_viewer_switched_off, "viewer: false"),
-    ("hub-18", "warning", no_license, "expected a license"),
-    ("hub-18", "warning", a_license_link_that_the_hub_does_not_follow, "LICENSES.md"),
-    ("hub-18", "warning", a_language_that_yaml_takes_for_no, r"found \[False\]"),
-    ("hub-18", "warning", a_size_that_is_none_of_the_hubs, "1M<n<10M"),
-    ("hub-19", "warning", pictures_of_more_than_a_megabyte, "1.1 MB on average"),
-    ("hub-20", "error", a_row_above_the_limit_of_a_page, "found rows of 306 MB"),
-    ("hub-20", "warning", rows_of_which_a_page_is_too_large, "found rows of 3.6 MB"),
-    ("hub-21", "warning", licenses(30), "expected 30 values at most in license, found 31 or more"),
-    ("hub-22", "error", two_configs_that_open_first, "found it at text, viquae-images|found it at viquae-images, text"),
-    ("hub-23", "warning", no_config_with_pictures, "found none"),
-    ("hub-24", "warning", a_row_group_of(120_000_000), "expected about 100 MB, found 120 MB"),
-    ("hub-25", "warning", a_file_of(501_000_000), "expected files of 500 MB at most, found 501 MB"),
-    ("hub-26", "error", columns_of_ten_megabytes, "expected dataset_info of 10 MB at most, found 1"),
+    ("no-script", "error", a_script_named_as_the_repository, r"release\.py"),
+    (
+        "split-searchable",
+        "warning",
+        a_file_of(6_000_000_000),
+        "expected 5 GB.*found 6 GB",
+    ),  # a config of texts is there
+    ("split-searchable", "warning", six_gigabytes_without_a_config_of_texts, "expected 5 GB.*found 6 GB"),
+    ("pictures-hold-bytes", "error", a_picture_that_is_only_a_path, r"found the path 'a\.jpg' alone"),
+    ("pictures-hold-bytes", "error", pictures_that_are_no_structs, "expected a struct of bytes and path, found binary"),
+    ("first-rows-fit", "error", ten_first_rows_that_are_too_large, "expected ten rows in 200 kB"),
+    ("first-rows-fit", "error", a_column_name_that_is_too_long, "of 500 letters"),
+    (
+        "row-groups-indexed",
+        "error",
+        a_large_row_group_without_page_index,
+        "expected a page index or at most 300 MB, found 324 MB",
+    ),
+    ("files-listed", "error", a_file_that_no_config_lists, "no config of README.md lists this file"),
+    ("files-listed", "error", a_listed_file_that_is_not_there, r"data/gone\.parquet, found no such file"),
+    ("files-listed", "warning", a_pattern_of_names, "also takes files that come later"),
+    ("files-listed", "error", no_data_files, "a list of split and path"),
+    ("files-listed", "error", a_split_listed_twice, "found train more than once"),
+    ("configs-fit-viewer", "error", many_configs(4001), "found 4,001"),
+    ("configs-fit-croissant", "warning", many_configs(101), "found 101"),
+    ("filter-columns-present", "warning", columns_to_filter_by_that_lack, "missing are license, width"),
+    ("split-names-valid", "error", a_split_with_a_hyphen, "found 'train-2'"),
+    ("config-names-valid", "error", a_config_with_a_slash, "found 'a/b'"),
+    ("config-names-valid", "error", a_config_without_a_name, "found None"),
+    ("config-names-unique", "error", configs_of_one_name, "found 'viquae-images' more than once"),
+    ("files-within-limits", "error", too_many_files_in_a_folder, "found 10,001"),
+    ("files-within-limits", "error", a_file_that_is_too_large, "found 201 GB"),
+    (
+        "features-match-files",
+        "error",
+        a_type_that_the_card_has_otherwise,
+        r"num_images \(int32\), num_images \(int64\)",
+    ),
+    ("features-match-files", "warning", columns_in_another_order, "their order"),
+    ("features-match-files", "error", no_features, "expected features"),
+    ("metadata-without-lists", "error", metadata_of_a_newer_version, "_type: List"),
+    ("row-counts-match", "error", a_row_that_was_not_uploaded, "states 12 rows, the files hold 11"),
+    ("parquet-readable", "error", a_file_cut_off, "expected a Parquet file"),
+    ("card-head-readable", "error", no_readme, "found none"),
+    ("card-head-readable", "error", a_head_that_is_no_yaml, "expected YAML"),
+    ("card-head-readable", "error", configs_that_are_no_mappings, "found 'viquae'"),
+    ("card-head-readable", "error", a_viewer_switched_off, "viewer: false"),
+    ("card-metadata-complete", "warning", no_license, "expected a license"),
+    ("card-metadata-complete", "warning", a_license_link_that_the_hub_does_not_follow, "LICENSES.md"),
+    ("card-metadata-complete", "warning", a_language_that_yaml_takes_for_no, r"found \[False\]"),
+    ("card-metadata-complete", "warning", a_size_that_is_none_of_the_hubs, "1M<n<10M"),
+    ("pictures-small", "warning", pictures_of_more_than_a_megabyte, "1.1 MB on average"),
+    ("page-of-rows-fits", "error", a_row_above_the_limit_of_a_page, "found rows of 306 MB"),
+    ("page-of-rows-fits", "warning", rows_of_which_a_page_is_too_large, "found rows of 3.6 MB"),
+    ("filter-values-few", "warning", licenses(30), "expected 30 values at most in license, found 31 or more"),
+    (
+        "one-default-config",
+        "error",
+        two_configs_that_open_first,
+        "found it at text, viquae-images|found it at viquae-images, text",
+    ),
+    ("config-with-pictures", "warning", no_config_with_pictures, "found none"),
+    ("row-groups-small", "warning", a_row_group_of(120_000_000), "expected about 100 MB, found 120 MB"),
+    ("shards-small", "warning", a_file_of(501_000_000), "expected files of 500 MB at most, found 501 MB"),
+    ("features-fit-answer", "error", columns_of_ten_megabytes, "expected dataset_info of 10 MB at most, found 1"),
 ]
 # What one defect brings with it.
 ALSO = {
-    "a_config_with_a_slash": {"hub-13"},
-    "six_gigabytes_without_a_config_of_texts": {"hub-25"},
-    "a_file_of_6000000000": {"hub-25"},
-    "a_large_row_group_without_page_index": {"hub-04", "hub-20", "hub-24"},
-    "a_row_above_the_limit_of_a_page": {"hub-04"},
-    "columns_of_ten_megabytes": {"hub-13", "hub-04"},
-    "no_readme": {"hub-18"},
-    "a_head_that_is_no_yaml": {"hub-18"},
-    "a_config_without_a_name": {"hub-06"},
+    "a_config_with_a_slash": {"features-match-files"},
+    "six_gigabytes_without_a_config_of_texts": {"shards-small"},
+    "a_file_of_6000000000": {"shards-small"},
+    "a_large_row_group_without_page_index": {"first-rows-fit", "page-of-rows-fits", "row-groups-small"},
+    "a_row_above_the_limit_of_a_page": {"first-rows-fit"},
+    "columns_of_ten_megabytes": {"features-match-files", "first-rows-fit"},
+    "no_readme": {"card-metadata-complete"},
+    "a_head_that_is_no_yaml": {"card-metadata-complete"},
+    "a_config_without_a_name": {"files-listed"},
 }
 
 
@@ -461,13 +482,13 @@ def test_a_repository_spoilt_in_one_way_breaks_that_rule_alone(folder, rule, lev
 def test_every_rule_is_broken_by_some_repository_and_says_why_and_what_to_do():
     assert {rule for rule, *_ in SPOILT} == set(RULES)
     for rule in RULES.values():
-        assert rule.level in ("error", "warning") and rule.why and rule.source and rule.mend
+        assert rule.level in ("error", "warning") and rule.why and rule.source and rule.fix
 
 
 def test_a_hundred_thousand_files_are_too_many(folder):
     repository = Repository(folder)
     repository.files.update({f"data/{i // 9_000}/{i}.txt": {"size": 1} for i in range(100_001)})
-    assert [finding.rule for finding in check_hub(repository)] == ["hub-12"]
+    assert [finding.rule for finding in check_hub(repository)] == ["files-within-limits"]
 
 
 def a_column_name_as_long_as_it_may_be(folder):
@@ -516,20 +537,20 @@ def pictures_of_a_megabyte(folder):
 
 
 WELCOME = [  # as much as a rule allows
-    ("hub-02", a_file_of(5_000_000_000)),
-    ("hub-03", a_picture_that_is_null),
-    ("hub-04", a_column_name_as_long_as_it_may_be),
-    ("hub-05", a_large_row_group_with_page_index),
-    ("hub-07", many_configs(4000)),
-    ("hub-08", many_configs(100)),
-    ("hub-11", a_config_with_blanks_and_umlauts),
-    ("hub-12", ten_thousand_files_in_a_folder),
-    ("hub-14", metadata_of_an_older_version),
-    ("hub-18", one_language_and_size_and_the_license_beside),
-    ("hub-19", pictures_of_a_megabyte),
-    ("hub-21", licenses(29)),
-    ("hub-24", a_row_group_of(100_000_000)),
-    ("hub-25", a_file_of(500_000_000)),
+    ("split-searchable", a_file_of(5_000_000_000)),
+    ("pictures-hold-bytes", a_picture_that_is_null),
+    ("first-rows-fit", a_column_name_as_long_as_it_may_be),
+    ("row-groups-indexed", a_large_row_group_with_page_index),
+    ("configs-fit-viewer", many_configs(4000)),
+    ("configs-fit-croissant", many_configs(100)),
+    ("config-names-valid", a_config_with_blanks_and_umlauts),
+    ("files-within-limits", ten_thousand_files_in_a_folder),
+    ("metadata-without-lists", metadata_of_an_older_version),
+    ("card-metadata-complete", one_language_and_size_and_the_license_beside),
+    ("pictures-small", pictures_of_a_megabyte),
+    ("filter-values-few", licenses(29)),
+    ("row-groups-small", a_row_group_of(100_000_000)),
+    ("shards-small", a_file_of(500_000_000)),
 ]
 
 
@@ -542,7 +563,7 @@ def test_what_a_rule_just_allows_breaks_it_not(folder, rule, change):
 def test_a_folder_or_a_pattern_for_data_files_is_a_warning(folder):
     a_folder_for_a_split(folder)
     assert [(f.rule, f.level, f.message) for f in findings_of(folder)] == [
-        ("hub-06", "warning", "data/text/** also takes files that come later")
+        ("files-listed", "warning", "data/text/** also takes files that come later")
     ]
 
 
@@ -568,18 +589,18 @@ def test_a_head_of_any_shape_is_told_and_not_tripped_over(folder, change):
 def test_a_script_of_another_name_is_a_warning(folder):
     (folder / "M3IT.py").write_text("", "utf-8")
     (finding,) = findings_of(folder)
-    assert (finding.rule, finding.level) == ("hub-01", "warning") and "called M3IT" in finding.message
+    assert (finding.rule, finding.level) == ("no-script", "warning") and "called M3IT" in finding.message
 
 
 def test_a_finding_says_rule_place_reason_and_remedy(folder):
     a_row_that_was_not_uploaded(folder)
     (finding,) = findings_of(folder)
     assert finding._asdict() == {
-        "rule": "hub-15",
+        "rule": "row-counts-match",
         "where": "README.md, viquae-images/train",
         "message": "it states 12 rows, the files hold 11",
         "why": "`datasets` refuses a split with other numbers of rows than the card states "
         "(datasets/utils/info_utils.py)",
-        "mend": "Upload all files of one release, with its own README.md",
+        "fix": "Upload all files of one release, with its own README.md",
         "level": "error",
     }

@@ -29,8 +29,9 @@ from hub import Hub, olah_environment
 from PIL import Image
 
 from M3IT import CATALOGUE, Repository, ShardError
-from m3it.publishing.check import Finding, check, compare
-from m3it.publishing.parquet import COLUMNS, groups, header_size, row_digest, split_digest
+from m3it.publishing.check import Report, check, compare
+from m3it.publishing.columns import COLUMNS
+from m3it.publishing.parquet import groups, header_size, row_digest, split_digest
 from m3it.publishing.release import into_shards, release, upload_line
 from m3it.reading.load import load_dataset
 from m3it.rows.images import size
@@ -305,7 +306,7 @@ def test_messages_release_is_read_as_conversations_by_others_and_by_a_mixture(so
 
     run = release(str(source), tmp_path / "made", format="messages")
     assert run["digest"] == made[1]["digest"] and not (tmp_path / "made/data/text").exists()
-    assert not [r for r in check(Repository(str(tmp_path / "made"))) if isinstance(r, Finding) and r.level == "error"]
+    assert not [f for f in check(Repository(str(tmp_path / "made"))).findings if f.level == "error"]
     sets = json.loads((tmp_path / "made/dataset_info.json").read_text("utf-8"))  # as LLaMA-Factory looks for it
     assert all((tmp_path / "made" / known["file_name"]).is_file() for known in sets.values())
     for name in ("viquae", "nlvr", "okvqa-zh"):
@@ -333,8 +334,8 @@ def test_jsonl_release_is_a_card_without_a_script(source, tmp_path):
         "LICENSES.md", "README.md", "dataset_infos.json", "run.json",
     ]  # fmt: skip
     shutil.copytree(source / "data", tmp_path / "card/data")
-    found = [result.rule for result in check(Repository(tmp_path / "card")) if isinstance(result, Finding)]
-    assert found == ["hub-23"]  # there are no pictures but base64
+    found = check(Repository(tmp_path / "card")).findings
+    assert [finding.rule for finding in found] == ["config-with-pictures"]  # there are no pictures but base64
     path = "data/kvqa/viquae/test.jsonl"
     assert run["files"][path]["sha256"] == hashlib.sha256((source / path).read_bytes()).hexdigest()
 
@@ -405,11 +406,11 @@ def test_a_digest_is_of_config_split_id_texts_and_image_files():
 
 
 def test_release_and_source_hold_the_same_rows(source, made):
-    results = list(compare(str(source), str(made[0])))
-    assert sorted(results) == [
-        ("nlvr", "validation", 5), ("okvqa-zh", "train", 4), ("science-qa", "test", 3),
-        ("viquae", "test", 3), ("viquae", "train", NUM_TRAIN),
-    ]  # fmt: skip
+    counts = {
+        ("nlvr", "validation"): 5, ("okvqa-zh", "train"): 4, ("science-qa", "test"): 3,
+        ("viquae", "test"): 3, ("viquae", "train"): NUM_TRAIN,
+    }  # fmt: skip
+    assert compare(str(source), str(made[0])) == Report([], counts, [])
     assert made[1]["splits"]["viquae/train"] == {
         "rows_in": NUM_TRAIN, "rows_out": NUM_TRAIN, "drops": {}, "digest": made[1]["splits"]["viquae/train"]["digest"],
     }  # fmt: skip
@@ -429,7 +430,7 @@ def test_a_row_that_differs_is_named(source, made, tmp_path, change, words):
     path = tmp_path / "repo/data/kvqa/viquae/test.jsonl"
     rows = lines_of(path)
     write_rows(path, [rows[0], *([{**rows[1], **change}] if change else []), rows[2]])
-    findings = [r for r in compare(str(made[0]), str(tmp_path / "repo"), "viquae") if isinstance(r, Finding)]
+    findings = compare(str(made[0]), str(tmp_path / "repo"), "viquae").findings
     assert [(finding.rule, finding.where) for finding in findings] == [("against", "viquae/test")]
     assert re.search(words, findings[0].message)
 
@@ -438,8 +439,9 @@ def test_a_missing_config_or_split_is_named(source, made, tmp_path):
     shutil.copytree(source, tmp_path / "repo")
     shutil.rmtree(tmp_path / "repo/data/reasoning")
     (tmp_path / "repo/data/kvqa/viquae/test.jsonl").unlink()
-    findings = [r for r in compare(str(made[0]), str(tmp_path / "repo")) if isinstance(r, Finding)]
-    configs, split = findings
+    heard = []
+    configs, split = compare(str(made[0]), str(tmp_path / "repo"), tell=heard.append).findings
+    assert heard == [str(configs), str(split)]
     assert configs.where == str(tmp_path / "repo") and configs.message.endswith("here is none of these 1: nlvr")
     assert (split.where, split.message) == ("viquae/test", f"expected in both, found none in {tmp_path / 'repo'}")
 
@@ -447,13 +449,13 @@ def test_a_missing_config_or_split_is_named(source, made, tmp_path):
 def test_check_finds_nothing_in_a_release_and_a_base64_row_that_is_not_its_twins(made, tmp_path):
     out = tmp_path / "release"
     shutil.copytree(made[0], out)
-    assert not [result for result in check(Repository(out)) if isinstance(result, Finding)]
+    assert not check(Repository(out)).findings
     path = out / "data/reasoning/nlvr/validation.parquet"
     table = pq.read_table(path)
     rows = table.to_pylist()
     rows[2]["image_base64_str"].reverse()
     pq.write_table(pa.Table.from_pylist(rows, table.schema), path, write_page_index=True)
-    findings = [result for result in check(Repository(out)) if isinstance(result, Finding)]
+    findings = check(Repository(out)).findings
     assert [(f.rule, f.where) for f in findings] == [("twin", "data/reasoning/nlvr/validation.parquet, row 2")]
 
 
@@ -477,8 +479,7 @@ def test_every_config_of_the_published_layouts_is_released_row_for_row(tmp_path)
 
     legacy_maker.m3it(tmp_path / "M3IT", ("coco", "imagenet", "viquae", "vist", "iqa", "iqa-rephrased"))
     run = release(str(tmp_path / "M3IT"), tmp_path / "out")
-    results = list(compare(str(tmp_path / "M3IT"), str(tmp_path / "out")))
-    assert not [result for result in results if isinstance(result, Finding)]
+    assert not compare(str(tmp_path / "M3IT"), str(tmp_path / "out")).findings
     assert run["splits"]["coco/train"]["rows_in"] == 15  # five rows of one line, three lines
     rows = pq.read_table(tmp_path / "out/data/captioning/coco-images/train.parquet").to_pylist()
     assert [row["row_id"].rpartition("#")[2] for row in rows] == list("01234") * 3
@@ -491,8 +492,8 @@ def test_translations_with_pictures_in_another_file_are_released_row_for_row(tmp
 
     legacy_maker.m3it_80(tmp_path / "M3IT-80", ("okvqa", "vist"))
     release(str(tmp_path / "M3IT-80"), tmp_path / "out")
-    results = list(compare(str(tmp_path / "M3IT-80"), str(tmp_path / "out")))
-    assert results and not [result for result in results if isinstance(result, Finding)]
+    report = compare(str(tmp_path / "M3IT-80"), str(tmp_path / "out"))
+    assert report.counts and not report.findings
 
 
 # ---- broken input
@@ -535,8 +536,8 @@ def test_a_broken_row_is_left_out_counted_and_listed_if_asked_for(tmp_path, reas
             "reason": reason,
         }
     ]
-    (warned, found) = compare(str(tmp_path / "repo"), str(tmp_path / "out"))
-    assert (warned.level, found) == ("warning", ("viquae", "train", 2)) and reason in warned.message
+    (warned,), counts, _ = compare(str(tmp_path / "repo"), str(tmp_path / "out"))
+    assert (warned.level, counts) == ("warning", {("viquae", "train"): 2}) and reason in warned.message
 
 
 def test_a_split_of_which_nothing_is_left_is_an_error(tmp_path):
@@ -736,7 +737,7 @@ def test_object_storage_holds_source_and_release(source, made, bucket, tmp_path)
     s3fs.S3FileSystem().get("bucket/out/", str(tmp_path / "out"), recursive=True)
     assert {path for path in sums_of(tmp_path / "out") if path.endswith(".parquet")} == set(run["files"])
     assert sums_of(tmp_path / "out")["README.md"] == sums_of(made[0])["README.md"]
-    assert not [r for r in check(Repository(f"{bucket}/out")) if isinstance(r, Finding)]
+    assert not check(Repository(f"{bucket}/out")).findings
     s3fs.S3FileSystem().rm("bucket/out/data/kvqa/viquae-images/train.parquet")
     again = release(f"{bucket}/source", f"{bucket}/out")
     assert again == run

@@ -1,0 +1,205 @@
+"""Does a repository keep the Hub's rules, as far as can be seen in the files? `m3it check` of a folder before the
+upload, or of a repository that is there.
+
+In: README.md with its YAML, the names and sizes of files; hub_parquet.py reads the files that the YAML lists. Out: a
+Finding for each rule that is broken.
+"""
+
+import json
+import posixpath
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from M3IT import SHARD, Repository
+from m3it.publishing.card_yaml import as_list, cut_head, mappings
+from m3it.publishing.hub_parquet import check_split, check_values
+from m3it.publishing.hub_rules import Finding, as_size, broken, limit_of
+
+LANGUAGE = re.compile("[a-z]{2,3}|code|multilingual")
+TASKS = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+SIZES = {"n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B"}
+
+
+def check_hub(repository: Repository) -> Iterator[Finding]:
+    """Yield what the Hub would not like."""
+    top = {posixpath.basename(name) for name in repository.fs.ls(repository.root, detail=False)}
+    yield from check_files(repository, top)
+    head, problem = read_head(repository) if "README.md" in top else ({}, "expected a README.md, found none")
+    if problem:
+        yield broken("card-head-readable", "README.md", problem)
+    if head.get("viewer") is False:
+        yield broken("card-head-readable", "README.md", "viewer: false")
+    for problem in incomplete(head):
+        yield broken("card-metadata-complete", "README.md", problem)
+    yield from check_configs(repository, head)
+
+
+def read_head(repository: Repository) -> tuple[dict[str, Any], str]:
+    """The YAML of README.md, or why it cannot be read."""
+    import yaml
+
+    text, _ = cut_head(repository.fs.cat_file(f"{repository.root}/README.md").decode("utf-8", "replace"))
+    try:
+        head = yaml.load(text or "", getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except yaml.YAMLError as error:
+        return {}, f"expected YAML in its head, {' '.join(str(error).split())}"
+    if not isinstance(head, dict):
+        return {}, "expected a head between two lines ---, found none"
+    return head, ""
+
+
+def check_files(repository: Repository, top: set[str]) -> Iterator[Finding]:
+    """Yield scripts, folders that are too full, files that are too large."""
+    name = posixpath.basename(repository.repo_id or repository.root.rstrip("/"))
+    for script in sorted(file for file in top if file.endswith(".py")):
+        level = "error" if script == f"{name}.py" else "warning"
+        note = "" if level == "error" else f"; in a repository called {script[:-3]} it would be run"
+        yield broken("no-script", script, f"expected no script beside data/, found {script}{note}", level)
+    rule = "files-within-limits"
+    most, most_in_folder, most_bytes = limit_of(rule)
+    counts = Counter(map(posixpath.dirname, repository.files))
+    if counts.total() > most:
+        yield broken(rule, repository.path, f"expected at most {most:,} files, found {counts.total():,}")
+    for folder, count in counts.items():
+        if count > most_in_folder:
+            yield broken(rule, folder, f"expected at most {most_in_folder:,} files in a folder, found {count:,}")
+    for path in repository.files:
+        if repository.size(path) > most_bytes:
+            yield broken(rule, path, f"expected at most {as_size(most_bytes)}, found {as_size(repository.size(path))}")
+
+
+def incomplete(head: dict[str, Any]) -> Iterator[str]:
+    """Yield what is missing in the card's metadata, or not as the Hub has it."""
+    if not head.get("license"):
+        yield "expected a license, found none"
+    link = head.get("license_link")
+    if link is not None and link not in ("LICENSE", "LICENSE.md") and not str(link).startswith("https://"):
+        yield f"license_link: expected LICENSE, LICENSE.md or a URL, found {link}"
+    for key, good in (("language", LANGUAGE), ("task_categories", TASKS)):
+        values = as_list(head.get(key))
+        wrong = [value for value in values if not isinstance(value, str) or not good.fullmatch(value)]
+        if wrong or not values:
+            yield f"{key}: expected codes of the Hub's list, found {wrong or 'none'}"
+    sizes = as_list(head.get("size_categories"))
+    if not sizes or set(map(str, sizes)) - SIZES:
+        yield f"size_categories: expected e.g. 1M<n<10M, found {sizes or 'none'}"
+
+
+def check_configs(repository: Repository, head: dict[str, Any]) -> Iterator[Finding]:
+    """Yield what is wrong with the configs of the YAML, and with the files that they name or do not name."""
+    configs, infos = mappings(head.get("configs")), mappings(head.get("dataset_info"))
+    for key, values in (("configs", configs), ("dataset_info", infos)):
+        if odd := [value for value in as_list(head.get(key)) if value not in values]:
+            yield broken("card-head-readable", "README.md", f"{key}: expected a list of mappings, found {odd[0]!r}")
+    yield from check_all_configs(configs, infos)
+    names = [config.get("config_name") for config in configs]
+    info_by_config = {str(info.get("config_name")): info for info in infos}
+    has_texts = any(is_text(info) for info in infos)
+    listed: list[str] = []
+    for number, (config, name) in enumerate(zip(configs, names, strict=True)):
+        if not isinstance(name, str) or not limit_of("config-names-valid").fullmatch(name):
+            yield broken("config-names-valid", "README.md", f"expected a config_name, found {name!r}")
+            continue
+        if name in names[number + 1 :]:
+            found = f"expected names that differ, found {name!r} more than once"
+            yield broken("config-names-unique", "README.md", found)
+        info = info_by_config.get(name, {})
+        if not mappings(info.get("features")):
+            yield broken("features-match-files", f"README.md, {name}", "expected features in dataset_info, found none")
+        seen: list[pq.FileMetaData] = []
+        for split, paths, problems in splits_of(repository, name, config):
+            yield from problems
+            listed += paths
+            yield from check_sizes(repository, f"{name}/{split}", paths, has_texts and not is_text(info))
+            yield from check_split(repository, f"{name}/{split}", paths, info, seen)
+        yield from check_values(name, seen)
+    for path in repository.files:
+        if SHARD.fullmatch(posixpath.basename(path)) and path not in listed:
+            yield broken("files-listed", path, "no config of README.md lists this file")
+
+
+def check_all_configs(configs: list[dict[str, Any]], infos: list[dict[str, Any]]) -> Iterator[Finding]:
+    """Yield what is wrong with the configs of the YAML together: their number, their size, which opens first."""
+    for rule in ("configs-fit-viewer", "configs-fit-croissant"):
+        if len(configs) > limit_of(rule):
+            yield broken(rule, "README.md", f"expected at most {limit_of(rule):,} configs, found {len(configs):,}")
+            break
+    size, limit = len(json.dumps(infos, default=str)), limit_of("features-fit-answer")
+    if size > limit:
+        found = f"expected dataset_info of {as_size(limit)} at most, found {as_size(size)}"
+        yield broken("features-fit-answer", "README.md", found)
+    defaults = [str(config.get("config_name")) for config in configs if config.get("default")]
+    if len(defaults) > limit_of("one-default-config"):
+        found = f"expected default: true at one config, found it at {', '.join(defaults)}"
+        yield broken("one-default-config", "README.md", found)
+    if infos and not any(columns_of(info) & limit_of("config-with-pictures") for info in infos):
+        yield broken("config-with-pictures", "README.md", "expected a config with a column of pictures, found none")
+
+
+def check_sizes(repository: Repository, where: str, paths: list[str], has_texts: bool) -> Iterator[Finding]:
+    """Yield that a split is larger than what is searched, or shown; and its largest file, if that is too large."""
+    size, limit = sum(map(repository.size, paths)), limit_of("split-searchable")
+    shown = all(path.endswith(".parquet") for path in paths)  # to its end; other formats to the limit
+    if size > limit and not (shown and has_texts):
+        found = f"expected {as_size(limit)}, or Parquet and a config of texts; found {as_size(size)}"
+        yield broken("split-searchable", where, found)
+    largest, limit = max(paths, key=repository.size, default=None), limit_of("shards-small")
+    if largest and repository.size(largest) > limit:
+        found = f"expected files of {as_size(limit)} at most, found {as_size(repository.size(largest))}"
+        yield broken("shards-small", largest, found)
+
+
+def splits_of(
+    repository: Repository, name: str, config: dict[str, Any]
+) -> Iterator[tuple[str, list[str], list[Finding]]]:
+    """Yield (split, the files of it that are there, what is wrong with the list) of a config of the YAML."""
+    where, entries = f"README.md, {name}", config.get("data_files")
+    if entries is None and isinstance(config.get("data_dir"), str):
+        entries = f"{config['data_dir']}/**"
+    entries = as_list(entries)
+    if entries and all(isinstance(entry, str) for entry in entries):
+        entries = [{"split": "train", "path": entries}]
+    if not entries or not all(isinstance(entry, dict) and as_list(entry.get("path")) for entry in entries):
+        yield "", [], [broken("files-listed", where, "expected data_files, a list of split and path")]
+        return
+    splits = [str(entry.get("split")) for entry in entries]
+    for number, (split, entry) in enumerate(zip(splits, entries, strict=True)):
+        problems, paths = [], []
+        if not limit_of("split-names-valid").fullmatch(split):
+            found = f"expected a split of letters, digits and _, found {split!r}"
+            problems.append(broken("split-names-valid", where, found))
+        if split in splits[:number]:
+            found = f"expected one list for each split, found {split} more than once"
+            problems.append(broken("files-listed", where, found))
+        for path in map(str, as_list(entry["path"])):
+            pattern = re.search(r"[*?\[]", path)
+            files = [path] if path in repository.files else matching(repository, path) if pattern else []
+            paths += files
+            if not files:
+                problems.append(broken("files-listed", where, f"expected {path}, found no such file"))
+            elif path not in repository.files:
+                problems.append(broken("files-listed", where, f"{path} also takes files that come later", "warning"))
+        yield split, list(dict.fromkeys(paths)), problems
+
+
+def matching(repository: Repository, pattern: str) -> list[str]:
+    """The files that a pattern of the YAML takes: * within a folder, ** in all below."""
+    signs = {"**": ".*", "**/": "(.*/)?", "*": "[^/]*", "?": "[^/]"}
+    parts = re.split(r"(\*\*/?|\*|\?|\[[^]]*\])", posixpath.normpath(pattern))
+    regex = re.compile("".join(signs.get(p, p.replace("[!", "[^") if p[:1] == "[" else re.escape(p)) for p in parts))
+    return [path for path in repository.files if regex.fullmatch(path)]
+
+
+def columns_of(info: dict[str, Any]) -> set[str]:
+    """The columns of a config of the YAML."""
+    return {str(feature.get("name")) for feature in mappings(info.get("features"))}
+
+
+def is_text(info: dict[str, Any]) -> bool:
+    """Whether a config of the YAML holds rows without pictures."""
+    columns = columns_of(info)
+    return bool(columns) and not columns & {"images", "image", "image_base64_str"}
