@@ -75,7 +75,7 @@ def test_a_table_has_fields_as_long_as_articles_and_leaves_the_limit_of_the_proc
 
 
 def test_a_compressed_tar_is_unpacked_once_and_read_in_any_order(tmp_path, monkeypatch):
-    held = {f"a/{i}.bin": bytes([i]) * 50_000 for i in range(20)}
+    contents = {f"a/{i}.bin": bytes([i]) * 50_000 for i in range(20)}
     write_tar(tmp_path / "a.tar.gz", contents)
     opened = []
     gzip_open = files.gzip.open
@@ -83,7 +83,7 @@ def test_a_compressed_tar_is_unpacked_once_and_read_in_any_order(tmp_path, monke
     monkeypatch.setattr(files, "_copies", {})
     for _ in range(2):  # a second root of the same folder, as each split has
         root = SourcePath(tmp_path)
-        assert {name: (root / name).read_bytes() for name in reversed(files)} == files
+        assert {name: (root / name).read_bytes() for name in reversed(contents)} == contents
     assert opened == [tmp_path / "a.tar.gz"]
 
 
