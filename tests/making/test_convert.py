@@ -13,11 +13,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import FIXTURES, ROOT
+from conftest import FIXTURES, ROOT, instance_of
 
 from m3it.catalogue import catalogue_row
 from m3it.making.convert import convert, source_root
-from m3it.rows.instance import M3ITError, ShardError, SourceError, choose, from_row
+from m3it.rows.instance import M3ITError, ShardError, SourceError, choose
 from m3it.rows.jsonl import read_shard
 
 # A converter of one's own: 40 rows of train, four of them left out, 5 of test; it can be told to be killed.
@@ -95,7 +95,7 @@ def test_rows_are_the_converters_with_pictures_read_and_drops_listed(tmp_path, m
     folder = tmp_path / "out/data/vqa/my-set"
     names = [name for name in run["files"] if name.startswith("train")]
     assert len(names) > 3 and list(run["files"]) == [*sorted(names), "test.jsonl"]
-    rows = [from_row(row) for name in names for row in read_shard(folder / name)]
+    rows = [instance_of(row) for name in names for row in read_shard(folder / name)]
     assert [row.id for row in rows] == [f"train-{i}" for i in range(40) if i % 10 != 3]
     for row in rows:
         assert (row.inputs, row.outputs) == (f"What is {row.meta['number']}?", str(row.meta["number"]))
@@ -113,7 +113,7 @@ def test_instructions_are_drawn_by_dataset_and_row(tmp_path):
     from m3it.catalogue import instructions
 
     run = convert("okvqa", FIXTURES / "okvqa", tmp_path, on_error="drop")
-    rows = [from_row(row) for name in run["files"] for row in read_shard(tmp_path / "data/kvqa/okvqa" / name)]
+    rows = [instance_of(row) for name in run["files"] for row in read_shard(tmp_path / "data/kvqa/okvqa" / name)]
     assert len(rows) == 12
     assert [row.instruction for row in rows] == [choose(instructions("okvqa"), "okvqa", row.id) for row in rows]
 
