@@ -42,6 +42,26 @@ def make_row(number: int, num_images: int = 1, **changes) -> dict:
     return {**row, **changes}
 
 
+def row_of(instance) -> dict:
+    """The row of an instance whose images are bytes, independently of m3it.rows.jsonl."""
+    return {
+        "instruction": instance.instruction,
+        "inputs": instance.inputs,
+        "image_base64_str": [base64.b64encode(image).decode() for image in instance.images],
+        "outputs": instance.outputs,
+        "meta": json.dumps({"id": instance.id} | instance.meta | {"id": instance.id}, ensure_ascii=False),
+    }
+
+
+def instance_of(row: dict):
+    """The instance that a row was made of."""
+    from m3it.rows.instance import Instance
+
+    meta = json.loads(row["meta"])
+    images = [base64.b64decode(image, validate=True) for image in row["image_base64_str"]]
+    return Instance(meta.pop("id"), row["inputs"], images, row["outputs"], row["instruction"], meta)
+
+
 def write_rows(path: Path, rows: list, end: str = "\n") -> Path:
     """Write rows as plain `json.dumps` lines, independently of m3it.rows.jsonl."""
     path.parent.mkdir(parents=True, exist_ok=True)

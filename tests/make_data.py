@@ -1,19 +1,17 @@
 """Make `data/` anew from tests/fixtures: `python tests/make_data.py [DATASET ...]`, then `m3it card`.
 
 A dataset of the seven translated ones has `translations.jsonl` in its fixture: language, id, instruction, inputs,
-outputs. A translated config is the rows of its dataset with these texts in place of the English ones.
+outputs. A translated config is the rows of its dataset with these texts instead of the English ones.
 """
 
 import json
 import shutil
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from M3IT import CATALOGUE
 from m3it.making.convert import convert
-from m3it.rows.instance import from_row, to_row
-from m3it.rows.jsonl import read_shard, write_shard
+from m3it.rows.jsonl import read_shard, to_line
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -36,7 +34,8 @@ def make_data(out: Path, dataset: str) -> list[Path]:
             rows = translate(folder / name, text_by_id)
             if rows:  # msrvtt and msrvtt-qa have a test split in English only
                 shards.append(folder / language / name)
-                write_shard(shards[-1], rows)
+                shards[-1].parent.mkdir(exist_ok=True)
+                shards[-1].write_bytes(b"".join(map(to_line, rows)))
     return shards
 
 
@@ -44,13 +43,11 @@ def translate(shard: Path, text_by_id: dict[str, dict]) -> list[dict]:
     """The rows of a shard that have a translation, in their order."""
     rows = []
     for row in read_shard(shard):
-        instance = from_row(row)
-        if instance.id in text_by_id:
-            text = text_by_id[instance.id]
-            texts = {name: text[name] for name in ("instruction", "inputs", "outputs")}
-            rows.append(
-                to_row(replace(instance, **texts, meta={**instance.meta, "translated": "by a model, read twice"}))
-            )
+        meta = json.loads(row["meta"])
+        if meta["id"] in text_by_id:
+            texts = {name: text_by_id[meta["id"]][name] for name in ("instruction", "inputs", "outputs")}
+            meta["translated"] = "by a model, read twice"
+            rows.append({**row, **texts, "meta": json.dumps(meta, ensure_ascii=False)})
     return rows
 
 

@@ -14,26 +14,29 @@ import json
 import re
 import struct
 import sys
+import threading
 import traceback
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from M3IT import CATALOGUE
+from M3IT import CATALOGUE, SPLITS
 from m3it.catalogue import catalogue_row, instructions
 from m3it.rows.instance import Drop, Instance, M3ITError, ShardError, SourceError, choose
 from m3it.rows.jsonl import SHARD_BYTES, line_parts, refuse_others, shard_names
 from m3it.sources.kit.files import Files, SourcePath
 from m3it.sources.kit.media import NUM_FRAMES, Clip, Unreadable
 from m3it.work.folder import write_text
-from m3it.work.runner import Made, Piece, Progress, map_shards, open_executor, silent, write_run
+from m3it.work.runner import Made, Piece, Progress, map_shards, open_workers, silent, write_run
 
-SPLITS = ("train", "validation", "test")
+WRITTEN = tuple(dict.fromkeys(SPLITS.values()))  # the names of splits that we write
 KEPT_ROWS, KEPT_BYTES = 32_768, 64_000_000  # of a split, up to which the rows that planning saw stay in memory
+# What a converter meets in files that are not what they should be: a missing field, null where a text should be.
+NOT_AS_DESCRIBED = (LookupError, TypeError, ValueError, AttributeError, EOFError, csv.Error, struct.error, zlib.error)
 Converter = Callable[[SourcePath, str], Iterator[Instance | Drop]]
 
 
@@ -79,7 +82,7 @@ def convert(
     if converter and not re.fullmatch(r"\w[\w.-]*", dataset):
         raise M3ITError(f"--name {dataset}: expected the name of a folder: letters, digits, hyphens.")
     row = None if converter else catalogue_row(dataset)
-    published = [split for split in SPLITS if row is None or getattr(row, split)]
+    published = [split for split in WRITTEN if row is None or getattr(row, split)]
     if unknown := [split for split in splits or () if split not in published]:
         raise M3ITError(f"{dataset}: there is no split {unknown[0]!r}, only {', '.join(published)}.")
     folder = Path(out) / "data" / (task or (row.task if row else "vqa")) / dataset
@@ -90,20 +93,22 @@ def convert(
         "converter": converter,
         "shard_bytes": shard_bytes,
     }
-    # Bytes do not depend on these: a run that an unreadable picture has ended goes on with "drop".
-    job = {**options, "root": str(Path(root).expanduser().absolute()), "on_error": on_error}
-    if converter:
-        job["converter"] = str(Path(converter).absolute())
-    try:
-        pieces = plan(job, splits or published, optional=converter is not None and not splits)
-        for split in SPLITS:
-            refuse_others(folder, split, [piece.path for piece in pieces if piece.arguments["split"] == split])
-        with open_executor(workers, cluster) as executor:
-            made = map_shards(partial(write_rows, job), pieces, folder, options, executor, progress, "convert")
-    finally:
-        _planned.clear()
-        _open.clear()
-    records = {name: made[name] for split in SPLITS for name in sorted(made) if name.startswith(split)}
+    conversion = Conversion(
+        dataset=dataset,
+        root=Path(root).expanduser().absolute(),
+        limit=limit,
+        num_frames=num_frames,
+        shard_bytes=shard_bytes,
+        converter=str(Path(converter).absolute()) if converter else None,
+        # bytes do not depend on it: a run that an unreadable picture has ended goes on with "drop"
+        on_error=on_error,
+    )
+    pieces = conversion.plan(splits or published, optional=converter is not None and not splits)
+    for split in WRITTEN:
+        refuse_others(folder, split, [piece.path for piece in pieces if piece.arguments["split"] == split])
+    with open_workers(conversion.write, workers, cluster) as (executor, write):
+        made = map_shards(write, pieces, folder, options, executor, progress, "convert")
+    records = {name: made[name] for split in WRITTEN for name in sorted(made) if name.startswith(split)}
     drops = [(name, *drop) for name, record in records.items() for drop in record["drops"]]
     lines = [
         json.dumps({"id": row_id, "shard": name, "reason": why}, ensure_ascii=False) for name, row_id, why in drops
@@ -112,47 +117,146 @@ def convert(
     return write_run(folder / "run.json", "convert", {**options, "on_error": on_error}, records)
 
 
-def plan(job: dict[str, Any], splits: Iterable[str], optional: bool = False) -> list[Piece]:
-    """The shards of the splits. With `optional` a split that the converter has no files or no rows for is left out, as
-    one's own need not know all three; M3ITError if that leaves none."""
-    pieces: list[Piece] = []
-    reason = "it yields no rows"
-    for split in splits:
+class Place(threading.local):
+    """How far a thread has come: the converter of a split, waiting after the row of that number."""
+
+    split = ""
+    number = 0
+    rows: Iterator[Instance | Drop] = iter(())
+
+
+@dataclass
+class Conversion:
+    """A dataset on its way from source files to shards: plans which rows go into which shard, and writes any of them.
+
+    It keeps what is dear to make again: the archives, opened; the rows that planning has seen, where they fit into
+    memory; and for each thread the converter that waits after the last row of a shard. A forked process has all of it,
+    one that a pickle is sent to begins anew.
+    """
+
+    dataset: str
+    root: Path
+    limit: int | None
+    num_frames: int
+    shard_bytes: int
+    converter: str | None
+    on_error: str
+    _kept: dict[str, list[Instance | Drop]] = field(default_factory=dict, init=False)
+    _place: Place = field(default_factory=Place, init=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Conversion, tuple(getattr(self, given.name) for given in fields(self) if given.init)
+
+    @property
+    def homepage(self) -> str:
+        return CATALOGUE[self.dataset].homepage if self.dataset in CATALOGUE else ""
+
+    @cached_property
+    def files(self) -> Files:
+        """The source files."""
+        return Files(self.root, self.homepage)
+
+    def plan(self, splits: Iterable[str], optional: bool = False) -> list[Piece]:
+        """The shards of the splits. With `optional` a split that the converter has no files or no rows for is left out,
+        as one's own need not know all three; M3ITError if that leaves none."""
+        pieces: list[Piece] = []
+        reason = "it yields no rows"
+        for split in splits:
+            try:
+                planned = self.plan_split(split)
+            except SourceError as error:
+                if not optional:
+                    raise
+                reason = str(error)
+            else:
+                pieces += [piece for piece in planned if piece.arguments["stop"] or not optional]
+        if not pieces:
+            raise M3ITError(f"{self.dataset}: nothing to convert, {reason}")
+        return pieces
+
+    def plan_split(self, split: str) -> list[Piece]:
+        """Which rows of the converter go into which shard; one pass over the annotations, no picture is read."""
+        bounds, num_bytes, stop = [0], 0, 0
+        kept: list[Instance | Drop] = []
+        num_kept_bytes = 0
+        for stop, instance in enumerate(self.instances(split), 1):
+            if stop <= KEPT_ROWS and num_kept_bytes <= KEPT_BYTES:
+                kept.append(instance)
+            if isinstance(instance, Instance):
+                num_kept_bytes += sum(len(image) for image in instance.images if isinstance(image, bytes))
+                num_bytes += sum(_base64_bytes(image) for image in instance.images) + 500
+            if num_bytes >= self.shard_bytes:
+                bounds, num_bytes = [*bounds, stop], 0
+        if stop > bounds[-1] or stop == 0:
+            bounds.append(stop)
+        if len(kept) == stop:
+            self._kept[split] = kept
+        names = shard_names(split, len(bounds) - 1)
+        return [
+            Piece(name, {"split": split, "start": a, "stop": b})
+            for name, a, b in zip(names, bounds, bounds[1:], strict=False)
+        ]
+
+    def write(self, path: Path, *, split: str, start: int, stop: int) -> Made:
+        """Write rows [start, stop) of the converter into one file."""
+        num_rows, drops, digest = 0, [], hashlib.sha256()
+        with open(path, "wb") as file:
+            for instance in self.rows(split, start, stop):
+                if isinstance(instance, Instance):
+                    try:
+                        for part in line_parts(finish(instance, self.dataset, self.num_frames)):
+                            file.write(part)
+                            digest.update(part)
+                        num_rows += 1
+                        continue
+                    except (Unreadable, ShardError) as error:
+                        if self.on_error == "raise":
+                            raise self._unreadable(split, instance, error) from error
+                        instance = Drop(instance.id, getattr(error, "reason", str(error)))
+                drops.append(instance)
+        return Made(num_rows, drops, digest.hexdigest())
+
+    def rows(self, split: str, start: int, stop: int) -> Iterator[Instance | Drop]:
+        """Rows [start, stop) of the converter: those that planning has kept; else a thread that makes one shard after
+        the other goes on where it was, so that it parses annotations once."""
+        if split in self._kept:
+            yield from self._kept[split][start:stop]
+            return
+        place, number, rows = self._place, self._place.number, self._place.rows
+        if place.split != split or number > start:
+            number, rows = 0, self.instances(split)
+        place.split = ""  # until the last row has come: after an error there is nothing to go on with
+        for _ in islice(rows, start - number):
+            pass
+        yield from islice(rows, stop - start)
+        place.split, place.number, place.rows = split, stop, rows
+
+    def instances(self, split: str) -> Iterator[Instance | Drop]:
+        """The rows of the converter from the first; SourceError where one of ours cannot make sense of its files."""
+        last = ""
         try:
-            planned = plan_split(job, split)
-        except SourceError as error:
-            if not optional:
+            convert_split = load_converter(self.dataset, self.converter)
+            for instance in islice(convert_split(SourcePath(self.files), split), self.limit):
+                yield instance
+                last = f" after row {instance.id!r}"
+        except NOT_AS_DESCRIBED as error:
+            if self.converter:
                 raise
-            reason = str(error)
-        else:
-            pieces += [piece for piece in planned if piece.arguments["stop"] or not optional]
-    if not pieces:
-        raise M3ITError(f"{job['dataset']}: nothing to convert, {reason}")
-    return pieces
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            module = f"m3it/sources/{self.dataset.replace('-', '_')}.py"
+            raise SourceError(
+                f"{self.dataset}/{split}{last}: the files in {self.root} are not as {module} says: "
+                f"{type(error).__name__} {error} ({Path(place.filename).name}:{place.lineno}). "
+                f"Compare them with {self.homepage}, and download them again."
+            ) from error
 
-
-def plan_split(job: dict[str, Any], split: str) -> list[Piece]:
-    """Which rows of the converter go into which shard; one pass over the annotations, no picture is read."""
-    bounds, num_bytes, stop = [0], 0, 0
-    kept: list[Instance | Drop] = []
-    num_kept_bytes = 0
-    for stop, instance in enumerate(_instances(job, split), 1):
-        if stop <= KEPT_ROWS and num_kept_bytes <= KEPT_BYTES:
-            kept.append(instance)
-        if isinstance(instance, Instance):
-            num_kept_bytes += sum(len(image) for image in instance.images if isinstance(image, bytes))
-            num_bytes += sum(_base64_bytes(image) for image in instance.images) + 500
-        if num_bytes >= job["shard_bytes"]:
-            bounds, num_bytes = [*bounds, stop], 0
-    if stop > bounds[-1] or stop == 0:
-        bounds.append(stop)
-    if len(kept) == stop:
-        _planned[_key(job, split)] = kept
-    names = shard_names(split, len(bounds) - 1)
-    return [
-        Piece(name, {"split": split, "start": a, "stop": b})
-        for name, a, b in zip(names, bounds, bounds[1:], strict=False)
-    ]
+    def _unreadable(self, split: str, instance: Instance, error: Exception) -> SourceError:
+        """The error that names a row whose pictures cannot be read, and where they lie."""
+        paths = ", ".join(str(image.path) for image in instance.images if not isinstance(image, bytes))
+        return SourceError(
+            f"{self.dataset}/{split}: row {instance.id!r}: {error}{f' ({paths})' if paths else ''}. "
+            "Fix the source, or pass --on-error drop to leave such rows out and count them."
+        )
 
 
 def _base64_bytes(image: Any) -> int:
@@ -160,80 +264,6 @@ def _base64_bytes(image: Any) -> int:
     if isinstance(image, bytes):
         return len(image) * 4 // 3
     return image.num_frames * 40_000 if isinstance(image, Clip) else image.path.num_bytes() * 4 // 3
-
-
-# What a converter meets in files that are not what they should be: a field that lacks, null where a text should be.
-NOT_AS_DESCRIBED = (LookupError, TypeError, ValueError, AttributeError, EOFError, csv.Error, struct.error, zlib.error)
-
-
-def _instances(job: dict[str, Any], split: str) -> Iterator[Instance | Drop]:
-    """The rows of a converter; SourceError where one of ours cannot make sense of its files."""
-    own, dataset = job["converter"], job["dataset"]
-    homepage = CATALOGUE[dataset].homepage if dataset in CATALOGUE else ""
-    root = SourcePath(Files(Path(job["root"]), homepage))
-    last = ""
-    try:
-        for instance in islice(load_converter(dataset, own)(root, split), job["limit"]):
-            yield instance
-            last = f" after row {instance.id!r}"
-    except NOT_AS_DESCRIBED as error:
-        if own:
-            raise
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        module = f"m3it/sources/{dataset.replace('-', '_')}.py"
-        raise SourceError(
-            f"{dataset}/{split}{last}: the files in {root} are not as {module} says: "
-            f"{type(error).__name__} {error} ({Path(place.filename).name}:{place.lineno}). "
-            f"Compare them with {homepage}, and download them again."
-        ) from error
-
-
-_planned: dict[str, list[Instance | Drop]] = {}
-_open: dict[str, tuple[int, Iterator[Instance | Drop]]] = {}
-
-
-def _rows_from(job: dict[str, Any], split: str, start: int) -> Iterator[Instance | Drop]:
-    """The converter's rows from `start` on: those that planning has kept, which forked workers have, too. Else a worker
-    that makes one shard after the other goes on where it was, so that it parses annotations once."""
-    key = _key(job, split)
-    if key in _planned:
-        return islice(_planned[key], start, None)
-    place, rows = _open.get(key, (0, iter(())))
-    if key not in _open or place > start:
-        place, rows = 0, _instances(job, split)
-    for _ in islice(rows, start - place):
-        pass
-    _open.clear()
-    return rows
-
-
-def _key(job: dict[str, Any], split: str) -> str:
-    return json.dumps([job, split], sort_keys=True)
-
-
-def write_rows(job: dict[str, Any], path: Path, *, split: str, start: int, stop: int) -> Made:
-    """Write rows [start, stop) of the converter into one file."""
-    rows, num_rows, drops, digest = _rows_from(job, split, start), 0, [], hashlib.sha256()
-    with open(path, "wb") as file:
-        for instance in islice(rows, stop - start):
-            if isinstance(instance, Instance):
-                try:
-                    for part in line_parts(finish(instance, job["dataset"], job["num_frames"])):
-                        file.write(part)
-                        digest.update(part)
-                    num_rows += 1
-                    continue
-                except (Unreadable, ShardError) as error:
-                    if job["on_error"] == "raise":
-                        paths = ", ".join(str(image.path) for image in instance.images if not isinstance(image, bytes))
-                        raise SourceError(
-                            f"{job['dataset']}/{split}: row {instance.id!r}: {error}{f' ({paths})' if paths else ''}. "
-                            "Mend the source, or pass --on-error drop to leave such rows out and count them."
-                        ) from error
-                    instance = Drop(instance.id, getattr(error, "reason", str(error)))
-            drops.append(instance)
-    _open[_key(job, split)] = (stop, rows)
-    return Made(num_rows, drops, digest.hexdigest())
 
 
 def finish(instance: Instance, dataset: str, num_frames: int = NUM_FRAMES) -> Instance:
@@ -260,5 +290,5 @@ def source_root(dataset: str, root: Path | None, out: Path) -> Path:
     generated = out / "sources" / "shapes"
     if not (generated / "test.output").exists():
         generated.mkdir(parents=True, exist_ok=True)
-        partial(importlib.import_module("m3it.sources.shapes").generate, generated)()
+        importlib.import_module("m3it.sources.shapes").generate(generated)
     return generated

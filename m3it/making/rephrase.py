@@ -14,11 +14,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from M3IT import id_of
 from m3it.making.rewrites import reason_against, words
 from m3it.rows.instance import ShardError, text
-from m3it.rows.jsonl import as_line, read_shard, write_shard
+from m3it.rows.jsonl import as_line, read_shard, to_line
 from m3it.work.chat import Chat, ChatError, Reply, Request, message
-from m3it.work.folder import write_json
+from m3it.work.folder import Folder, write_json
 from m3it.work.runner import Progress, silent, versions
 
 SYSTEM = """You turn the short answer to a question about a picture, which you cannot see, into one fluent sentence.
@@ -106,7 +107,13 @@ def rephrase_shard(
         raise ValueError(f"{path}: would be written over itself. Pass another folder as --out.")
     counts: Counter[str] = Counter()
     rows = (as_line(row) for row in islice(read_shard(path), limit))
-    num_rows = write_shard(target, rephrase(progress(rows, path.name), chat, counts))
+    num_rows = 0
+    with Folder(target.parent).writing(target.name) as unfinished, open(unfinished, "wb") as file:
+        for num_rows, row in enumerate(rephrase(progress(rows, path.name), chat, counts), 1):
+            try:
+                file.write(to_line(row))
+            except ShardError as error:
+                raise ShardError(f"{path}: row {id_of(row)!r}: {error}", error.reason) from error
     options = {
         "shard": path.name,
         "model": chat.model,

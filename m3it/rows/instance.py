@@ -4,7 +4,6 @@ The published fields are `instruction, inputs, image_base64_str, outputs`; a sha
 string).
 """
 
-import base64
 import hashlib
 import json
 import unicodedata
@@ -21,23 +20,16 @@ __all__ = [
     "M3ITError",
     "ShardError",
     "SourceError",
-    "bare_row",
     "choose",
-    "from_row",
     "hash_of",
     "shuffled",
     "text",
     "to_json",
-    "to_row",
 ]
 
-FIELDS = (
-    "instruction",
-    "inputs",
-    "image_base64_str",
-    "outputs",
-    "meta",
-)  # of a line, in this order, never fewer or more
+# Of a shard's line, in this order, never fewer or more.
+FIELDS = ("instruction", "inputs", "image_base64_str", "outputs", "meta")
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
 
 
 class SourceError(M3ITError):
@@ -72,42 +64,6 @@ def text(value: str) -> str:
 def to_json(value: Any) -> str:
     """The value as JSON text, in the characters that it has; without a new encoder for each, as `json.dumps` makes."""
     return _ENCODER.encode(value)
-
-
-_ENCODER = json.JSONEncoder(ensure_ascii=False)
-
-
-def to_row(instance: Instance) -> dict[str, Any]:
-    """The instance as the five fields of a shard's line; its images must be bytes by now."""
-    return bare_row(instance) | {
-        "image_base64_str": [base64.b64encode(image).decode("ascii") for image in instance.images]
-    }
-
-
-def bare_row(instance: Instance) -> dict[str, Any]:
-    """The fields of `to_row` with no image in them."""
-    return {
-        "instruction": instance.instruction,
-        "inputs": instance.inputs,
-        "image_base64_str": [],
-        "outputs": instance.outputs,
-        "meta": to_json({"id": "", **instance.meta} | {"id": instance.id}),
-    }
-
-
-def from_row(row: dict[str, Any], row_id: str = "") -> Instance:
-    """The instance that a shard's line holds; `row_id` names it where its meta has no id."""
-    from m3it.rows.images import read_base64
-
-    meta = json.loads(row.get("meta") or "{}")
-    return Instance(
-        id=str(meta.pop("id", row_id)),
-        inputs=row["inputs"],
-        images=[read_base64(image) for image in row["image_base64_str"]],
-        outputs=row["outputs"],
-        instruction=row["instruction"],
-        meta=meta,
-    )
 
 
 def hash_of(dataset: str, row_id: str, seed: int = 0, purpose: str = "") -> int:

@@ -13,7 +13,7 @@ import platform
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -184,6 +184,71 @@ def versions(*packages: str) -> dict[str, str]:
     return found
 
 
+# ---- workers
+
+
+@contextmanager
+def open_executor(workers: int = 1, cluster: str | None = None) -> Iterator[Executor | None]:
+    """None for one worker, a process pool for several, a Dask cluster's executor for an address."""
+    with open_workers(_own, workers, cluster) as (executor, _):
+        yield executor
+
+
+@contextmanager
+def open_workers(
+    function: Callable[..., Made], workers: int = 1, cluster: str | None = None
+) -> Iterator[tuple[Executor | None, Any]]:
+    """(executor, function) for `map_shards`, of a function with a memory, such as the method of an object.
+
+    Each worker process gets it once and keeps it, so that it remembers from piece to piece. A forked one begins with
+    what is known by now; one that a pickle has brought it to begins with what the pickle holds.
+    """
+    if cluster:
+        with _connect(cluster) as client:
+            yield client.get_executor(), client.submit(_same, function, pure=False)
+    elif workers > 1:
+        with ProcessPoolExecutor(workers, initializer=_begin, initargs=(function,)) as pool:
+            yield pool, _own
+    else:
+        yield None, function
+
+
+def _connect(cluster: str) -> Any:
+    """The client of a Dask cluster."""
+    try:
+        from dask.distributed import Client
+    except ImportError as error:
+        raise M3ITError("--cluster needs Dask: pip install 'm3it[cluster]'") from error
+    try:
+        return Client(cluster)
+    except (OSError, ValueError) as error:
+        raise M3ITError(
+            f"--cluster {cluster}: no Dask scheduler answers there ({error}). Start: dask scheduler"
+        ) from error
+
+
+def _same(function: Callable[..., Made]) -> Callable[..., Made]:
+    """The function, as the result of a task: Dask brings it to each worker once, and hands the same one to every task
+    there."""
+    return function
+
+
+_function: Callable[..., Made] | None = None  # in a process of a pool: the one that it keeps
+
+
+def _begin(function: Callable[..., Made]) -> None:
+    """In a new process of a pool: keep the function, and end with the process that has started this one."""
+    global _function
+    _function = function
+    _end_with_parent()
+
+
+def _own(*paths: Path, **arguments: Any) -> Made:
+    """Call the function that this process keeps."""
+    assert _function is not None
+    return _function(*paths, **arguments)
+
+
 def _end_with_parent() -> None:
     """In a worker: end it soon after the process that has started it. Killed, that tells nobody, and a pool's workers
     would wait for its next call for ever."""
@@ -195,26 +260,3 @@ def _end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-@contextmanager
-def open_executor(workers: int = 1, cluster: str | None = None):  # type: ignore[no-untyped-def]
-    """None for one worker, a process pool for several, a Dask cluster's executor for an address."""
-    if cluster:
-        try:
-            from dask.distributed import Client
-        except ImportError as error:
-            raise M3ITError("--cluster needs Dask: pip install 'm3it[cluster]'") from error
-        try:
-            client = Client(cluster)
-        except (OSError, ValueError) as error:
-            raise M3ITError(
-                f"--cluster {cluster}: no Dask scheduler answers there ({error}). Start: dask scheduler"
-            ) from error
-        with client:
-            yield client.get_executor()
-    elif workers > 1:
-        with ProcessPoolExecutor(workers, initializer=_end_with_parent) as pool:
-            yield pool
-    else:
-        yield None

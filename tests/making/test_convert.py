@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import resource
 import shutil
 import signal
@@ -10,15 +11,17 @@ import sys
 import tarfile
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from conftest import FIXTURES, ROOT
+from conftest import FIXTURES, ROOT, instance_of
 
 from m3it.catalogue import catalogue_row
-from m3it.making.convert import convert, source_root
-from m3it.rows.instance import M3ITError, ShardError, SourceError, choose, from_row
+from m3it.making.convert import Conversion, convert, source_root
+from m3it.rows.instance import M3ITError, ShardError, SourceError, choose
 from m3it.rows.jsonl import read_shard
+from m3it.work.runner import map_shards
 
 # A converter of one's own: 40 rows of train, four of them left out, 5 of test; it can be told to be killed.
 MY_SET = """
@@ -69,6 +72,19 @@ def mine(tmp_path):
     }
 
 
+def pack(root, kind):
+    """Put the pictures of a root into an archive."""
+    images = root / "images"
+    if kind == "zip":
+        with zipfile.ZipFile(root / "any name.zip", "w") as archive:
+            for path in images.iterdir():
+                archive.write(path, f"images/{path.name}")
+    else:
+        with tarfile.open(root / f"any name.{kind}", "w:gz" if kind.endswith("gz") else "w") as archive:
+            archive.add(images, "./images")
+    shutil.rmtree(images)
+
+
 def bytes_of(out):
     """Every file that a run leaves for others, by its path."""
     kept = [path for path in sorted(out.rglob("*")) if path.is_file() and ".work" not in path.parts]
@@ -95,7 +111,7 @@ def test_rows_are_the_converters_with_pictures_read_and_drops_listed(tmp_path, m
     folder = tmp_path / "out/data/vqa/my-set"
     names = [name for name in run["files"] if name.startswith("train")]
     assert len(names) > 3 and list(run["files"]) == [*sorted(names), "test.jsonl"]
-    rows = [from_row(row) for name in names for row in read_shard(folder / name)]
+    rows = [instance_of(row) for name in names for row in read_shard(folder / name)]
     assert [row.id for row in rows] == [f"train-{i}" for i in range(40) if i % 10 != 3]
     for row in rows:
         assert (row.inputs, row.outputs) == (f"What is {row.meta['number']}?", str(row.meta["number"]))
@@ -113,7 +129,7 @@ def test_instructions_are_drawn_by_dataset_and_row(tmp_path):
     from m3it.catalogue import instructions
 
     run = convert("okvqa", FIXTURES / "okvqa", tmp_path, on_error="drop")
-    rows = [from_row(row) for name in run["files"] for row in read_shard(tmp_path / "data/kvqa/okvqa" / name)]
+    rows = [instance_of(row) for name in run["files"] for row in read_shard(tmp_path / "data/kvqa/okvqa" / name)]
     assert len(rows) == 12
     assert [row.instruction for row in rows] == [choose(instructions("okvqa"), "okvqa", row.id) for row in rows]
 
@@ -229,15 +245,67 @@ def test_rows_that_planning_has_not_kept_are_made_again(tmp_path, mine, whole, r
     assert bytes_of(tmp_path / "out") == whole
 
 
-def test_annotations_are_read_once_by_all_workers(tmp_path, mine):
-    log = tmp_path / "calls"
-    source = (tmp_path / "my_set.py").read_text("utf-8")
-    opening = "def convert(root, split):\n"
+def count_calls(tmp_path):
+    """Let the converter of one's own write down each call; where."""
+    log, file = tmp_path / "calls", tmp_path / "my_set.py"
+    source, opening = file.read_text("utf-8"), "def convert(root, split):\n"
     assert opening in source
     written = f"    open({str(log)!r}, 'a').write(split + ' ')\n"
-    (tmp_path / "my_set.py").write_text(source.replace(opening, opening + written), "utf-8")
-    convert(out=tmp_path / "out", **mine)
+    file.write_text(source.replace(opening, opening + written), "utf-8")
+    return log
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_annotations_are_read_once_by_all_workers(tmp_path, mine, workers):
+    log = count_calls(tmp_path)
+    convert(out=tmp_path / "out", workers=workers, **mine)
     assert log.read_text() == "train validation test "
+
+
+def test_each_worker_reads_annotations_once_where_planning_has_not_kept_the_rows(tmp_path, mine, monkeypatch):
+    monkeypatch.setattr("m3it.making.convert.KEPT_ROWS", 0)
+    log = count_calls(tmp_path)
+    convert(out=tmp_path / "out", workers=2, splits=["train"], **mine)
+    calls = log.read_text().split()
+    assert 2 <= len(calls) <= 3  # for the plan, and in each worker that found work
+
+
+@pytest.mark.parametrize("kept_rows", [0, 1 << 15])
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar", "tar.gz"])
+def test_threads_that_share_a_conversion_make_the_same_bytes(tmp_path, mine, whole, kind, kept_rows, monkeypatch):
+    monkeypatch.setattr("m3it.making.convert.KEPT_ROWS", kept_rows)
+    if kind != "folder":
+        pack(mine["root"], kind)
+    conversion = Conversion(**mine, limit=None, num_frames=8, on_error="raise")
+    pieces, folder = conversion.plan(["train", "test"]), tmp_path / "out/data/vqa/my-set"
+    with ThreadPoolExecutor(4) as threads:
+        map_shards(conversion.write, pieces, folder, {}, threads)
+    made = bytes_of(tmp_path / "out")
+    assert made == {path: whole[path] for path in made} and len(made) == len(pieces) > 4
+
+
+def test_a_converter_that_fails_in_a_thread_is_begun_again_there(tmp_path, mine, whole):
+    source = (tmp_path / "my_set.py").read_text("utf-8")
+    broken = source.replace(
+        "        if i % 10 == 3:",
+        "        if i == 8 and (root / 'broken').exists(): raise KeyError(i)\n        if i % 10 == 3:",
+    )
+    (tmp_path / "my_set.py").write_text(broken, "utf-8")
+    conversion = Conversion(**mine, limit=None, num_frames=8, on_error="raise")
+    assert len(list(conversion.rows("train", 0, 4))) == 4
+    (mine["root"] / "broken").touch()
+    with pytest.raises(KeyError):
+        list(conversion.rows("train", 4, 12))
+    (mine["root"] / "broken").unlink()
+    assert [row.id for row in conversion.rows("train", 12, 14)] == ["train-12", "train-13"]
+
+
+def test_a_conversion_that_travels_begins_anew(tmp_path, mine):
+    conversion = Conversion(**mine, limit=6, num_frames=8, on_error="raise")
+    conversion.plan(["train"])
+    sent = pickle.loads(pickle.dumps(conversion.write)).__self__
+    assert [row.id for row in sent.rows("train", 4, 9)] == ["train-4", "train-5"]
+    assert (sent.dataset, sent.limit, sent.root, sent.on_error) == ("my-set", 6, mine["root"], "raise")
 
 
 def test_two_workers_make_the_same_bytes(tmp_path, mine, whole):
@@ -319,15 +387,7 @@ def test_one_split_after_the_other_makes_what_one_run_makes(tmp_path, mine, whol
 
 @pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz"])
 def test_an_archive_gives_the_bytes_of_its_folder(tmp_path, mine, whole, kind):
-    images = mine["root"] / "images"
-    if kind == "zip":
-        with zipfile.ZipFile(mine["root"] / "any name.zip", "w") as archive:
-            for path in images.iterdir():
-                archive.write(path, f"images/{path.name}")
-    else:
-        with tarfile.open(mine["root"] / f"any name.{kind}", "w:gz" if kind.endswith("gz") else "w") as archive:
-            archive.add(images, "./images")
-    shutil.rmtree(images)
+    pack(mine["root"], kind)
     convert(out=tmp_path / "out", workers=2, **mine)
     assert bytes_of(tmp_path / "out") == whole
 
@@ -370,9 +430,10 @@ def test_a_source_with_more_rows_is_not_mixed_with_what_was_made_of_fewer(tmp_pa
 
 
 @pytest.mark.slow
-def test_a_cluster_makes_the_same_bytes(tmp_path, mine, whole):
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_cluster_makes_the_same_bytes(tmp_path, mine, whole, threads):
     distributed = pytest.importorskip("distributed", reason="Dask is an extra: pip install 'm3it[cluster]'")
-    options = {"processes": True, "n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    options = {"processes": True, "n_workers": 2, "threads_per_worker": threads, "dashboard_address": None}
     with distributed.LocalCluster(**options, local_directory=str(tmp_path / "dask")) as cluster:
         convert(out=tmp_path / "out", cluster=cluster.scheduler_address, **mine)
     assert bytes_of(tmp_path / "out") == whole

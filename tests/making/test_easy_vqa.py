@@ -12,6 +12,7 @@ from pathlib import Path
 
 import datasets
 import pytest
+from conftest import row_of, write_rows
 
 import m3it
 from M3IT import Repository
@@ -20,7 +21,7 @@ from m3it.publishing.check import check
 from m3it.publishing.repository_card import card
 from m3it.reading.load import load_builder
 from m3it.rows.instance import Instance
-from m3it.rows.jsonl import write_shards
+from m3it.rows.jsonl import shard_names
 
 FOUND = importlib.util.find_spec("easy_vqa")
 PICTURES = Path(FOUND.submodule_search_locations[0]) / "data" if FOUND else Path()
@@ -72,8 +73,10 @@ def limit(request):
 def repository(tmp_path, limit):
     """A repository with the one config `easy-vqa`, which no table knows, in several shards."""
     for split in NUM_QUESTIONS:
-        paths = write_shards(instances(split, limit), tmp_path / "data/vqa/easy-vqa", split, shard_bytes=400_000)
-        assert len(paths) > 2
+        rows = [row_of(instance) for instance in instances(split, limit)]
+        for number, name in enumerate(shard_names(split, 3)):
+            start, stop = (len(rows) * bound // 3 for bound in (number, number + 1))
+            write_rows(tmp_path / "data/vqa/easy-vqa" / name, rows[start:stop])
     return tmp_path
 
 

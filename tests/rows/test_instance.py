@@ -1,6 +1,5 @@
-"""m3it/rows/instance.py: one row and back, and the choices that a hash makes."""
+"""m3it/rows/instance.py: its text, and the choices that a hash makes."""
 
-import json
 import unicodedata
 from collections import Counter
 
@@ -8,30 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from m3it.rows.instance import FIELDS, Instance, choose, from_row, hash_of, shuffled, text, to_row
+from m3it.rows.instance import choose, hash_of, shuffled, text
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
-META = st.dictionaries(TEXTS.filter(lambda key: key != "id"), TEXTS | st.integers() | st.lists(TEXTS), max_size=3)
-
-
-@given(TEXTS, TEXTS, st.lists(st.binary(min_size=1), max_size=3), TEXTS, TEXTS, META)
-def test_an_instance_comes_back_from_its_row(row_id, inputs, images, outputs, instruction, meta):
-    instance = Instance(row_id, inputs, images, outputs, instruction, meta)
-    row = to_row(instance)
-    assert tuple(row) == FIELDS
-    assert from_row(json.loads(json.dumps(row))) == instance
-
-
-def test_a_row_without_an_id_of_its_own_gets_the_given_one():
-    row = to_row(Instance("7", "a", [], "b"))
-    assert from_row({**row, "meta": "{}"}, "train.jsonl:0").id == "train.jsonl:0"
-    assert from_row({**row, "meta": ""}, "train.jsonl:0").meta == {}
-    assert from_row(row, "train.jsonl:0").id == "7"
-
-
-def test_an_id_in_the_sources_own_record_is_not_taken_for_the_rows():
-    row = to_row(Instance("7", "a", [], "b", meta={"id": 9, "n": 1}))
-    assert json.loads(row["meta"]) == {"id": "7", "n": 1} and from_row(row).id == "7"
 
 
 @given(TEXTS)

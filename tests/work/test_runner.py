@@ -9,7 +9,7 @@ import pytest
 
 from m3it.rows.instance import Drop, M3ITError
 from m3it.work.folder import sha256_of, write_json
-from m3it.work.runner import Made, Piece, map_shards, open_executor, write_run
+from m3it.work.runner import Made, Piece, map_shards, open_executor, open_workers, write_run
 
 PIECES = [Piece(f"part-{i}.txt", {"number": i}) for i in range(5)]
 
@@ -183,6 +183,48 @@ def test_one_worker_needs_no_executor():
         assert executor is None
     with open_executor(2) as executor:
         assert executor.submit(sum, (1, 2)).result() == 3
+
+
+class Counter:
+    """A function with a memory: how many pieces it has made, which it writes into each."""
+
+    def __init__(self, number=0):
+        self.number = number
+
+    def make(self, path, *, number):
+        self.number += 1
+        path.write_text(f"{os.getpid()} {self.number}")
+        return Made(1, [])
+
+
+def numbers_by_process(folder):
+    """What the counters wrote: process -> the numbers that its own counted."""
+    told = sorted(tuple(map(int, (folder / piece.path).read_text().split())) for piece in PIECES)
+    return {process: [number for by, number in told if by == process] for process, _ in told}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_worker_keeps_the_memory_of_its_function_from_piece_to_piece(tmp_path, workers):
+    counter = Counter(number=100)  # known before the workers begin
+    with open_workers(counter.make, workers) as (executor, function):
+        map_shards(function, PIECES, tmp_path, {}, executor)
+    found = numbers_by_process(tmp_path)
+    assert len(found) <= workers and (os.getpid() in found) == (workers == 1)
+    assert all(numbers == list(range(101, 101 + len(numbers))) for numbers in found.values())
+
+
+@pytest.mark.slow
+def test_a_worker_of_a_cluster_keeps_the_memory_of_its_function(tmp_path):
+    distributed = pytest.importorskip("distributed", reason="Dask is an extra: pip install 'm3it[cluster]'")
+    options = {"processes": True, "n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with (
+        distributed.LocalCluster(**options, local_directory=str(tmp_path / "dask")) as cluster,
+        open_workers(Counter().make, cluster=cluster.scheduler_address) as (executor, function),
+    ):
+        map_shards(function, PIECES, tmp_path / "out", {}, executor)
+    found = numbers_by_process(tmp_path / "out")
+    assert 1 <= len(found) <= 2 and os.getpid() not in found
+    assert all(len(set(numbers)) == len(numbers) for numbers in found.values())
 
 
 def test_a_missing_dask_says_what_to_install(monkeypatch):

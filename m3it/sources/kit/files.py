@@ -15,6 +15,8 @@ import re
 import shutil
 import tarfile
 import tempfile
+import threading
+import weakref
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -26,33 +28,55 @@ from m3it.rows.instance import SourceError
 
 COMPRESSED = (".tar.gz", ".tgz")
 ARCHIVES = (".zip", ".tar", *COMPRESSED)
-MAX_OPEN = 48  # archives: ImageNet's training pictures are a thousand, and a process may open 256 files on some systems
+# Archives a thread: ImageNet's training pictures are a thousand, and a process may open 256 files on some systems.
+MAX_OPEN = 48
 BETWEEN = re.compile(r"[\s,:]*")  # what stands between the values of a JSON list or object
 AFTER = re.compile(r"\s*[,:\]}]")  # what tells that a value is at its end
 NUM_CHARACTERS = 1 << 20  # of a piece of a large JSON file
 MAX_FIELD_CHARACTERS = (1 << 31) - 1  # of a table's field: the most that Python takes on every system
+FIELD_LIMIT = threading.Lock()  # held while the limit of the whole process is another one
+
+
+class Opened(threading.local):
+    """The archives that a thread has open: another thread, or a forked process, would share the place in the file."""
+
+    def __init__(self) -> None:
+        self.files: dict[tuple[int, Path], Any] = {}
+
+    def file(self, path: Path) -> Any:
+        """The archive at the path, opened."""
+        key = (os.getpid(), path)
+        file = self.files.pop(key, None)
+        if file is None:
+            file = zipfile.ZipFile(path) if path.suffix == ".zip" else tarfile.open(path)  # noqa: SIM115
+        self.files[key] = file  # the last used stands last
+        if len(self.files) > MAX_OPEN:
+            self.files.pop(next(iter(self.files))).close()
+        return file
 
 
 class Archive:
-    """One zip or tar archive; opened at first use, and again in every process that it travels to."""
+    """One zip or tar archive, opened at first use in each thread and each forked process."""
 
-    def __init__(self, path: Path):
-        self.path = path
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path}
+    def __init__(self, path: Path, opened: Opened):
+        self.path, self._opened, self._unpacking = path, opened, threading.Lock()
+        self._plain = None if path.name.endswith(COMPRESSED) else path
 
     @property
     def _file(self) -> Any:
-        key = (os.getpid(), self)
-        file = _opened.pop(key, None)
-        if file is None:
-            is_zip = self.path.suffix == ".zip"
-            file = zipfile.ZipFile(self.path) if is_zip else tarfile.open(_plain(self.path))  # noqa: SIM115
-        _opened[key] = file  # the last used stands last
-        if len(_opened) > MAX_OPEN:
-            _opened.pop(next(iter(_opened))).close()
-        return file
+        return self._opened.file(self._plain or self._unpack())
+
+    def _unpack(self) -> Path:
+        """Of a compressed tar a plain copy among the temporary files, since each step back in it would unpack it anew
+        from its beginning. Forked processes have it, too; it goes with this object."""
+        with self._unpacking:
+            if self._plain is None:
+                handle, name = tempfile.mkstemp(".tar", "m3it-")
+                weakref.finalize(self, _remove, name, os.getpid())
+                with open(handle, "wb") as copy, gzip.open(self.path) as file:
+                    shutil.copyfileobj(file, copy, 1 << 20)
+                self._plain = Path(name)
+            return self._plain
 
     @cached_property
     def members(self) -> dict[str, Any]:
@@ -70,25 +94,10 @@ class Archive:
         return self._file.open(self.members[name]) if is_zip else self._file.extractfile(self.members[name])
 
 
-_opened: dict[tuple[int, Archive], Any] = {}  # by process: a forked one would share the place in the file
-
-
-def _plain(path: Path) -> str | Path:
-    """A tar archive that can be read in any order: of a compressed one an unpacked copy among the temporary files,
-    since each step back in it would unpack it anew from its beginning. It goes with the process that has made it."""
-    if not path.name.endswith(COMPRESSED):
-        return path
-    key = (path, path.stat().st_mtime_ns, path.stat().st_size)
-    if key not in _copies:
-        copy = tempfile.NamedTemporaryFile(prefix="m3it-", suffix=".tar")  # noqa: SIM115
-        with gzip.open(path) as file:
-            shutil.copyfileobj(file, copy, 1 << 20)
-        copy.flush()
-        _copies[key] = copy
-    return _copies[key].name
-
-
-_copies: dict[tuple[Path, int, int], Any] = {}  # forked workers have them, too
+def _remove(name: str, process: int) -> None:
+    """Remove a temporary file, in the process that has made it."""
+    if os.getpid() == process:
+        Path(name).unlink(missing_ok=True)
 
 
 def _clean(name: str) -> str:
@@ -97,18 +106,21 @@ def _clean(name: str) -> str:
 
 
 class Files:
-    """What lies below one root, on disk and inside its archives."""
+    """What lies below one root, on disk and inside its archives; threads may share it, and it travels by its folder."""
 
     def __init__(self, folder: Path, homepage: str = ""):
-        self.folder, self.homepage = folder, homepage
+        self.folder, self.homepage, self._opened = folder, homepage, Opened()
         if not folder.is_dir():
             raise SourceError(f"{folder}: expected a folder with the source files; there is none. Pass it with --root.")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Files, (self.folder, self.homepage)
 
     @cached_property
     def archives(self) -> list[tuple[str, Archive]]:
         """(prefix, archive): the prefix is the folder that holds the archive."""
         found = sorted(p for p in self.folder.rglob("*") if p.name.endswith(ARCHIVES) and p.is_file())
-        return [(_clean(p.parent.relative_to(self.folder).as_posix()), Archive(p)) for p in found]
+        return [(_clean(p.parent.relative_to(self.folder).as_posix()), Archive(p, self._opened)) for p in found]
 
     def locate(self, path: str) -> str | tuple[Archive, str] | None:
         """Where the bytes of a path are: a file, an archive's member, or nowhere."""
@@ -291,11 +303,12 @@ def read_csv(path: SourcePath, delimiter: str = ",") -> Iterator[dict[str, str]]
     """The rows of a table with a header, each as column -> text; a field may be as long as an article."""
     rows = csv.DictReader(io.StringIO(path.read_text(), newline=""), delimiter=delimiter)
     while True:
-        limit = csv.field_size_limit(MAX_FIELD_CHARACTERS)  # of the whole process, so given back before others run
-        try:
-            row = next(rows, None)
-        finally:
-            csv.field_size_limit(limit)
+        with FIELD_LIMIT:
+            limit = csv.field_size_limit(MAX_FIELD_CHARACTERS)  # of the whole process, so given back before others run
+            try:
+                row = next(rows, None)
+            finally:
+                csv.field_size_limit(limit)
         if row is None:
             return
         yield row

@@ -1,11 +1,14 @@
 """The authors' files as converters read them: on disk or in archives, large ones piece by piece."""
 
 import csv
+import gc
 import json
 import multiprocessing
 import os
+import pickle
 import resource
-from concurrent.futures import ProcessPoolExecutor
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from scenes import write_tar, write_zip
@@ -75,16 +78,21 @@ def test_a_table_has_fields_as_long_as_articles_and_leaves_the_limit_of_the_proc
 
 
 def test_a_compressed_tar_is_unpacked_once_and_read_in_any_order(tmp_path, monkeypatch):
-    held = {f"a/{i}.bin": bytes([i]) * 50_000 for i in range(20)}
+    contents = {f"a/{i}.bin": bytes([i]) * 50_000 for i in range(20)}
     write_tar(tmp_path / "a.tar.gz", contents)
     opened = []
     gzip_open = files.gzip.open
     monkeypatch.setattr(files.gzip, "open", lambda path: opened.append(path) or gzip_open(path))
-    monkeypatch.setattr(files, "_copies", {})
-    for _ in range(2):  # a second root of the same folder, as each split has
-        root = SourcePath(tmp_path)
-        assert {name: (root / name).read_bytes() for name in reversed(files)} == files
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    roots = [SourcePath(tmp_path)]
+    with ThreadPoolExecutor(2) as pool:
+        names = [*reversed(contents)] * 2
+        assert list(pool.map(lambda name: (roots[0] / name).read_bytes(), names)) == [contents[name] for name in names]
     assert opened == [tmp_path / "a.tar.gz"]
+    assert len(list(tmp_path.glob("m3it-*.tar"))) == 1
+    roots.clear()
+    gc.collect()
+    assert not list(tmp_path.glob("m3it-*.tar"))  # the copy goes with the root
 
 
 def test_a_compressed_tar_that_breaks_off_is_named(tmp_path):
@@ -94,18 +102,50 @@ def test_a_compressed_tar_that_breaks_off_is_named(tmp_path):
         (SourcePath(tmp_path) / "a.bin").read_bytes()
 
 
-def test_an_archive_opened_before_a_fork_is_read_apart_in_each_process(tmp_path):
-    write_zip(tmp_path / "a.zip", {f"{i}.bin": bytes([i]) * 50_000 for i in range(40)})
+@pytest.mark.parametrize(("write", "name"), [(write_zip, "a.zip"), (write_tar, "a.tar"), (write_tar, "a.tar.gz")])
+def test_an_archive_opened_before_a_fork_is_read_apart_in_each_process(write, name, tmp_path):
+    write(tmp_path / name, {f"{i}.bin": bytes([i]) * 50_000 for i in range(40)})
     root = SourcePath(tmp_path)
     assert (root / "0.bin").read_bytes() == bytes(50_000)
     context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(2, mp_context=context) as pool:
-        jobs = [pool.submit(_read_all, root) for _ in range(8)]
-        assert all(job.result() for job in jobs)
+    readers = [context.Process(target=_read_all, args=(root,)) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join()
+    assert [reader.exitcode for reader in readers] == [0] * 4
+    assert (root / "1.bin").read_bytes() == bytes([1]) * 50_000  # the copy of a compressed one is still there
 
 
-def _read_all(root):
-    return all((root / f"{i}.bin").read_bytes() == bytes([i]) * 50_000 for i in range(40))
+def test_a_root_that_travels_opens_its_archives_anew(tmp_path):
+    write_zip(tmp_path / "a.zip", {"1.bin": b"1"})
+    root = SourcePath(tmp_path)
+    assert (root / "1.bin").exists()
+    sent = pickle.loads(pickle.dumps(root / "1.bin"))
+    assert sent.read_bytes() == b"1" and str(sent) == str(root / "1.bin")
+
+
+@pytest.mark.parametrize(("write", "name"), [(write_zip, "a.zip"), (write_tar, "a.tar"), (write_tar, "a.tar.gz")])
+def test_threads_that_share_a_root_do_not_share_a_place_in_an_archive(write, name, tmp_path):
+    write(tmp_path / name, {f"{i}.bin": bytes([i]) * 500_000 for i in range(40)})
+    root = SourcePath(tmp_path)
+    with ThreadPoolExecutor(4) as pool:
+        for job in [pool.submit(_read_all, root, 500_000) for _ in range(8)]:
+            job.result()
+
+
+def test_tables_read_by_threads_at_once_have_long_fields_too(tmp_path):
+    limit = csv.field_size_limit()
+    (tmp_path / "a.csv").write_text("id,article\n" + "".join(f"{i},{'x' * (limit + 1)}\n" for i in range(30)))
+    with ThreadPoolExecutor(4) as pool:
+        jobs = [pool.submit(lambda: list(read_csv(SourcePath(tmp_path) / "a.csv"))) for _ in range(8)]
+        assert [len(job.result()) for job in jobs] == [30] * 8
+    assert csv.field_size_limit() == limit
+
+
+def _read_all(root, num_bytes=50_000):
+    for i in range(40):
+        assert (root / f"{i}.bin").read_bytes() == bytes([i]) * num_bytes
 
 
 def test_a_thousand_archives_are_read_with_few_files_open(tmp_path):
