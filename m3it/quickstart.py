@@ -6,6 +6,7 @@ again, and one that was killed goes on.
 """
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,9 @@ def quickstart(
         torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))  # one core reads; more threads than cores would spin
         held_out = Mixture(None, parts=[Part(str(out), DATASET, "validation")])
         rows = [held_out.row(position) for position in range(min(held_out.num_rows, NUM_EVALUATED))]
-        train("tiny", mix(out, repo, settings), out / "tiny", settings, rows, resume=True)
+        mixture = mix(out, repo, settings)
+        print(mixture.describe(), file=sys.stderr)
+        train("tiny", mixture, out / "tiny", settings, rows, resume=True)
     tell("3 of 4  the model answers and is scored on questions of which it has seen none")
     predict(str(out / "tiny"), [DATASET], out / "predictions", str(out), SPLIT, None, None, 64, 8, progress=progress)
     scores = score([out / "predictions"], out / "scores")

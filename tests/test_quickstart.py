@@ -75,7 +75,7 @@ def test_without_data_it_learns_from_shapes_alone_and_says_so(small):
     (out, settings), told = small, []
     quickstart(out, None, replace(settings, max_steps=1), told.append)
     assert "no data/ here" in told[1]
-    assert [source.name for source in mix(out, None, settings).sources] == ["shapes"]
+    assert [part.name for part in mix(out, None, settings).mixed_parts] == ["shapes"]
 
 
 KILLED = """

@@ -1,6 +1,7 @@
 """Models tuned on a mixture."""
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -77,6 +78,8 @@ def train(
         license=license,
         on_error=on_error,
     )
+    if os.environ.get("RANK", "0") == "0":
+        typer.echo(mixture.describe(), err=True)
     settings = Settings(
         batch_size=batch_size,
         accumulation=accumulation,

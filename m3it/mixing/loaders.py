@@ -3,8 +3,8 @@ callback that saves where the mixture stands."""
 
 import copy
 import itertools
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
 
 from m3it.mixing.order import LANES
 from m3it.rows.images import pixels
@@ -16,20 +16,35 @@ try:
 except ImportError as missing:
     raise M3ITError("A mixture needs PyTorch: pip install 'm3it[train]'") from missing
 
-if TYPE_CHECKING:
-    from m3it.mixing.mixture import Mixture
+
+class Stream(Protocol):
+    """What this module asks of a mixture: where it stands, its rows by their positions, and a state to go on from."""
+
+    batch_size: int
+    rows_consumed: int
+    transform: Callable[[dict[str, Any]], Any] | None
+
+    @property
+    def holds_rows(self) -> bool: ...
+
+    def batch(self, start: int, stop: int) -> list[Any]: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
 
 
 class Batches(IterableDataset):
     """The batches of one process; in a worker of a DataLoader those that it has to read, in the order of its turns."""
 
-    def __init__(self, mixture: "Mixture", batch_size: int, rank: int, world_size: int, num_batches: int | None):
+    def __init__(self, mixture: Stream, batch_size: int, rank: int, world_size: int, num_batches: int | None):
         if not 0 <= rank < world_size or batch_size < 1:
             raise ValueError(
                 f"rank={rank}, world_size={world_size}, batch_size={batch_size}: expected 0 <= rank < size"
             )
         self.mixture, self.batch_size, self.rank, self.world_size = mixture, batch_size, rank, world_size
         self.num_batches = num_batches
+        self.holds_rows = mixture.holds_rows  # asked for here, so that it is opened once, before workers start
 
     def __iter__(self) -> Iterator[Any]:
         worker = get_worker_info()
@@ -48,7 +63,7 @@ class Batches(IterableDataset):
         """
         lanes, stop = LANES // self.world_size, self.num_batches
         aligned = self.batch_size == self.mixture.batch_size and LANES % self.world_size == 0
-        if not (aligned and self.mixture.holds_rows and num_workers <= lanes) or lanes % num_workers == 0:
+        if not (aligned and self.holds_rows and num_workers <= lanes) or lanes % num_workers == 0:
             lanes = num_workers
         for first in itertools.count(0, lanes):
             for turn in range(worker, -(-lanes // num_workers) * num_workers, num_workers):
@@ -85,7 +100,7 @@ class Loader(DataLoader):
 class Conversations:
     """Yields the rows of a mixture as TRL reads them, from where the mixture stands when it is called."""
 
-    def __init__(self, mixture: "Mixture"):
+    def __init__(self, mixture: Stream):
         self.mixture = mixture
 
     def __call__(self) -> Iterator[dict[str, Any]]:
@@ -106,7 +121,7 @@ class Conversations:
         return {"images": images, "messages": to_messages(row)}
 
 
-def make_callback(mixture: "Mixture") -> Any:
+def make_callback(mixture: Stream) -> Any:
     """A TrainerCallback that counts rows by the trainer's steps; its state travels in trainer_state.json."""
     try:
         from transformers import TrainerCallback

@@ -59,7 +59,7 @@ class Copies(Repository):
         return {**super().__getstate__(), "_open": {}}
 
 
-def copy(repository: Repository, path: str, cache: Path) -> Path:
+def local_copy(repository: Repository, path: str, cache: Path) -> Path:
     """A local copy of a file, unpacked if it is compressed, made once."""
     name = f"{digest(f'{repository.identity([path])} {path}')}{Path(Copies.plain(path)).suffix}"
     target = cache / "m3it-files" / name

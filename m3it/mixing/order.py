@@ -23,16 +23,16 @@ import numpy as np
 LANES = 64
 WINDOW_ROWS = 1024
 WINDOW_BYTES = 32 << 20  # of a lane; a process that reads all of them holds 64 windows, half spent on average
-MASK = (1 << 64) - 1
+LOW_64 = (1 << 64) - 1
 
 
 def mix(*numbers: int) -> int:
     """64 well-mixed bits that depend on some integers: splitmix64, the numbers fed in one after the other."""
     bits = 0
     for number in numbers:
-        bits = (bits + 0x9E3779B97F4A7C15 + number) & MASK
-        bits = ((bits ^ (bits >> 30)) * 0xBF58476D1CE4E5B9) & MASK
-        bits = ((bits ^ (bits >> 27)) * 0x94D049BB133111EB) & MASK
+        bits = (bits + 0x9E3779B97F4A7C15 + number) & LOW_64
+        bits = ((bits ^ (bits >> 30)) * 0xBF58476D1CE4E5B9) & LOW_64
+        bits = ((bits ^ (bits >> 27)) * 0x94D049BB133111EB) & LOW_64
         bits ^= bits >> 31
     return bits
 
@@ -40,7 +40,7 @@ def mix(*numbers: int) -> int:
 def noise(key: int, count: int) -> np.ndarray:
     """(count,) float64 in [0, 1), the i-th from key and i by the same splitmix64: no version of NumPy changes it."""
     with np.errstate(over="ignore"):
-        bits = np.arange(count, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(key & MASK)
+        bits = np.arange(count, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(key & LOW_64)
         bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return ((bits ^ (bits >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) / (1 << 53)
@@ -128,7 +128,7 @@ class Place(NamedTuple):
     window: tuple[int, int]
 
 
-class Plan:
+class LaneEpoch:
     """One lane in one epoch: its chunks sorted by time, cut into windows."""
 
     def __init__(self, order: "Order", epoch: int, lane: int):
@@ -169,14 +169,10 @@ class Order:
     """The endless sequence: series with their quotas per epoch, dealt to lanes in turns of `batch_size`."""
 
     def __init__(self, series: Sequence[Series], quotas: Sequence[int] | np.ndarray, batch_size: int, seed: int = 0):
-        self.series, self.quotas, self.batch_size, self.seed = (
-            list(series),
-            np.array(quotas, np.int64),
-            batch_size,
-            seed,
-        )
+        self.series, self.quotas = list(series), np.array(quotas, np.int64)
+        self.batch_size, self.seed = batch_size, seed
         self.num_rows = int(self.quotas.sum())  # of an epoch
-        self._plans: dict[int, Plan] = {}
+        self._lane_epochs: dict[int, LaneEpoch] = {}
         self._tables: dict[int, np.ndarray] = {}
 
     def lane(self, position: int) -> int:
@@ -213,10 +209,10 @@ class Order:
     def place(self, position: int) -> Place:
         """What stands at a position of the sequence."""
         epoch, lane = position // self.num_rows, self.lane(position)
-        plan = self._plans.get(lane)
-        if plan is None or plan.epoch != epoch:
-            plan = self._plans[lane] = Plan(self, epoch, lane)
-        return plan.place(self.before(position, lane) - self.before(epoch * self.num_rows, lane))
+        lane_epoch = self._lane_epochs.get(lane)
+        if lane_epoch is None or lane_epoch.epoch != epoch:
+            lane_epoch = self._lane_epochs[lane] = LaneEpoch(self, epoch, lane)
+        return lane_epoch.place(self.before(position, lane) - self.before(epoch * self.num_rows, lane))
 
     def reads_per_epoch(self, series: int) -> float:
         """How often a unit is read in the first epoch: more than once where its rows go to several lanes."""
@@ -229,7 +225,7 @@ class Order:
         return reads / one.num_units
 
     def __getstate__(self) -> dict[str, object]:
-        return {**vars(self), "_plans": {}, "_tables": {}}  # plans are quickly made anew; workers need few of them
+        return {**vars(self), "_lane_epochs": {}, "_tables": {}}  # quickly made anew; a worker needs few of them
 
 
 def shuffle_quality(order: Sequence[int]) -> tuple[float, float]:

@@ -1,6 +1,6 @@
-"""The parts of a mixture: configs of a repository in our layout, of any age, and other people's data sets.
+"""Other people's data sets as parts of a mixture: a builder that gives their rows in our schema.
 
-Other sets may be on the Hub or local, Parquet, JSON Lines or WebDataset, in a shape told by the fields of their rows:
+They may be on the Hub or local, Parquet, JSON Lines or WebDataset, in a shape told by the fields of their rows:
 ours        instruction, inputs, outputs, and images or image_base64_str
 messages    images, messages: [{"role": "user", "content": ...}, ...], content a text or parts of type image and text,
             as TRL reads them; an <image> in a text marks a picture, as for ms-swift and LLaMA-Factory
@@ -23,9 +23,22 @@ from M3IT import M3IT, SPLITS, M3ITError, ShardError
 from m3it.rows.instance import Instance
 from m3it.rows.messages import from_messages, from_texts, pictures
 
-KINDS = (".parquet", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".tar")
+ROW_ENDINGS = (".parquet", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".tar")
 SPLIT_WORD = re.compile(rf"(?:^|[/_.-])({'|'.join(SPLITS)})(?=[/_.-])")
 PICTURE_ENDINGS = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
+
+
+def as_ours(row: dict[str, Any]) -> dict[str, Any]:
+    """A row that has our columns."""
+    return {name: row.get(name) for name in ("instruction", "inputs", "outputs", "meta")}
+
+
+SHAPES: dict[tuple[str, ...], Callable[[dict[str, Any]], dict[str, Any]]] = {
+    ("instruction", "inputs", "outputs"): as_ours,
+    ("images", "messages"): from_messages,
+    ("image", "messages"): from_messages,
+    ("images", "texts"): from_texts,
+}
 
 
 class Other(M3IT):
@@ -39,12 +52,12 @@ class Other(M3IT):
 
     def found(self) -> list[str]:
         """The folders that hold files of rows."""
-        folders = {posixpath.dirname(path) for path in self.repository.files if path.endswith(KINDS)}
+        folders = {posixpath.dirname(path) for path in self.repository.files if path.endswith(ROW_ENDINGS)}
         return sorted(posixpath.basename(folder) for folder in folders if folder)
 
     def shards(self, config_name: str) -> dict[str, list[str]]:
         """Split -> the files whose path names it; files that name none are the training split."""
-        files = [path for path in self.repository.files if path.endswith(KINDS)]
+        files = [path for path in self.repository.files if path.endswith(ROW_ENDINGS)]
         inside = [path for path in files if path.startswith((f"{config_name}/", f"data/{config_name}/"))]
         inside = inside or [path for path in files if set(posixpath.dirname(path).split("/")) <= {"", "data", *SPLITS}]
         if not inside:
@@ -149,16 +162,3 @@ def add_member(row: dict[str, Any], ending: str, data: bytes) -> None:
         row.setdefault("images", [])
     else:
         row[ending] = data.decode("utf-8") if kind in ("txt", "text", "cls") else data
-
-
-def as_ours(row: dict[str, Any]) -> dict[str, Any]:
-    """A row that has our columns."""
-    return {name: row.get(name) for name in ("instruction", "inputs", "outputs", "meta")}
-
-
-SHAPES: dict[tuple[str, ...], Callable[[dict[str, Any]], dict[str, Any]]] = {
-    ("instruction", "inputs", "outputs"): as_ours,
-    ("images", "messages"): from_messages,
-    ("image", "messages"): from_messages,
-    ("images", "texts"): from_texts,
-}

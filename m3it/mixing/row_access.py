@@ -9,7 +9,6 @@ Which it is depends on the files alone, never on what the cache holds, so that t
 
 import functools
 import itertools
-import os
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -19,17 +18,15 @@ import huggingface_hub
 import numpy as np
 import pyarrow.parquet
 
-from M3IT import M3IT, RangeFile, Repository, ShardError, find_shards
-from m3it.mixing.local_copies import Copies, copy, is_remote, kept, lock
-from m3it.mixing.other_sets import Other, split_name
-from m3it.mixing.part import Part
-from m3it.reading.layouts import choose_builder, layout
+from M3IT import M3IT, RangeFile, Repository, ShardError
+from m3it.mixing.local_copies import Copies, is_remote, kept, local_copy, lock
+from m3it.mixing.other_sets import split_name
 from m3it.reading.published.joined import Legacy80
-from m3it.reading.published.raw import Converted, Legacy
+from m3it.reading.published.raw import Legacy
 from m3it.reading.row_index import load_index
 
 COPY_BYTES = 256 << 20  # over a network: a split up to this size is copied, and then read in any order
-PIECE_BYTES = 4 << 20  # what is read at once of a bigger one: each of 64 lanes holds two or three
+LANE_PIECE_BYTES = 4 << 20  # what is read at once of a bigger one: each of 64 lanes holds two or three
 
 
 class Indexed:
@@ -107,30 +104,6 @@ class Grouped:
         raise ShardError(f"{self.builder.config.name}: no row of it can be read")
 
 
-def open_builder(part: Part, repository: Repository, on_error: str, cache_dir: str | None, token: Any = None) -> M3IT:
-    """The builder of a part: one of ours where the repository is in our layout or a published one, else `Other`."""
-    pinned = part.revision not in (None, "main") or "@" in part.path
-    options: dict[str, Any] = {"cache_dir": cache_dir, "on_error": on_error, "token": token, "meta": True}
-    kind = layout(repository)
-    if part.convert is None and (find_shards(repository) or issubclass(kind, Legacy) and kind is not Converted):
-        kind, repository = choose_builder(repository, part.name, pinned, token, cache_dir)
-        return kind(repository=repository, config_name=part.name, repo_id=repository.repo_id, **options)
-    name = part.name or part.label
-    other = Other(repository=repository, config_name=name, repo_id=repository.repo_id, convert=part.convert, **options)
-    other.shards(name)  # raises where there are none
-    return other
-
-
-def open_repository(
-    path: str, revision: str | None, token: Any, storage_options: dict[str, Any] | None, cache_dir: str | None
-) -> Repository:
-    """The repository at a path; of a single file, its folder with that file alone."""
-    folder = os.path.expanduser(path)
-    if not os.path.isfile(folder):
-        return Repository(path, revision, token, storage_options, cache_dir)
-    return Repository.of_files(os.path.dirname(os.path.abspath(folder)), [os.path.basename(folder)])
-
-
 def open_rows(builder: M3IT, split: str, cache_dir: str | None = None) -> Indexed | Grouped:
     """How the rows of a split are read, by kind, size and place of its files; what was counted is kept in the cache."""
     shards = builder.shards(builder.config.name)
@@ -154,7 +127,7 @@ def _indexed(builder: M3IT, paths: list[str], cache: Path) -> Indexed:
     """Rows of files that lie on this machine, or were copied or unpacked into its cache, each read by its place."""
     repository = builder.repository
     copies = {
-        path: copy(repository, path, cache)
+        path: local_copy(repository, path, cache)
         if is_remote(repository) or path.endswith((".gz", ".zst"))
         else Path(repository.root, path)
         for path in paths
@@ -213,7 +186,7 @@ def _pieces(builder: M3IT, paths: list[str], cache: Path) -> Grouped:
     pieces = []
     for path in paths:
         size = builder.repository.size(path)
-        count = max(1, round(size / PIECE_BYTES))
+        count = max(1, round(size / LANE_PIECE_BYTES))
         bounds = [size * i // count for i in range(count + 1)]
         pieces += [(path, start, stop) for start, stop in itertools.pairwise(bounds)]
 

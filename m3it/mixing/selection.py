@@ -1,9 +1,13 @@
-"""What goes into a mixture, and how much of it: configs by what the catalogue says of them, weights, a drop list."""
+"""What goes into a mixture, and how much of it.
+
+In: names of configs, or what the catalogue says of them; weights; a drop list. Out: the parts that are wanted, the
+share of an epoch that each dataset gets, the ids of rows to leave out.
+"""
 
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,48 +20,52 @@ from m3it.reading.published.raw import Legacy
 TASKS = list(dict.fromkeys(dataset.task for dataset in CATALOGUE.values()))
 
 
-class Filter:
-    """Which parts are wanted, by what the catalogue says of them; what it does not know passes no question about it."""
+@dataclass(frozen=True)
+class Selection:
+    """Which datasets are wanted: configs by name, and of them, or of all, those with certain terms in the catalogue.
 
-    def __init__(
-        self,
-        tasks: Iterable[str] | None = None,
-        languages: Iterable[str] | None = None,
-        exclude_held_out: bool = False,
-        license: str | None = None,
-    ):
-        if license not in (None, "commercial"):
-            raise ValueError(f"license={license!r}: expected None or 'commercial'")
-        self.tasks, self.languages = (
-            given if given is None else {given} if isinstance(given, str) else set(given)
-            for given in (tasks, languages)
-        )
-        self.exclude_held_out, self.license = exclude_held_out, license
+    None takes all. A set that the catalogue does not know passes no question about tasks or languages.
+    """
+
+    configs: tuple[str, ...] | None = None
+    tasks: tuple[str, ...] | None = None
+    languages: tuple[str, ...] | None = None
+    exclude_held_out: bool = False
+    license: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.license not in (None, "commercial"):
+            raise ValueError(f"license={self.license!r}: expected None or 'commercial'")
         for what, given, all_known in (("task", self.tasks, TASKS), ("language", self.languages, {*LANGUAGES, "en"})):
             for name in given or ():
                 if name not in all_known:
                     raise ValueError(f"Unknown {what} {name!r}. Did you mean {nearest(name, all_known, 0)!r}?")
 
     def takes(self, part: Part) -> bool:
-        about, language = lookup(part.name)
-        if about is None:
+        """Whether a part is wanted, by what the catalogue says of it."""
+        dataset, language = lookup(part.name)
+        if dataset is None:
             return self.tasks is None and self.languages is None and (not self.license or part.license in COMMERCIAL)
         return (
-            (self.tasks is None or about.task in self.tasks)
+            (self.tasks is None or dataset.task in self.tasks)
             and (self.languages is None or language in self.languages)
-            and not (self.exclude_held_out and about.held_out)
-            and (not self.license or allows_commercial_use(about))
+            and not (self.exclude_held_out and dataset.held_out)
+            and (not self.license or allows_commercial_use(dataset))
         )
 
+    def parts_of(self, repository: Repository, whole: Part) -> list[Part]:
+        """The wanted configs of a repository: of those named; else of the datasets of the catalogue that have the
+        split, in their own language or in those asked for. `whole`: a part with the repository's path and the split."""
+        names = held(repository, whole.split) if self.configs is None else self.configs
+        if self.configs is None and self.languages is None:
+            names = [name for name in names if name in CATALOGUE]
+        parts = [replace(whole, name=name, label=name) for name in names]
+        return [part for part in parts if self.takes(part)]
 
-def select(repository: Repository, ours: Part, configs: str | Iterable[str] | None, wanted: Filter) -> list[Part]:
-    """The configs of a repository: those named; else the datasets of the catalogue that have the split, in their own
-    language or in those asked for."""
-    names = [configs] if isinstance(configs, str) else held(repository, ours.split) if configs is None else configs
-    if configs is None and wanted.languages is None:
-        names = [name for name in names if name in CATALOGUE]
-    parts = [replace(ours, name=name, label=name) for name in names]
-    return [part for part in parts if wanted.takes(part)]
+
+def as_names(given: str | Iterable[str] | None) -> tuple[str, ...] | None:
+    """One name, or several, as a tuple."""
+    return given if given is None else (given,) if isinstance(given, str) else tuple(given)
 
 
 def held(repository: Repository, split: str) -> list[str]:
@@ -74,12 +82,14 @@ def find_weights(sizes: Mapping[str, int], weights: str | float | Mapping[str, f
     """Dataset -> its share of an epoch; the shares add up to 1."""
     if isinstance(weights, Mapping):
         unknown = [name for name in weights if name not in sizes]
-        lacking = [name for name in sizes if name not in weights]
+        missing = [name for name in sizes if name not in weights]
         if unknown:
             near = nearest(unknown[0], sizes, 0)
             raise ValueError(f"weights name {unknown[0]!r}, which is not in the mixture. Did you mean {near!r}?")
-        if lacking:
-            raise ValueError(f"weights lack {', '.join(lacking[:5])}. Give each dataset a weight, 0 to leave it out.")
+        if missing:
+            raise ValueError(
+                f"weights: none given for {', '.join(missing[:5])}. Give each dataset a weight, 0 to leave it out."
+            )
         for name, share in weights.items():
             if not isinstance(share, (int, float)):
                 raise ValueError(f"weights: {name} has {share!r}, expected a number")
@@ -91,9 +101,14 @@ def find_weights(sizes: Mapping[str, int], weights: str | float | Mapping[str, f
     else:
         raise ValueError(f"weights={weights!r}: expected 'size', 'sqrt', a temperature above 0, or name -> share")
     total = sum(raw.values())
-    if min(raw.values()) < 0 or not 0 < total < float("inf"):
+    if min(raw.values(), default=0) < 0 or not 0 < total < float("inf"):
         raise ValueError("weights: expected numbers of 0 or more, not all of them 0")
     return {name: weight / total for name, weight in raw.items()}
+
+
+def check_weights(weights: str | float | Mapping[str, float]) -> None:
+    """ValueError for weights that no mixture can have; whether a table names the right datasets is not known yet."""
+    find_weights(dict.fromkeys(weights, 1) if isinstance(weights, Mapping) else {"any": 1}, weights)
 
 
 def read_weights(path: str | os.PathLike) -> Any:

@@ -95,7 +95,7 @@ def evaluation_rows(mixture: Any, limit: int = 256) -> list[dict[str, Any]]:
     """Up to `limit` validation rows of a mixture's datasets, as far as they have any, by the root of their size."""
     from m3it.mixing.mixture import Mixture
 
-    builders = [(source.part, source.rows.builder) for source in mixture.sources]
+    builders = [(mixed.part, mixed.builder) for mixed in mixture.mixed_parts]
     parts = [
         replace(part, split="validation")
         for part, builder in builders
@@ -104,9 +104,9 @@ def evaluation_rows(mixture: Any, limit: int = 256) -> list[dict[str, Any]]:
     if not parts:
         return []
     on_error = builders[0][1].config.on_error
-    if os.environ.get("RANK", "0") == "0":
-        print(f"evaluation loss on up to {limit} of these rows:", file=sys.stderr)
     others = Mixture(None, parts=parts, weights="sqrt", seed=mixture.seed, on_error=on_error)
+    if os.environ.get("RANK", "0") == "0":
+        print(f"evaluation loss on up to {limit} of these rows:\n{others.describe()}", file=sys.stderr)
     rows = (others.row(position) for position in range(min(limit, others.num_rows)))
     return [row for row in rows if row is not None]
 
@@ -224,7 +224,7 @@ def try_rows(mixture: Any, collator: Collator, evaluation: Sequence[dict[str, An
     first: dict[int, int] = {}
     for position in range(mixture.rows_consumed, mixture.rows_consumed + min(mixture.num_rows, TRIED_ROWS)):
         first.setdefault(mixture.order.place(position).series, position)
-        if len(first) == len(mixture.sources):
+        if len(first) == len(mixture.mixed_parts):
             break
     for row in [mixture.row(position) for position in first.values()]:
         if row is not None:

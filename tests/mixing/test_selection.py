@@ -1,0 +1,98 @@
+"""Which datasets are mixed, and what share of an epoch each of them gets."""
+
+import pytest
+from conftest import make_row, write_rows
+from mixtures import mix_of
+
+from M3IT import Repository
+from m3it.mixing.mixture import Mixture
+from m3it.mixing.part import Part
+from m3it.mixing.selection import as_names, check_weights, find_weights, held, read_drop_list, read_weights
+
+
+def test_weights():
+    sizes = {"a": 100, "b": 400}
+    assert find_weights(sizes, "size") == {"a": 0.2, "b": 0.8}
+    assert find_weights(sizes, "sqrt") == pytest.approx({"a": 1 / 3, "b": 2 / 3})
+    assert find_weights(sizes, 2) == pytest.approx({"a": 1 / 3, "b": 2 / 3})
+    assert find_weights(sizes, 1e9) == pytest.approx({"a": 0.5, "b": 0.5})
+    assert find_weights(sizes, 1e-9) == {"a": 0, "b": 1}
+    assert find_weights(sizes, {"a": 3, "b": 0}) == {"a": 1, "b": 0}
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        ({"a": 0, "b": 0}, "not all of them 0"),
+        ({"a": -1, "b": 2}, "0 or more"),
+        ({"a": 1}, "weights: none given for b"),
+        ({"a": "much", "b": 1}, "weights: a has 'much', expected a number"),
+        ({"a": float("nan"), "b": 1}, "0 or more"),
+        ({"a": 1, "bb": 1}, "'bb', which is not in the mixture. Did you mean 'b'"),
+        ("siz", "expected 'size', 'sqrt'"),
+        (0, "temperature above 0"),
+    ],
+)
+def test_wrong_weights_are_refused_in_words(weights, words):
+    with pytest.raises(ValueError, match=words):
+        find_weights({"a": 1, "b": 2}, weights)
+
+
+@pytest.mark.parametrize(("text", "words"), [("[1, 2", "cannot be read as JSON"), ("[1, 2]", "holds a list, expected")])
+def test_a_table_of_weights_that_is_none_is_refused_with_its_name(tmp_path, text, words):
+    (tmp_path / "weights.json").write_text(text)
+    with pytest.raises(ValueError, match=f"weights.json {words}"):
+        read_weights(tmp_path / "weights.json")
+
+
+def test_filters(mixed, tmp_path):
+    def names(**options):
+        return [part.name for part in Mixture(mixed / "ours", **options).mixed_parts]
+
+    write_rows(mixed / "ours/data/kvqa/okvqa/zh/train.jsonl", [make_row(0)])
+    write_rows(mixed / "ours/data/vqa/shapes/train.jsonl", [make_row(0)])
+    assert names() == ["coco", "gqa", "iqa", "shapes", "viquae"]
+    assert names(tasks=["vqa"]) == names(tasks="vqa") == ["gqa", "shapes"]
+    assert names(exclude_held_out=True) == ["coco", "gqa", "iqa", "shapes"]
+    assert names(languages=["zh"]) == ["okvqa-zh"]
+    assert names(license="commercial") == ["shapes"]
+    assert names(configs="gqa") == ["gqa"]
+    with pytest.raises(ValueError, match="expected None or 'commercial'"):
+        names(license="mit")
+    with pytest.raises(ValueError, match="The mixture is empty: no config has the split 'train'"):
+        names(tasks=["generation"])
+    with pytest.raises(ValueError, match="The mixture is empty"):
+        names(configs=[])
+    with pytest.raises(ValueError, match="Unknown task 'vqq'. Did you mean 'vqa'"):
+        names(tasks="vqq")
+    with pytest.raises(ValueError, match="Unknown language"):
+        names(languages=["xx"])
+    assert [p.name for p in mix_of(mixed, license="commercial").mixed_parts] == ["shapes"]  # the part states no license
+    stated = Part(str(mixed / "fine"), "ai2d", license="CC-BY-4.0")
+    assert [p.name for p in mix_of(mixed, license="commercial", parts=[stated]).mixed_parts] == ["ai2d", "shapes"]
+
+
+def test_a_table_that_no_mixture_can_have_is_refused_before_the_datasets_are_known():
+    check_weights({"any name": 1, "another": 0})
+    check_weights(2.0)
+    for wrong in ({}, {"a": 0}, {"a": "much"}, "siz", -1):
+        with pytest.raises(ValueError, match="weights"):
+            check_weights(wrong)
+
+
+def test_a_drop_list_is_ids_or_a_file_with_one_a_line(tmp_path):
+    (tmp_path / "drop.txt").write_text(" row-1\nrow-2 \n\n", "utf-8")
+    assert read_drop_list(tmp_path / "drop.txt") == read_drop_list(str(tmp_path / "drop.txt")) == {"row-1", "row-2"}
+    assert read_drop_list(["row-1", "row-1"]) == {"row-1"}
+
+
+def test_one_name_is_as_good_as_a_list_of_one():
+    assert as_names("gqa") == as_names(["gqa"]) == as_names(iter(["gqa"])) == ("gqa",)
+    assert as_names(None) is None and as_names([]) == ()
+
+
+def test_the_configs_that_a_repository_holds_come_in_the_order_of_the_catalogue(repository):
+    write_rows(repository / "data/captioning/coco/train.jsonl", [make_row(0)])
+    write_rows(repository / "data/mine/own/train.jsonl", [make_row(0)])
+    assert held(Repository(repository), "train") == ["coco", "viquae"]
+    assert held(Repository(repository), "validation") == ["okvqa-zh"]
