@@ -39,18 +39,19 @@ def replace_keys(head: str, texts: dict[str, str]) -> str:
         mapping = yaml.compose(head, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except yaml.YAMLError as error:
         raise ValueError(f"expected YAML in its head, {' '.join(str(error).split())}") from error
-    if mapping is not None and (not isinstance(mapping, yaml.MappingNode) or mapping.flow_style):
+    is_lines = isinstance(mapping, yaml.MappingNode) and not mapping.flow_style and not mapping.start_mark.column
+    if mapping is not None and not is_lines:
         raise ValueError(f"expected lines `key: value` in its head, found {head.strip()[:40]!r}")
     lines = head.splitlines(keepends=True)
-    keys = [(key.start_mark.line, key.value) for key, _ in mapping.value] if mapping else []
-    ends = [*(start for start, _ in keys[1:]), len(lines)]
-    kept, new = lines[: keys[0][0]] if keys else lines, dict(texts)
-    for (start, key), end in zip(keys, ends, strict=True):
+    keys = [(key.start_mark.line, str(key.value)) for key, _ in mapping.value] if mapping else []
+    starts = [*(start for start, _ in keys), len(lines)]
+    kept, new = lines[: starts[0]], dict(texts)
+    for (start, key), end in zip(keys, starts[1:], strict=True):
         if key in texts:
-            above = end  # what stands above the next key is that key's
-            while BETWEEN_KEYS.fullmatch(lines[above - 1].rstrip("\r\n")):
-                above -= 1
-            kept += [new.pop(key, ""), *lines[above:end]]
+            own_end = end  # comments above the next key are that key's
+            while BETWEEN_KEYS.fullmatch(lines[own_end - 1].rstrip("\r\n")):
+                own_end -= 1
+            kept += [new.pop(key, ""), *lines[own_end:end]]
         else:
             kept += lines[start:end]
     return "".join([*kept, *new.values()])

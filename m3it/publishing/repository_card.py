@@ -1,8 +1,9 @@
-"""What is measured from `data/` and rendered from CATALOGUE: dataset_infos.json, README's YAML head, its tables
-between markers.
+"""data/ and README.md of a repository -> dataset_infos.json and README.md: what is measured from the rows, what is
+rendered from CATALOGUE.
 
-People decide in CATALOGUE, this module measures; nothing rendered is ever edited by hand. Marked blocks look so:
-`<!-- m3it: tasks -->` ... `<!-- /m3it -->`.
+People decide in CATALOGUE, this module measures; nothing rendered is ever edited by hand. In README.md that is what
+stands between markers, `<!-- m3it: tasks -->` ... `<!-- /m3it -->`, and three keys of the YAML head: configs,
+dataset_info, size_categories. All else in the head is the user's, and stays byte for byte.
 """
 
 import difflib
@@ -14,7 +15,15 @@ from typing import Any
 
 from M3IT import CATALOGUE, LANGUAGES, Repository, complete, find_shards, read_rows
 from m3it.catalogue import catalogue_order
-from m3it.publishing.card_yaml import CATEGORIES, TEXT, scalar, size_category
+from m3it.publishing.card_yaml import (
+    CATEGORIES,
+    SPLIT_ORDER,
+    TEXT,
+    cut_head,
+    replace_keys,
+    scalar,
+    size_category,
+)
 from m3it.rows.instance import FIELDS, M3ITError
 from m3it.work.folder import write_text
 from m3it.work.runner import Progress, silent
@@ -23,72 +32,55 @@ FEATURES = {name: {"feature": TEXT, "_type": "Sequence"} if name == "image_base6
 BLOCK = re.compile(r"(<!-- m3it: (\S+) -->\n)(.*?)(<!-- /m3it -->)", re.DOTALL)
 
 
-def measure(repository: Repository, progress: Progress = silent) -> dict[str, Any]:
+def measure_splits(repository: Repository, progress: Progress = silent) -> dict[str, Any]:
     """dataset_infos.json of a repository: config -> features, splits with rows and bytes, sizes; every row is read.
     `progress` gets the rows of each file."""
     infos = {}
     for config, listed in sorted(find_shards(repository).items(), key=lambda item: catalogue_order(item[0])):
         splits, total = {}, 0
-        for split in ("train", "validation", "test"):
-            if split in listed:
-                paths = complete(listed[split])
-                num_bytes = sum(repository.size(path) for path in paths)
-                pieces = [(path, 0, repository.size(path)) for path in paths]
-                num_rows = sum(1 for piece in pieces for _ in progress(read_rows(repository, piece), piece[0]))
-                splits[split] = {
-                    "name": split,
-                    "num_bytes": num_bytes,
-                    "num_examples": num_rows,
-                    "dataset_name": "m3it",
-                }
-                total += num_bytes
-        infos[config] = {
-            "features": FEATURES,
-            "splits": splits,
-            "download_size": total,
-            "dataset_size": total,
-            "size_in_bytes": total,
-        }
+        for split in (split for split in SPLIT_ORDER if split in listed):
+            paths = complete(listed[split])
+            num_bytes = sum(repository.size(path) for path in paths)
+            pieces = [(path, 0, repository.size(path)) for path in paths]
+            num_rows = sum(1 for piece in pieces for _ in progress(read_rows(repository, piece), piece[0]))
+            sizes = {"num_bytes": num_bytes, "num_examples": num_rows}
+            splits[split] = {"name": split, **sizes, "dataset_name": "m3it"}
+            total += num_bytes
+        sizes = {"download_size": total, "dataset_size": total, "size_in_bytes": total}
+        infos[config] = {"features": FEATURES, "splits": splits, **sizes}
     return infos
 
 
-def yaml_head(repository: Repository, infos: dict[str, Any]) -> str:
-    """The YAML that lets plain `datasets` load the repository: exact paths and the features of every config, in a
-    spelling all versions read."""
+def measured_keys(repository: Repository, infos: dict[str, Any]) -> dict[str, str]:
+    """Key -> its lines of YAML, of the keys that let plain `datasets` load the repository: exact paths and the features
+    of every config, in a spelling all versions read. The size stands with them, for the Hub's search."""
     listed = find_shards(repository)
     num_rows = sum(split["num_examples"] for info in infos.values() for split in info["splits"].values())
-    here = {code for d in CATALOGUE.values() if d.translated for code in LANGUAGES if f"{d.name}-{code}" in infos}
-    languages = sorted({"en", *(d.language for d in CATALOGUE.values()), *here})
-    lines = [
-        "---",
-        "pretty_name: M3IT",
-        "license: other",
-        "license_name: per-dataset",
-        "license_link: https://huggingface.co/datasets/MMInstruction/M3IT",
-    ]
-    lines += [
-        "language:",
-        *(f"- {scalar(code)}" for code in languages),
-    ]
-    lines += [
-        "task_categories:",
-        *(f"- {category}" for category in CATEGORIES),
-        f"size_categories:\n- {size_category(num_rows)}",
-        "configs:",
-    ]
+    configs, features = ["configs:"], ["dataset_info:"]
     for config, info in infos.items():
-        lines += [f"- config_name: {scalar(config)}", "  data_files:"]
+        configs += [f"- config_name: {scalar(config)}", "  data_files:"]
         for split in info["splits"]:
             first, *others = map(scalar, complete(listed[config][split]))
-            lines += [f"  - split: {split}", f"    path: {first}"]
+            configs += [f"  - split: {split}", f"    path: {first}"]
             if others:
-                lines[-1:] = ["    path:", *(f"    - {path}" for path in (first, *others))]
-    lines.append("dataset_info:")
-    for config in infos:
-        lines += [f"- config_name: {scalar(config)}", "  features:"]
+                configs[-1:] = ["    path:", *(f"    - {path}" for path in (first, *others))]
+        features += [f"- config_name: {scalar(config)}", "  features:"]
         for name in FIELDS:
-            lines += [f"  - name: {name}", "    list: string" if name == "image_base64_str" else "    dtype: string"]
-    return "\n".join([*lines, "---", ""])
+            kind = "list: string" if name == "image_base64_str" else "dtype: string"
+            features += [f"  - name: {name}", f"    {kind}"]
+    size = ["size_categories:", f"- {size_category(num_rows)}"]
+    return {lines[0][:-1]: "\n".join([*lines, ""]) for lines in (size, configs, features)}
+
+
+def first_head(infos: dict[str, Any]) -> str:
+    """What a README.md without a head gets besides what is measured; from then on it is the user's."""
+    here = {code for d in CATALOGUE.values() if d.translated for code in LANGUAGES if f"{d.name}-{code}" in infos}
+    languages = sorted({"en", *(d.language for d in CATALOGUE.values()), *here})
+    lines = ["pretty_name: M3IT", "license: other", "license_name: per-dataset"]
+    lines += ["license_link: https://huggingface.co/datasets/MMInstruction/M3IT"]
+    lines += ["language:", *(f"- {scalar(code)}" for code in languages)]
+    lines += ["task_categories:", *(f"- {category}" for category in CATEGORIES)]
+    return "\n".join([*lines, ""])
 
 
 def tasks_table(infos: dict[str, Any]) -> str:
@@ -149,9 +141,9 @@ BLOCKS: dict[str, Callable[[dict[str, Any]], str]] = {
 }  # fmt: skip
 
 
-def render(readme: str, repository: Repository, infos: dict[str, Any]) -> str:
-    """README.md with its YAML head and its marked blocks made anew; the rest as it was. A block `bench_load` is
-    bench/results/load.md."""
+def render_readme(readme: str, repository: Repository, infos: dict[str, Any]) -> str:
+    """README.md with its marked blocks and, of its YAML head, the measured keys made anew; the rest as it was. A block
+    `bench_load` is bench/results/load.md."""
 
     def block(match: re.Match) -> str:
         measured = Path(repository.root) / "bench" / "results" / f"{match[2].removeprefix('bench_')}.md"
@@ -163,8 +155,12 @@ def render(readme: str, repository: Repository, infos: dict[str, Any]) -> str:
             raise M3ITError(f"README.md: block {match[2]!r} has no end. Add <!-- /m3it --> where it should be.")
         return f"{match[1]}{text}\n{match[4]}"
 
-    body = re.sub(r"\A---\n.*?\n---\n", "", readme, flags=re.DOTALL)
-    return yaml_head(repository, infos) + BLOCK.sub(block, body)
+    head, body = cut_head(readme)
+    try:
+        head = replace_keys(first_head(infos) if head is None else head, measured_keys(repository, infos))
+    except ValueError as error:
+        raise M3ITError(f"README.md: {error}. Fix what stands between its two lines ---, or take it out.") from error
+    return f"---\n{head}---\n" + BLOCK.sub(block, body)
 
 
 def card(folder: Path | str, check: bool = False, progress: Progress = silent) -> list[str]:
@@ -174,30 +170,20 @@ def card(folder: Path | str, check: bool = False, progress: Progress = silent) -
     if not folder.is_dir():
         raise M3ITError(f"{folder}: expected a repository's folder, with data/; there is none.")
     repository = Repository(folder)
-    infos = measure(repository, progress)
+    infos = measure_splits(repository, progress)
     if not infos:
         raise M3ITError(f"{folder}: expected shards in data/<task>/<dataset>/, found none.")
     readme = folder / "README.md"
     fresh = {
         folder / "dataset_infos.json": json.dumps(infos, indent=1, ensure_ascii=False) + "\n",
-        readme: render(readme.read_text("utf-8") if readme.exists() else "", repository, infos),
+        readme: render_readme(readme.read_text("utf-8") if readme.exists() else "", repository, infos),
     }
     diffs = []
     for path, text in fresh.items():
         old = path.read_text("utf-8") if path.exists() else ""
         if old != text:
-            diffs.append(
-                "\n".join(
-                    difflib.unified_diff(
-                        old.split("\n"),
-                        text.split("\n"),
-                        f"{path.name} (is)",
-                        f"{path.name} (measured)",
-                        lineterm="",
-                        n=1,
-                    )
-                )
-            )
+            both, names = (old.split("\n"), text.split("\n")), (f"{path.name} (is)", f"{path.name} (measured)")
+            diffs.append("\n".join(difflib.unified_diff(*both, *names, lineterm="", n=1)))
             if not check:
                 write_text(path, text)
     return diffs

@@ -4,6 +4,7 @@ import base64
 import gzip
 import json
 import re
+import shutil
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,10 +12,11 @@ import pytest
 from conftest import ROOT, make_row, picture, write_rows
 
 from M3IT import Repository
-from m3it.publishing.check import Report, check
+from m3it.publishing.check import Report, check, compare
 from m3it.publishing.hub_rules import Finding
 from m3it.publishing.repository_card import card
 from m3it.rows.instance import FIELDS
+from publishing.releases import NUM_TRAIN, lines_of
 
 PATH = "data/kvqa/viquae/train.jsonl"
 
@@ -242,3 +244,57 @@ def test_a_dataset_infos_of_another_shape_is_found(repository, text):
 def test_every_row_of_the_sample_keeps_the_contracts():
     folder = ROOT
     assert findings_of(folder, "viquae") == findings_of(folder, "nlvr") == []
+
+
+def test_release_and_source_hold_the_same_rows(source, made):
+    counts = {
+        ("nlvr", "validation"): 5, ("okvqa-zh", "train"): 4, ("science-qa", "test"): 3,
+        ("viquae", "test"): 3, ("viquae", "train"): NUM_TRAIN,
+    }  # fmt: skip
+    assert compare(str(source), str(made[0])) == Report([], counts, [])
+    assert made[1]["splits"]["viquae/train"] == {
+        "rows_in": NUM_TRAIN, "rows_out": NUM_TRAIN, "drops": {}, "digest": made[1]["splits"]["viquae/train"]["digest"],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"outputs": "other"}, r"1 of other content \(row-501\)"),
+        ({"image_base64_str": [base64.b64encode(picture(502) + b"\0").decode()]}, r"1 of other content \(row-501\)"),
+        ({"meta": '{"id": "x"}'}, r"1 only in the first \(row-501\); 1 only in the second \(x\)"),
+        (None, r"1 only in the first \(row-501\)"),
+    ],
+)
+def test_a_row_that_differs_is_named(source, made, tmp_path, change, words):
+    shutil.copytree(source, tmp_path / "repo")
+    path = tmp_path / "repo/data/kvqa/viquae/test.jsonl"
+    rows = lines_of(path)
+    write_rows(path, [rows[0], *([{**rows[1], **change}] if change else []), rows[2]])
+    findings = compare(str(made[0]), str(tmp_path / "repo"), "viquae").findings
+    assert [(finding.rule, finding.where) for finding in findings] == [("against", "viquae/test")]
+    assert re.search(words, findings[0].message)
+
+
+def test_a_missing_config_or_split_is_named(source, made, tmp_path):
+    shutil.copytree(source, tmp_path / "repo")
+    shutil.rmtree(tmp_path / "repo/data/reasoning")
+    (tmp_path / "repo/data/kvqa/viquae/test.jsonl").unlink()
+    heard = []
+    configs, split = compare(str(made[0]), str(tmp_path / "repo"), tell=heard.append).findings
+    assert heard == [str(configs), str(split)]
+    assert configs.where == str(tmp_path / "repo") and configs.message.endswith("here is none of these 1: nlvr")
+    assert (split.where, split.message) == ("viquae/test", f"expected in both, found none in {tmp_path / 'repo'}")
+
+
+def test_check_finds_nothing_in_a_release_and_a_base64_row_that_is_not_its_twins(made, tmp_path):
+    out = tmp_path / "release"
+    shutil.copytree(made[0], out)
+    assert not check(Repository(out)).findings
+    path = out / "data/reasoning/nlvr/validation.parquet"
+    table = pq.read_table(path)
+    rows = table.to_pylist()
+    rows[2]["image_base64_str"].reverse()
+    pq.write_table(pa.Table.from_pylist(rows, table.schema), path, write_page_index=True)
+    findings = check(Repository(out)).findings
+    assert [(f.rule, f.where) for f in findings] == [("twin", "data/reasoning/nlvr/validation.parquet, row 2")]

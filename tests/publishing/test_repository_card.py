@@ -7,7 +7,6 @@ import pytest
 import yaml
 from conftest import make_row, write_rows
 
-from m3it.publishing.card_yaml import size_category
 from m3it.publishing.repository_card import card
 from m3it.reading.load import load_dataset
 from m3it.rows.instance import FIELDS, M3ITError
@@ -84,6 +83,28 @@ def test_the_head_is_yaml_with_exact_paths_and_features(folder):
     assert head["language"] == ["en", "ja", "zh"] and head["size_categories"] == ["n<1K"]
 
 
+def test_a_head_of_the_users_own_keeps_every_key_but_the_measured_ones(folder):
+    mine = 'license: mit  # checked by Ada\ntags: [a,   "b"]\n'
+    own = "# what my tool reads\nmy_key:\n- x: '1'\n"
+    text = f"---\n{mine}size_categories: [1M<n<10M]\nconfigs:\n- config_name: old\n\n{own}---\n# Mine\n"
+    (folder / "README.md").write_text(text, "utf-8")
+    card(folder)
+    made = (folder / "README.md").read_text("utf-8")
+    assert made.startswith(f"---\n{mine}size_categories:\n- n<1K\nconfigs:\n- config_name: okvqa-ja\n")
+    assert f"\n\n{own}dataset_info:\n- config_name: okvqa-ja\n" in made and made.endswith("---\n# Mine\n")
+    assert list(head_of(folder)) == ["license", "tags", "size_categories", "configs", "my_key", "dataset_info"]
+    assert card(folder, check=True) == []
+
+
+@pytest.mark.parametrize("head", ["- a\n", "license: [\n"])
+def test_a_head_that_is_not_understood_is_an_error_and_nothing_is_written(folder, head):
+    text = f"---\n{head}---\n# Mine\n"
+    (folder / "README.md").write_text(text, "utf-8")
+    with pytest.raises(M3ITError, match="README.md: expected .*Fix what stands between its two lines ---"):
+        card(folder)
+    assert (folder / "README.md").read_text("utf-8") == text and not (folder / "dataset_infos.json").exists()
+
+
 def test_plain_datasets_reads_every_config_of_the_head(folder, tmp_path):
     card(folder)
     for config in head_of(folder)["configs"]:
@@ -152,18 +173,3 @@ def test_a_folder_without_shards_is_an_error(tmp_path):
     with pytest.raises(M3ITError, match="expected shards in data/<task>/<dataset>/, found none"):
         card(tmp_path)
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("num_rows", "name"),
-    [
-        (0, "n<1K"),
-        (999, "n<1K"),
-        (1000, "1K<n<10K"),
-        (99_999, "10K<n<100K"),
-        (2_400_000, "1M<n<10M"),
-        (10_000_000, "10M<n<100M"),
-    ],
-)
-def test_sizes_have_the_hubs_names(num_rows, name):
-    assert size_category(num_rows) == name

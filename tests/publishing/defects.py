@@ -1,0 +1,58 @@
+"""How the tests of the Hub's rules change a release: the YAML of its card, a Parquet file of it."""
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from M3IT import Repository
+from m3it.publishing.hub_card import check_hub
+
+TRAIN = "data/kvqa/viquae-images/train.parquet"
+
+
+def findings_of(folder):
+    return list(check_hub(Repository(folder)))
+
+
+def edit_head(folder, change):
+    """Change the YAML of README.md."""
+    text = (folder / "README.md").read_text("utf-8")
+    _, head, body = text.split("---\n", 2)
+    head = yaml.safe_load(head)
+    change(head)
+    (folder / "README.md").write_text(f"---\n{yaml.safe_dump(head)}---\n{body}", "utf-8")
+
+
+def config_of(head, name="viquae-images"):
+    return next(config for config in head["configs"] if config["config_name"] == name)
+
+
+def info_of(head, name="viquae-images"):
+    return next(info for info in head["dataset_info"] if info["config_name"] == name)
+
+
+def rewrite(path, change=lambda table: table, **options):
+    """Write a Parquet file again, with a page index unless told otherwise."""
+    pq.write_table(change(pq.read_table(path)), path, **{"write_page_index": True, **options})
+
+
+def with_images(table, images):
+    number = table.schema.get_field_index("images")
+    rows = [images[i % len(images)] for i in range(table.num_rows)]
+    return table.set_column(number, table.schema.field("images"), pa.array(rows, table.schema.field("images").type))
+
+
+def named(name):
+    """Give a function that a fixture makes a name of its own."""
+
+    def name_it(function):
+        function.__name__ = name
+        return function
+
+    return name_it
+
+
+def sparse(path, size):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "wb") as file:
+        file.truncate(size)
