@@ -15,7 +15,7 @@ from make_data import FIXTURES
 from typer.testing import CliRunner
 
 from m3it import LANGUAGES, load_dataset
-from m3it.catalogue import ENGLISH, instructions, known_instructions
+from m3it.catalogue import ENGLISH, known_instructions
 from m3it.cli import app
 from m3it.publishing.release import release
 from m3it.reading.corrections import read_corrections, unused
@@ -594,11 +594,6 @@ def test_the_command_takes_codes_with_blanks_and_the_name_nllb(nllb, tmp_path, m
     done = CliRunner().invoke(app, [*command, "--split", "validation", "--limit", "2", "--out", str(tmp_path / "out")])
     assert done.exit_code == 0 and done.stdout == "zh/validation.jsonl: 2 rows\n", done.output
     assert json.loads((tmp_path / "out/data/kvqa/okvqa/zh/run.json").read_text("utf-8"))["versions"]["transformers"]
-
-
-def test_hand_made_instructions_are_those_of_the_dataset_in_order():
-    assert list(known_instructions("okvqa", "zh")) == list(instructions("okvqa"))
-    assert known_instructions("okvqa", "wo") == {}
 
 
 def test_languages_are_scored_on_flores_as_it_is_published(job, tmp_path, monkeypatch):
