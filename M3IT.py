@@ -19,6 +19,7 @@ import posixpath
 import re
 import time
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -195,6 +196,7 @@ MiB = 1 << 20
 PIECE_BYTES = 16 * MiB  # what a worker reads at once: 11 ms of parsing to skip on resume, one request over HTTP
 TAIL_BYTES = MiB // 4  # read beyond a piece, since its last row ends there: most rows of 110 kB need no second request
 RETRY_SECONDS = (1, 2, 4, 8, 16, 32, 60, 60, 60, 60)
+LONGEST_WAIT_SECONDS = 600  # of the waits that servers state
 IMAGES_KEY = b'"image_base64_str":'
 NEWLINE = b"\n"
 LFS = b"version https://git-lfs"
@@ -339,7 +341,7 @@ class Repository:
                 if wait is None or not self._passes(error):
                     raise ShardError(found) from error
                 wait = max(wait, _answer(error)[1])
-                logger.warning("%s; trying again in %s s", found, wait)
+                logger.warning("%s; trying again in %g s", found, wait)
             time.sleep(wait)
 
     def _passes(self, error):
@@ -355,18 +357,32 @@ class Repository:
 
 def _answer(error):
     """(HTTP status or None, seconds to wait) of the server's answer behind an error: a 429 may come as a
-    FileNotFoundError that it caused. The wait is what the server states, at most ten minutes, else 0."""
+    FileNotFoundError that it caused."""
     while error is not None:
         answer = getattr(error, "response", None)
         status = getattr(answer, "status_code", None) or getattr(error, "status", None)
         if isinstance(status, int):
             headers = getattr(answer, "headers", None) or getattr(error, "headers", None) or {}
-            stated = re.match(r"\d+", headers.get("Retry-After", "")) or re.search(
-                r"(?<=\bt=)\d+", headers.get("RateLimit", "")
-            )
-            return status, min(int(stated[0]), 600) if stated else 0
+            return status, stated_wait(headers)
         error = error.__cause__ or error.__context__
     return None, 0
+
+
+def stated_wait(headers):
+    """Seconds that a server asks to wait, at most ten minutes, 0 if it says nothing: `retry-after-ms`; `Retry-After`,
+    as seconds or a date; or the `t` of the Hub's `RateLimit`."""
+    stated = headers.get("Retry-After", "")
+    number = re.compile(r"\d+(\.\d+)?")
+    if number.fullmatch(headers.get("Retry-After-Ms", "")):
+        seconds = float(headers.get("Retry-After-Ms")) / 1000
+    elif found := number.match(stated) or re.search(r"(?<=\bt=)\d+", headers.get("RateLimit", "")):
+        seconds = float(found[0])
+    else:
+        try:
+            seconds = max(0.0, parsedate_to_datetime(stated).timestamp() - time.time())
+        except (ValueError, TypeError):
+            seconds = 0.0
+    return min(seconds, LONGEST_WAIT_SECONDS)
 
 
 def http_status(error):
@@ -574,10 +590,13 @@ def check_row(row):
 
 
 def clean_base64(text):
-    """The base64 alone, without a data-URI head or line breaks."""
-    if text.startswith("data:"):
-        text = text.partition(",")[2]
-    return "".join(text.split()) if "\n" in text or "\r" in text or " " in text else text
+    """The base64 alone, without the head of a data URI, blanks and line breaks; what is no such head stays."""
+    if any(blank in text for blank in "\n\r\t "):
+        text = "".join(text.split())
+    if text[:5].lower() != "data:":
+        return text
+    head, _, body = text.partition(",")
+    return body if head.lower().endswith(";base64") else text
 
 
 def image_bytes(row):
@@ -585,9 +604,12 @@ def image_bytes(row):
     if "image_base64_str" not in row:
         return [image["bytes"] for image in row["images"]]
     try:
-        return [base64.b64decode(image, validate=True) for image in row["image_base64_str"]]
+        files = [base64.b64decode(image, validate=True) for image in row["image_base64_str"]]
     except ValueError as error:  # binascii.Error, or that it is not ASCII
         raise ShardError(f"expected base64 in image_base64_str: {error}", "image is not base64") from error
+    if not all(files):
+        raise ShardError("expected base64 in image_base64_str, found an empty text", "image is not base64")
+    return files
 
 
 def id_of(row):

@@ -9,8 +9,6 @@ or in any, with a function row -> Instance. A conversation that does not fit inp
 `meta["messages"]`; `to_messages` gives every row's messages.
 """
 
-import base64
-import binascii
 import io
 import json
 import posixpath
@@ -20,6 +18,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from M3IT import M3IT, SPLITS, M3ITError, ShardError
+from m3it.rows.images import ImageError, read_base64
 from m3it.rows.instance import Instance
 from m3it.rows.messages import from_messages, from_texts, pictures
 
@@ -139,9 +138,9 @@ class Other(M3IT):
             except FileNotFoundError as error:
                 raise ShardError(f"expected an image file {path}, found none", "missing image") from error
         try:
-            return base64.b64decode(image.partition(",")[2] if image.startswith("data:") else image, validate=True)
-        except binascii.Error as error:
-            raise ShardError(f"expected base64: {error}", "image is not base64") from error
+            return read_base64(image)
+        except ImageError as error:
+            raise ShardError(str(error), "image is not base64") from error
 
 
 def split_name(name: str) -> tuple[str | None, str]:

@@ -21,6 +21,7 @@ from contextlib import contextmanager
 import numpy as np
 from PIL import Image, ImageChops, ImageFile, features
 
+from M3IT import clean_base64
 from m3it.rows.instance import M3ITError
 
 try:
@@ -45,6 +46,9 @@ UNREADABLE = (
     OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RuntimeError, EOFError,
     struct.error, zlib.error, Image.DecompressionBombError,
 )  # fmt: skip
+
+# Segments of a JPEG that say nothing of its size or its turn: by their marker, how they begin.
+PLAIN_SEGMENTS = {0xE0: b"JFIF\0", 0xE2: b"ICC_PROFILE\0"}
 
 # EXIF orientation -> how the stored rows and columns become the upright ones (EXIF 2.32, tag 0x0112).
 ORIENTATION_TAG = 0x0112
@@ -107,25 +111,19 @@ def _image_error(row_id, found, start):
 
 
 def read_base64(text, row_id=""):
-    """The bytes that a base64 text holds; a `data:image/png;base64,` head and line breaks may be there.
+    """The bytes that a base64 text holds; a `data:image/png;base64,` head, blanks and line breaks may be there.
 
     Anything else that is not strict base64 (a missing padding, a foreign character) raises ImageError.
     """
     if not isinstance(text, str):
         raise _image_error(row_id, f"a {type(text).__name__} where base64 text should be", str(text)[:16])
-    body = text.strip()
+    body = clean_base64(text)
     if body[:5].lower() == "data:":
-        head, _, body = body.partition(",")
-        if not head.lower().endswith(";base64"):
-            raise _image_error(row_id, "a data URI that does not say ';base64,'", text[:32])
+        raise _image_error(row_id, "a data URI that does not say ';base64,'", text[:32])
     if not body:
         raise _image_error(row_id, "an empty text where base64 should be", text[:16])
     try:
         return pybase64.b64decode(body, validate=True)
-    except ValueError:
-        pass  # perhaps it is wrapped into lines: joining them costs a copy that clean text need not pay
-    try:
-        return pybase64.b64decode("".join(body.split()), validate=True)
     except ValueError as error:
         raise _image_error(row_id, f"text of {len(text)} characters that is not base64 ({error})", text[:32]) from error
 
@@ -161,7 +159,7 @@ def media_type(image_bytes, row_id=""):
 
 def size(image_bytes, row_id=""):
     """(width, height) of the upright image, from its header only: the rest of the file may still turn out broken."""
-    if plain := _plain_jpeg_size(image_bytes):
+    if plain := _plain_jpeg_size(image_bytes) or _plain_png_size(image_bytes):
         return plain
     image = _open(image_bytes, row_id)
     width, height = _stored_size(image)
@@ -282,13 +280,27 @@ def _plain_jpeg_size(image_bytes):
         elif kind == 0xDB:  # tables of 65 bytes, of 8 bits each
             if len(segment) % 65 or any(segment[i] >> 4 for i in range(0, len(segment), 65)):
                 return None
-        elif kind == 0xE0:  # JFIF
-            if len(segment) < 14 or not segment.startswith(b"JFIF\0"):
+        elif kind in PLAIN_SEGMENTS:
+            if len(segment) < 14 or not segment.startswith(PLAIN_SEGMENTS[kind]):
                 return None
-        elif kind not in (0xC4, 0xDD, 0xFE):  # EXIF, Adobe's and all others are Pillow's
+        elif kind == 0xEE:
+            if len(segment) < 12 or not segment.startswith(b"Adobe"):
+                return None
+        elif kind not in (0xC4, 0xDD, 0xFE):  # EXIF, which may turn the picture, and all others are Pillow's
             return None
         place += 2 + length
     return None
+
+
+def _plain_png_size(image_bytes):
+    """The same of a PNG whose pixels follow its header at once."""
+    header = image_bytes[12:29]
+    if image_bytes[:12] != b"\x89PNG\r\n\x1a\n\0\0\0\r" or image_bytes[37:41] != b"IDAT" or b"eXIf" in image_bytes:
+        return None
+    kind, width, height, depth, color, compression, filters, interlace = struct.unpack(">4sIIBBBBB", header)
+    is_usual = kind == b"IHDR" and depth == 8 and color in (0, 2, 4, 6) and not (compression or filters or interlace)
+    whole = zlib.crc32(header) == int.from_bytes(image_bytes[29:33], "big")
+    return (width, height) if is_usual and whole and 0 < width * height <= MAX_PIXELS else None
 
 
 def _scale_color_key(image, depth):

@@ -12,27 +12,23 @@ import hashlib
 import json
 import logging
 import os
-import re
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from email.utils import parsedate_to_datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from M3IT import RETRY_SECONDS, nearest
+from M3IT import RETRY_SECONDS, nearest, stated_wait
 from m3it.rows.images import media_type
 from m3it.rows.instance import M3ITError
 
-LONGEST_WAIT_SECONDS = 600  # of the waits that servers state
 REFUSED = (400, 413, 415, 422)  # the server refuses this request; it may well take the next one
 PASSING = (408, 409, 425, 429)  # as every status from 500 on: the same request may pass later
 IMAGE_TOKENS = 765  # of 1024 x 1024 pixels as OpenAI counts them for GPT-4o; other servers take about 256 to 2,000
 COMPLETION_TOKENS = 512  # expected of the first reply where max_tokens does not say
-NUMBER = re.compile(r"\d+(\.\d+)?")
 
 logger = logging.getLogger(__name__)
 
@@ -374,22 +370,7 @@ class Fault(Exception):
         spent = body.get("code") in ("insufficient_quota", "billing_hard_limit_reached")
         self.passes = not spent and (self.status is None or self.status in PASSING or self.status >= 500)
         self.option = body.get("param") if str(body.get("code")).startswith("unsupported_") else None
-        self.wait_seconds = min(
-            stated_wait(getattr(getattr(error, "response", None), "headers", {})), LONGEST_WAIT_SECONDS
-        )
-
-
-def stated_wait(headers: Mapping[str, str]) -> float:
-    """Seconds that a server asks to wait: `retry-after-ms`, or `retry-after` as seconds or a date; 0 if none."""
-    milliseconds, stated = headers.get("retry-after-ms", ""), headers.get("retry-after", "")
-    if NUMBER.fullmatch(milliseconds):
-        return float(milliseconds) / 1000
-    if NUMBER.fullmatch(stated):
-        return float(stated)
-    try:
-        return max(0.0, parsedate_to_datetime(stated).timestamp() - time.time())
-    except ValueError:
-        return 0.0
+        self.wait_seconds = stated_wait(getattr(getattr(error, "response", None), "headers", {}))
 
 
 # ---- on disk

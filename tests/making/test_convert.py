@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from conftest import FIXTURES, ROOT, instance_of
 
-from m3it.catalogue import catalogue_row
+from m3it.catalogue import instructions
 from m3it.making.convert import Conversion, convert, source_root
 from m3it.rows.instance import M3ITError, ShardError, SourceError, choose
 from m3it.rows.jsonl import read_shard
@@ -126,8 +126,6 @@ def test_rows_are_the_converters_with_pictures_read_and_drops_listed(tmp_path, m
 
 
 def test_instructions_are_drawn_by_dataset_and_row(tmp_path):
-    from m3it.catalogue import instructions
-
     run = convert("okvqa", FIXTURES / "okvqa", tmp_path, on_error="drop")
     rows = [instance_of(row) for name in run["files"] for row in read_shard(tmp_path / "data/kvqa/okvqa" / name)]
     assert len(rows) == 12
@@ -174,14 +172,11 @@ def test_a_name_that_is_no_folders_is_refused(tmp_path, mine, name):
         convert(out=tmp_path / "out", **{**mine, "dataset": name})
 
 
-def test_an_unknown_dataset_is_answered_with_the_nearest():
-    with pytest.raises(M3ITError, match="Unknown dataset 'ok-vqa'. Did you mean 'okvqa'\\?"):
-        convert("ok-vqa", ".")
+def test_source_files_that_are_not_there_are_asked_for():
     with pytest.raises(M3ITError, match="expected a folder with the source files; there is none. Pass it with --root"):
         convert("okvqa", "no/such/folder")
     with pytest.raises(M3ITError, match="okvqa: pass --root, .* downloaded from https://okvqa.allenai.org"):
         source_root("okvqa", None, Path("."))
-    assert catalogue_row("okvqa").task == "kvqa"
 
 
 # ---- rows that cannot be read

@@ -81,7 +81,7 @@ HALF = base64.b64encode(picture(1)[:40]).decode()
             "image",
             "image 2 of 2.*HTML",
         ),
-        ({**ROW, "image_base64_str": [""]}, "image", "image 1 of 1"),
+        ({**ROW, "image_base64_str": [""]}, "base64", "found an empty text"),
         ({**ROW, "meta": "{"}, "meta", "expected a JSON string in meta"),
         ({**ROW, "meta": "[]"}, "meta", "expected a JSON object in meta"),
         ({**ROW, "meta": '{"id": 7}'}, "meta", "expected a string as the id in meta, found 7"),

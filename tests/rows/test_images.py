@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile, features
 
+from M3IT import ShardError, check_row, image_bytes
 from m3it.rows import images
 
 ORANGE = (200, 120, 40)
@@ -432,25 +433,71 @@ def saved(image, **options):
     return buffer.getvalue()
 
 
-def test_the_size_of_a_plain_jpeg_is_pillows_and_nothing_passes_that_pillow_refuses():
+def test_the_size_of_a_plain_file_is_pillows_and_nothing_passes_that_pillow_refuses():
     pictures = [photograph(w, h) for w, h in ((1, 1), (17, 640), (300, 2), (40, 30))]
-    files = [images.encode(picture) for picture in pictures]
-    for options in ({"progressive": True}, {"comment": b"x" * 99}, {"restart_marker_rows": 1}):
-        files.append(saved(Image.fromarray(pictures[-1]), **options))
-    files += [saved(Image.fromarray(pictures[-1]).convert("L")), images.encode(pictures[0], "PNG")]
-    draw, taken = random.Random(0), 0
-    for whole in files:
+    last = Image.fromarray(pictures[-1])
+    jpegs = [images.encode(picture) for picture in pictures]
+    for options in (
+        {"progressive": True},
+        {"comment": b"x" * 99},
+        {"restart_marker_rows": 1},
+        {"icc_profile": b"i" * 99},
+    ):
+        jpegs.append(saved(last, **options))
+    of_adobe = b"\xff\xee\0\x0eAdobe\0d\0\0\0\0\x01"  # its segment, which says YCbCr
+    jpegs += [saved(last.convert("L")), jpegs[-1][:2] + of_adobe + jpegs[-1][2:]]
+    pngs = [images.encode(picture, "PNG") for picture in pictures]
+    pngs += [file_of(last.convert(mode), "PNG") for mode in ("L", "LA", "RGBA")]
+    draw, taken = random.Random(0), dict.fromkeys(("JPEG", "PNG"), 0)
+    for kind, whole in [*(("JPEG", file) for file in jpegs), *(("PNG", file) for file in pngs)]:
+        plain_size = images._plain_jpeg_size if kind == "JPEG" else images._plain_png_size
+        assert plain_size(whole) == Image.open(io.BytesIO(whole)).size
         for _ in range(400):
             data = bytearray(whole)
             for _ in range(draw.choice((0, 1, 1, 2))):
-                data[draw.randrange(min(len(data), 700))] = draw.randrange(256)
+                data[draw.randrange(min(len(data), 700 if kind == "JPEG" else 60))] = draw.randrange(256)
             data = bytes(data[: draw.choice((len(data), draw.randrange(len(data))))])
-            if found := images._plain_jpeg_size(data):
-                taken += 1
-                assert found == Image.open(io.BytesIO(data), formats=["JPEG"]).size
-    assert taken > 400
-    for whole in files[:-1]:
-        assert images._plain_jpeg_size(whole) == Image.open(io.BytesIO(whole)).size
+            if found := plain_size(data):
+                taken[kind] += 1
+                assert found == Image.open(io.BytesIO(data), formats=[kind]).size
+    assert min(taken.values()) > 400
+
+
+def test_other_files_have_no_plain_size():
+    turned, indexed = oriented_jpeg(6), palette_png()
+    late = png_of(4, 2, 8, 2, after=[(b"eXIf", exif_of(6).removeprefix(b"Exif\0\0"))])
+    for data in (
+        b"",
+        b"\xff\xd8\xff",
+        cmyk_jpeg_of_adobe(),
+        turned,
+        indexed,
+        late,
+        png_of(20_000, 10_000, 8, 2),
+        animated("GIF"),
+    ):
+        assert images._plain_jpeg_size(data) is None and images._plain_png_size(data) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}", "data:image/png;base64,{}", "DATA:image/png;charset=utf-8;BASE64,{}", "\n{} \n", "\t{}\r\n",
+        "data:image/png,{}", "data:{}", "{}=", "-{}", "", " ", "data:image/png;base64,",
+    ],
+)  # fmt: skip
+def test_reader_and_pixels_take_the_same_texts(text):
+    data = FILES[7][1]
+    text = text.format(base64.b64encode(data).decode())
+    row = {"instruction": "", "inputs": "", "image_base64_str": [text], "outputs": ""}
+    try:
+        expected = images.read_base64(text)
+    except images.ImageError:
+        with pytest.raises(ShardError, match="expected base64 in image_base64_str") as caught:
+            image_bytes(check_row(row))
+        assert caught.value.reason == "image is not base64"
+    else:
+        assert image_bytes(check_row(row)) == [expected] == [data]
 
 
 # ---- what other people's files and programs bring

@@ -4,7 +4,6 @@ import pytest
 from conftest import ROOT
 
 from M3IT import CATALOGUE
-from m3it.catalogue import allows_commercial_use, group_of
 from m3it.showing.figures import draw_figures
 from m3it.showing.stats import TOKEN, instruction_stats, measure, rows_by_group
 
@@ -25,26 +24,6 @@ from m3it.showing.stats import TOKEN, instruction_stats, measure, rows_by_group
 )
 def test_tokens_are_words_and_marks_and_chinese_characters(text, tokens):
     assert len(TOKEN.findall(text)) == tokens
-
-
-def test_unknown_terms_do_not_allow_commercial_use():
-    allowed = {name for name, d in CATALOGUE.items() if allows_commercial_use(d)}
-    assert allowed == {"shapes", "clevr"}  # the only two whose annotations and pictures both have an SPDX license
-    assert CATALOGUE["docvqa"].license == "unknown" and not allows_commercial_use(CATALOGUE["docvqa"])
-
-
-def test_reporting_groups_sum_as_published():
-    sums: dict[str, int] = {}
-    for d in CATALOGUE.values():
-        sums[group_of(d)] = sums.get(group_of(d), 0) + d.train
-    published = {"captioning": 679_087, "classification": 238_303, "vqa": 177_633, "kvqa": 39_981}
-    assert {name: sums[name] for name in published} == published  # mission/facts.md; below: the other four
-    assert [sums[name] for name in ("reasoning", "generation", "Chinese", "video")] == [
-        99_372,
-        145_000,
-        192_076,
-        20_868,
-    ]
 
 
 def test_rows_stand_by_group_and_split_beside_those_published():

@@ -4,15 +4,12 @@ together."""
 import importlib
 import json
 import shutil
-from difflib import SequenceMatcher
-from itertools import combinations
 
 import pytest
 from conftest import ROOT
 from make_data import FIXTURES, make_data
 
 from M3IT import CATALOGUE, image_bytes
-from m3it.catalogue import instructions
 from m3it.rows.instance import Drop
 from m3it.rows.jsonl import read_shard
 from m3it.sources.kit.files import SourcePath
@@ -97,35 +94,6 @@ def test_the_sample_is_below_12_megabytes():
 
 
 # ---- instructions
-
-NUM_INSTRUCTIONS = {
-    "captioning": 52,
-    "classification": 113,
-    "vqa": 95,
-    "kvqa": 40,
-    "reasoning": 60,
-    "generation": 40,
-}  # mission/facts.md
-
-
-def test_there_are_400_instructions_as_many_per_task_as_published():
-    counts = dict.fromkeys(NUM_INSTRUCTIONS, 0)
-    for dataset in CATALOGUE.values():
-        counts[dataset.task] += len(instructions(dataset.name))
-    assert counts == NUM_INSTRUCTIONS
-    texts = [text for name in CATALOGUE for text in instructions(name)]
-    assert len(set(texts)) == len(texts) == 400
-
-
-@pytest.mark.parametrize("dataset", CATALOGUE)
-def test_instructions_of_a_dataset_differ(dataset):
-    texts = instructions(dataset)
-    assert max(SequenceMatcher(None, a, b).ratio() for a, b in combinations(texts, 2)) <= 0.7
-    chinese = CATALOGUE[dataset].language == "zh"
-    assert len({text[:2] if chinese else text.split()[0].lower() for text in texts}) >= 5
-    assert all(text == text.strip() for text in texts)
-    assert chinese == all(any("\u4e00" <= c <= "\u9fff" for c in text) for text in texts)
-
 
 # ---- errors
 

@@ -14,7 +14,7 @@ from scripted_translations import ENGLISH_TEXT, FAULTS, GERMAN, pairs, repositor
 from typer.testing import CliRunner
 
 from m3it import LANGUAGES, load_dataset
-from m3it.catalogue import instructions, known_instructions
+from m3it.catalogue import known_instructions
 from m3it.cli import app
 from m3it.rows.instance import M3ITError
 from m3it.translating.translate import translate
@@ -293,8 +293,3 @@ def test_the_command_takes_codes_with_blanks_and_the_name_nllb(nllb, tmp_path, m
     done = CliRunner().invoke(app, [*command, "--split", "validation", "--limit", "2", "--out", str(tmp_path / "out")])
     assert done.exit_code == 0 and done.stdout == "zh/validation.jsonl: 2 rows\n", done.output
     assert json.loads((tmp_path / "out/data/kvqa/okvqa/zh/run.json").read_text("utf-8"))["versions"]["transformers"]
-
-
-def test_hand_made_instructions_are_those_of_the_dataset_in_order():
-    assert list(known_instructions("okvqa", "zh")) == list(instructions("okvqa"))
-    assert known_instructions("okvqa", "wo") == {}

@@ -18,6 +18,7 @@ from chat_server import ChatServer, Refuse, completion
 from conftest import ROOT, picture
 
 import m3it.work.chat
+from M3IT import stated_wait
 from m3it.work.chat import Chat, ChatError, CostError, Request, message, num_tokens
 
 
@@ -324,6 +325,24 @@ def test_the_stated_wait_is_kept_to(server, tmp_path, headers):
     Chat("m", server.url, cache_dir=tmp_path).ask([message("a")])
     refused, passed = server.exchanges
     assert passed.seconds - refused.seconds >= 0.6
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, 0),
+        ({"Retry-After": "7"}, 7),
+        ({"Retry-After": "0.6"}, 0.6),
+        ({"Retry-After": "86400"}, 600),  # no longer than ten minutes
+        ({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0),
+        ({"Retry-After": "soon"}, 0),
+        ({"Retry-After-Ms": "600", "Retry-After": "9"}, 0.6),
+        ({"RateLimit": '"api";r=0;t=55'}, 55),  # the Hub's
+        ({"RateLimit": '"api";r=0;t=55', "Retry-After": "3"}, 3),
+    ],
+)
+def test_a_stated_wait_is_read_in_every_form(headers, seconds):
+    assert stated_wait(headers) == seconds
 
 
 def test_a_stated_wait_is_for_all_that_would_ask(tmp_path):

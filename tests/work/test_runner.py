@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 import pytest
 
 from m3it.rows.instance import Drop, M3ITError
-from m3it.work.folder import sha256_of, write_json
+from m3it.work.folder import sha256_of
 from m3it.work.runner import Made, Piece, map_shards, open_executor, open_workers, write_run
 
 PIECES = [Piece(f"part-{i}.txt", {"number": i}) for i in range(5)]
@@ -166,16 +166,6 @@ def test_run_json_says_options_versions_and_files(tmp_path):
         "sha256": sha256_of(tmp_path / "part-0.txt"),
         "drops": {"third": 1},
     }
-
-
-def test_a_json_file_is_replaced_whole_or_not_at_all(tmp_path):
-    write_json(tmp_path / "a.json", {"a": "\u4e2d"})
-    with pytest.raises(TypeError):
-        write_json(tmp_path / "a.json", {"a": object()})
-    with pytest.raises(UnicodeEncodeError):
-        write_json(tmp_path / "a.json", {"a": "\ud800"})
-    assert json.loads((tmp_path / "a.json").read_text("utf-8")) == {"a": "\u4e2d"}
-    assert names_in(tmp_path) == ["a.json"]
 
 
 def test_one_worker_needs_no_executor():

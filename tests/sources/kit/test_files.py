@@ -1,4 +1,4 @@
-"""The authors' files as converters read them: on disk or in archives, large ones piece by piece."""
+"""m3it/sources/kit/files.py: the authors' files, on disk or in archives, large ones piece by piece."""
 
 import csv
 import gc
