@@ -12,7 +12,7 @@ from chat_server import ChatServer
 from conftest import FIXTURES, ROOT, make_row, picture, write_rows
 from typer.main import get_command
 
-from m3it import CATALOGUE
+from m3it import CATALOGUE, __version__
 from m3it.cli import app, main
 from m3it.rows.images import pixels
 
@@ -49,6 +49,28 @@ def test_help_lists_every_command(m3it):
     code, out, _ = m3it("--help")
     assert code == 0 and all(f" {command} " in out for command in COMMANDS)
     assert {"list", "show", "check", "convert", "card"} <= set(COMMANDS)
+
+
+def test_the_version_is_said(m3it):
+    assert m3it("--version") == (0, f"m3it {__version__}\n", "")
+
+
+def test_help_and_wrong_usage_do_not_wait_for_datasets():
+    """They take a fraction of a second; `datasets` alone takes a second and a half."""
+    program = "import sys; from m3it.cli import main\ntry: main()\nfinally: print('datasets' in sys.modules)"
+    for arguments in (["--help"], ["train", "--help"], ["--version"], ["nonsense"]):
+        command = [sys.executable, "-c", program, *arguments]
+        done = subprocess.run(command, env=ENVIRONMENT, text=True, capture_output=True)
+        assert done.stdout.endswith("False\n"), arguments
+
+
+def test_a_shell_completes_commands_and_options(monkeypatch, m3it):
+    monkeypatch.setenv("_M3IT_COMPLETE", "complete_bash")
+    for words, completed in (("m3it tra", {"train", "translate"}), ("m3it train --lo", {"--lora", "--log-rows"})):
+        monkeypatch.setenv("COMP_WORDS", words)
+        monkeypatch.setenv("COMP_CWORD", str(words.count(" ")))
+        code, out, _ = m3it()
+        assert code == 0 and set(out.split()) == completed
 
 
 @pytest.mark.parametrize(
@@ -96,9 +118,7 @@ def test_the_traceback_is_shown_where_it_is_asked_for(monkeypatch, repository):
 
 
 def start(*arguments, **options):
-    return subprocess.Popen(
-        [sys.executable, "-m", "m3it.cli", *map(str, arguments)], env=ENVIRONMENT, text=True, **options
-    )
+    return subprocess.Popen([sys.executable, "-m", "m3it", *map(str, arguments)], env=ENVIRONMENT, text=True, **options)
 
 
 def test_ctrl_c_exits_130(tmp_path):

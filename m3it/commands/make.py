@@ -40,7 +40,9 @@ def convert(
     name: Annotated[str | None, Option(help="Config name of a converter of your own.")] = None,
     task: Annotated[str, Option(help="Task folder of a converter of your own.")] = "vqa",
 ) -> None:
-    """Turn the source files of a dataset into shards.   Example: m3it convert okvqa --root ~/okvqa"""
+    """Turn the source files of a dataset into shards.
+
+    Example: m3it convert okvqa --root ~/okvqa"""
     from m3it.catalogue import catalogue_row
     from m3it.making.convert import convert as convert_dataset
     from m3it.making.convert import source_root
@@ -82,7 +84,9 @@ def rephrase(
     prices: Annotated[tuple[float, float] | None, Option(help="Of a million tokens in and out.")] = None,
     max_cost: Annotated[float | None, Option(help="Stop before the request that may exceed it.")] = None,
 ) -> None:
-    """Rewrite short answers into sentences.   Example: m3it rephrase data/kvqa/okvqa/train.jsonl --model qwen"""
+    """Rewrite short answers into sentences.
+
+    Example: m3it rephrase data/kvqa/okvqa/train.jsonl --model qwen"""
     from m3it.making.rephrase import rephrase_shard
     from m3it.work.chat import Chat
 
@@ -120,7 +124,9 @@ def translate(
     flores: Annotated[Path | None, Option(help="FLORES as it is published, for --select-languages.")] = None,
     threshold: Annotated[float, Option(help="spBLEU that marks a language, with --select-languages.")] = 20.0,
 ) -> None:
-    """Rows in other languages.   Example: m3it translate okvqa --to zh,fr --out translated"""
+    """Rows in other languages.
+
+    Example: m3it translate okvqa --to zh,fr --out translated"""
     from m3it.translating.engines import BACKENDS, Job
 
     backend = {"nllb": "transformers"}.get(backend, backend)
@@ -180,7 +186,9 @@ def release(
     workers: Annotated[int, Option(help="Processes.", min=1)] = 1,
     cluster: Annotated[str | None, Option(help="Address of a Dask scheduler, in place of --workers.")] = None,
 ) -> None:
-    """Parquet that plain `datasets` loads and the Hub's viewer shows.   Example: m3it release . --out release"""
+    """Parquet that plain `datasets` loads and the Hub's viewer shows.
+
+    Example: m3it release . --out release"""
     from M3IT import Repository
     from m3it.publishing.check import check as check_repository
     from m3it.publishing.hub_rules import Finding
@@ -229,7 +237,9 @@ def card(
         bool, Option("--check", help="Write nothing; exit 1 and show the difference if something is out of date.")
     ] = False,
 ) -> None:
-    """Measure data/ into dataset_infos.json and render README's head and tables.   Example: m3it card --check"""
+    """Measure data/ into dataset_infos.json and render README's head and tables.
+
+    Example: m3it card --check"""
     from m3it.publishing.repository_card import card as render_card
 
     diffs = render_card(folder, check, partial(progress, leave=False))
@@ -246,7 +256,9 @@ def stats(
     figures: Annotated[Path | None, Option(help="Draw the figures into this folder, too.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Instructions, rows, answers, pictures, licenses, counted.   Example: m3it stats --figures imgs"""
+    """Instructions, rows, answers, pictures, licenses, counted.
+
+    Example: m3it stats --figures imgs"""
     from m3it.showing.figures import draw_figures
     from m3it.showing.stats import as_text, measure
 

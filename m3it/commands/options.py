@@ -6,15 +6,12 @@ from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
 
 import typer
-from typer import Option
+from typer import Exit, Option
+
+from m3it import __version__
 
 READ, MAKE, TRAIN, SCORE = "Read", "Make", "Train", "Score"
-app = typer.Typer(
-    help="M3IT: load, make, mix, train, score. Start with: m3it list",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 Repo = Annotated[
     str | None,
     Option(help="Hub id, folder or URL. Default: this folder where it holds data/, else MMInstruction/M3IT."),
@@ -24,6 +21,22 @@ Fields = Annotated[
     Option(help="Where raw rows of a published repository keep a thing: inputs=question, outputs=..., images=..."),
 ]
 Json = Annotated[bool, Option("--json", help="Print one JSON value.")]
+
+
+def print_version(asked: bool) -> None:
+    """Print what is installed, and end."""
+    if asked:
+        typer.echo(f"m3it {__version__}")
+        raise Exit
+
+
+@app.callback()
+def m3it(
+    version: Annotated[
+        bool, Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """M3IT: load, make, mix, train, score. Start with: m3it list"""
 
 
 def default_repo(repo: str | None) -> str:

@@ -20,7 +20,6 @@ from m3it.commands.options import (
     default_repo,
     progress,
 )
-from m3it.rows.instance import M3ITError
 
 
 @app.command("list", rich_help_panel=READ)
@@ -32,7 +31,9 @@ def list_(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """The datasets, what they are and what is known of their terms.   Example: m3it list --task kvqa"""
+    """The datasets, what they are and what is known of their terms.
+
+    Example: m3it list --task kvqa"""
     from M3IT import CATALOGUE, LANGUAGES
     from m3it.catalogue import allows_commercial_use
 
@@ -68,8 +69,10 @@ def show(
     fields: Fields = None,
     as_json: Json = False,
 ) -> None:
-    """Rows of a config as text, or as a picture.   Example: m3it show viquae --images rows.png"""
-    from M3IT import id_of
+    """Rows of a config as text, or as a picture.
+
+    Example: m3it show viquae --images rows.png"""
+    from M3IT import M3ITError, id_of
     from m3it.reading.load import load_builder
     from m3it.showing.rows import as_text, contact_sheet
 
@@ -97,9 +100,12 @@ def check(
     fields: Fields = None,
     as_json: Json = False,
 ) -> None:
-    """Every row against the contracts, every file against the Hub's rules; exit 1 on an error. Of a published
-    repository (M3IT, M3IT-80): how each config is read, and its first row.   Example: m3it check ."""
-    from M3IT import Repository
+    """Every row against the contracts, every file against the Hub's rules; exit 1 on an error.
+
+    Of a published repository (M3IT, M3IT-80): how each config is read, and its first row.
+
+    Example: m3it check ."""
+    from M3IT import M3ITError, Repository
     from m3it.publishing.check import check as check_repository
     from m3it.publishing.check import compare
     from m3it.publishing.hub_rules import Finding

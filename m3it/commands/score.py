@@ -33,7 +33,9 @@ def predict(
     parallel: Annotated[int, Option(help="Requests at a time, to a server.", min=1)] = 8,
     on_error: Annotated[str, Option(help="raise, or drop: leave out rows that cannot be read.")] = "raise",
 ) -> None:
-    """What a model answers to rows.   Example: m3it predict --model runs/tiny --config shapes --out eval/tiny"""
+    """What a model answers to rows.
+
+    Example: m3it predict --model runs/tiny --config shapes --out eval/tiny"""
     from m3it.evaluating.predict import predict as predict_rows
 
     run = predict_rows(
@@ -64,7 +66,9 @@ def score(
     seed: Annotated[int, Option(help="Of the resamples for the intervals.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Scores by dataset, task and group with 95 % intervals; A B compares.   Example: m3it score runs/tiny"""
+    """Scores by dataset, task and group with 95 % intervals; A B compares.
+
+    Example: m3it score runs/tiny"""
     from m3it.evaluating.score import score as score_predictions
     from m3it.evaluating.tables import render
 
@@ -92,7 +96,9 @@ def judge(
     max_cost: Annotated[float | None, Option(help="Stop before the request that may exceed it.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Which model answers better, by FairEval.   Example: m3it judge eval/a eval/b --model gpt-4o --out eval/judge"""
+    """Which model answers better, by FairEval.
+
+    Example: m3it judge eval/a eval/b --model gpt-4o --out eval/judge"""
     from m3it.evaluating.judge import CONFIGS, choose_pairs, render, requests
     from m3it.evaluating.judge import judge as judge_pairs
     from m3it.work.chat import Chat
@@ -118,7 +124,9 @@ def report(
         str | None, Option(help="Where the pictures are. Default: where the predictions had them from.")
     ] = None,
 ) -> None:
-    """One HTML page about runs, that opens offline.   Example: m3it report eval --out report.html --figures imgs"""
+    """One HTML page about runs, that opens offline.
+
+    Example: m3it report eval --out report.html --figures imgs"""
     from m3it.showing.report import report as write_report
 
     for problem in write_report(runs, out, repo, figures):
@@ -135,7 +143,9 @@ def quickstart(
         str | None, Option(help="Mix in its configs. Default: this folder where it holds data/, else none.")
     ] = None,
 ) -> None:
-    """Make SHAPES, train a tiny model, test it: some minutes on two cores, offline.   Example: m3it quickstart"""
+    """Make SHAPES, train a tiny model, test it: some minutes on two cores, offline.
+
+    Example: m3it quickstart"""
     from m3it.quickstart import quickstart as run_all
 
     repo = repo or ("." if os.path.isdir("data") else None)

@@ -50,8 +50,11 @@ def train(
     resume: Annotated[bool, Option("--resume", help="Go on from the last checkpoint in OUT, if any.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Tune a model on a mixture; under accelerate: accelerate launch scripts/train.py ...
-    Example: m3it train --model tiny --config shapes --out runs/shapes"""
+    """Tune a model on a mixture.
+
+    Example: m3it train --model tiny --config shapes --out runs/shapes
+
+    On all GPUs: accelerate launch -m m3it train ..."""
     from m3it.mixing.mixture import Mixture
     from m3it.mixing.part import Part
     from m3it.mixing.selection import read_weights
