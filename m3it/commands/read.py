@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -17,6 +18,7 @@ from m3it.commands.options import (
     Repo,
     app,
     as_fields,
+    as_size,
     default_repo,
     progress,
 )
@@ -154,3 +156,40 @@ def check(
         typer.echo(f"{rows:,} rows of {len(configs)} configs {done}, {len(findings)} findings", err=bool(findings))
     if any(finding.level == "error" for finding in findings):
         raise Exit(1)
+
+
+@app.command(rich_help_panel=READ)
+def cache(
+    clear: Annotated[list[str] | None, Option(help="Remove all of this kind, may be repeated; or all.")] = None,
+    as_json: Json = False,
+) -> None:
+    """What m3it keeps in the cache of `datasets`, by kind.
+
+    Example: m3it cache --clear files --clear indexes"""
+    from m3it.work import cache
+
+    if unknown := {*(clear or ())} - {*cache.KINDS, "all"}:
+        raise typer.BadParameter(f"--clear {min(unknown)}: expected all, {', '.join(cache.KINDS)}")
+    kinds = [kind for kind in cache.KINDS if not clear or kind in clear or "all" in clear]
+    held = [cache.clear(kind) if clear else cache.measure(kind) for kind in kinds]
+    if as_json:
+        typer.echo(json.dumps([one._asdict() for one in held], default=datetime.isoformat))
+        return
+    typer.echo(f"{'kind':<13}{'files':>8}{'size':>10}{'oldest':>12}{'newest':>12}  {'removed' if clear else 'holds'}")
+    for one in held:
+        ages = f"{as_age(one.oldest):>12}{as_age(one.newest):>12}"
+        typer.echo(f"{one.kind:<13}{one.num_files:>8,}{as_size(one.num_bytes):>10}{ages}  {one.holds}")
+    num_files, num_bytes = sum(one.num_files for one in held), sum(one.num_bytes for one in held)
+    typer.echo(f"{'in all':<13}{num_files:>8,}{as_size(num_bytes):>10}{'':24}  {Path(held[0].folder).parent}")
+
+
+def as_age(written: datetime | None) -> str:
+    """How long ago that was, in its largest whole unit; "-" for never."""
+    if written is None:
+        return "-"
+    seconds = int((datetime.now(timezone.utc) - written).total_seconds())
+    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if seconds >= length:
+            number = seconds // length
+            return f"{number} {unit}{'s' if number > 1 else ''}"
+    return "now"

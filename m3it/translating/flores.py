@@ -13,7 +13,8 @@ from m3it.catalogue import ENGLISH
 from m3it.rows.instance import M3ITError
 from m3it.translating.engines import Job, open_translator
 from m3it.translating.languages import find_language
-from m3it.translating.memory import Memory, default_cache
+from m3it.translating.memory import Memory
+from m3it.work import cache
 from m3it.work.runner import Progress, silent
 
 
@@ -62,7 +63,7 @@ def select_languages(
         except M3ITError:
             scores.append(LanguageScore(target.code, None, None, "unknown to the model"))
             continue
-        memory = Memory(Path(job.cache_dir or default_cache()) / "translations.sqlite")
+        memory = Memory(Path(job.cache_dir or cache.folder("translations")) / "translations.sqlite")
         said = memory.recall(open_translator(job), english, ENGLISH, target, 0)
         tokens = {"zho_Hans": "zh", "kor_Hang": "13a"}.get(target.nllb, "13a" if target.spaces else "char")
         metrics["bleu"] = BLEU(tokenize=tokens)

@@ -8,13 +8,6 @@ from typing import Any
 from M3IT import Language
 
 
-def default_cache() -> str:
-    """Where translations are kept if nothing else is said: beside what `datasets` keeps."""
-    import datasets
-
-    return str(Path(str(datasets.config.HF_DATASETS_CACHE)).expanduser() / "m3it-translations")
-
-
 class Memory:
     """Translations on disk, one SQLite file for all models; several processes of one machine may use it at once."""
 

@@ -14,7 +14,8 @@ from M3IT import Language
 from m3it.translating.checks import reason_against
 from m3it.translating.engines import DECODINGS, Job, open_translator
 from m3it.translating.masks import MASK, Masked, Part, mask, restore, split
-from m3it.translating.memory import Memory, default_cache
+from m3it.translating.memory import Memory
+from m3it.work import cache
 
 WORD_START, WORD_END = re.compile(r"[\w(\[{<“«]"), re.compile(r"[\w)\]}>”».,;:!?]")
 SENTENCE_ENDS = ("。", "！", "？", "”", "」", "』")
@@ -34,7 +35,7 @@ class Desk:
 
     def __init__(self, job: Job, source: Language, target: Language, known: dict[str, str] | None = None):
         self.translator, self.source, self.target = open_translator(job), source, target
-        self.memory = Memory(Path(job.cache_dir or default_cache()) / "translations.sqlite")
+        self.memory = Memory(Path(job.cache_dir or cache.folder("translations")) / "translations.sqlite")
         self.known = {text: Translation(said, "", ("by hand",)) for text, said in (known or {}).items()}
         self.blanks = target.spaces and not source.spaces  # to put between parts that had none
         self.no_blanks = source.spaces and target.script in ("Hans", "Hant", "Jpan")  # behind a full stop
