@@ -1,9 +1,13 @@
-"""What commands share: the app and its panels, options that mean the same everywhere, and the bar."""
+"""What commands share: the app and its panels, the options that mean the same everywhere, and the bar.
+
+Only typer is imported here and by the modules of the panels: a command imports what it needs when it is called.
+"""
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
-from typing import Annotated, Any
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields
+from typing import Annotated, Any, Literal
 
 import typer
 from typer import Exit, Option
@@ -20,7 +24,31 @@ Fields = Annotated[
     list[str] | None,
     Option(help="Where raw rows of a published repository keep a thing: inputs=question, outputs=..., images=..."),
 ]
+Configs = Annotated[list[str] | None, Option("--config", help="Config name, may be repeated. Default: all.")]
+Limit = Annotated[int | None, Option(help="At most so many rows, of each split or config.", min=1)]
+License = Annotated[
+    Literal["commercial"] | None, Option(help="Only datasets whose annotations and pictures both allow it.")
+]
+OnError = Annotated[
+    Literal["raise", "drop"], Option(help="drop: leave out rows that cannot be read, count and list them.")
+]
+Seed = Annotated[int, Option(help="What random choices are drawn from: the same seed, the same result.")]
+BatchSize = Annotated[int, Option(help="Rows at a time, on each device.", min=1)]
+Workers = Annotated[int, Option(help="Processes.", min=1)]
+Cluster = Annotated[str | None, Option(help="Address of a Dask scheduler, instead of --workers.")]
+BaseUrl = Annotated[str | None, Option(help="OpenAI-compatible server. Default: OpenAI's.")]
+Parallel = Annotated[int, Option(help="Requests at a time, to a server.", min=1)]
+Prices = Annotated[tuple[float, float] | None, Option(help="Of a million tokens in and out.")]
+MaxCost = Annotated[float | None, Option(help="Stop before the request that may exceed it.")]
+PicturesFrom = Annotated[
+    str | None, Option("--repo", help="Where the pictures are. Default: where the predictions had them from.")
+]
 Json = Annotated[bool, Option("--json", help="Print one JSON value.")]
+
+
+def split_option(default: str) -> Any:
+    """--split of a command that, where it is not given, takes what `default` says."""
+    return Option(help="train, validation or test.", show_default=default)
 
 
 def print_version(asked: bool) -> None:
@@ -49,6 +77,16 @@ def as_fields(given: list[str] | None) -> dict[str, str] | None:
     if wrong := [text for text in given or () if "=" not in text]:
         raise typer.BadParameter(f"--fields {wrong[0]}: expected e.g. inputs=question")
     return dict(text.split("=", 1) for text in given) if given else None
+
+
+def as_drops(drops: Mapping[str, int]) -> str:
+    """What is added to a line about rows: how many were dropped, by reason."""
+    return "".join(f", {number} dropped: {reason}" for reason, number in drops.items())
+
+
+def as_settings(kind: type, given: Mapping[str, Any]) -> Any:
+    """A dataclass made of those of the given options that have the names of its fields."""
+    return kind(**{field.name: given[field.name] for field in fields(kind) if field.name in given})
 
 
 def as_bytes(size: str) -> int:

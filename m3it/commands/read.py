@@ -15,12 +15,15 @@ from m3it.commands.options import (
     READ,
     Fields,
     Json,
+    License,
+    Limit,
     Repo,
     app,
     as_fields,
     as_size,
     default_repo,
     progress,
+    split_option,
 )
 
 
@@ -28,9 +31,7 @@ from m3it.commands.options import (
 def list_(
     task: Annotated[str | None, Option(help="Only this task, e.g. vqa.")] = None,
     language: Annotated[str | None, Option(help="Only this language, e.g. zh.")] = None,
-    license: Annotated[
-        str | None, Option(help="'commercial': only datasets whose annotations and pictures both allow it.")
-    ] = None,
+    license: License = None,
     as_json: Json = False,
 ) -> None:
     """The datasets, what they are and what is known of their terms.
@@ -39,8 +40,6 @@ def list_(
     from M3IT import CATALOGUE, LANGUAGES
     from m3it.catalogue import allows_commercial_use
 
-    if license not in (None, "commercial"):
-        raise typer.BadParameter(f"--license {license}: expected 'commercial'")
     if task not in (None, *(d.task for d in CATALOGUE.values())):
         raise typer.BadParameter(
             f"--task {task}: expected one of {', '.join(dict.fromkeys(d.task for d in CATALOGUE.values()))}"
@@ -65,8 +64,8 @@ def list_(
 def show(
     config: Annotated[str, Argument(help="Config name, e.g. viquae or okvqa-zh.")],
     repo: Repo = None,
-    split: Annotated[str | None, Option(help="train, validation or test. Default: the first that there is.")] = None,
-    limit: Annotated[int, Option(help="How many rows.", min=1)] = 3,
+    split: Annotated[str | None, split_option("the first that there is")] = None,
+    limit: Limit = 3,
     images: Annotated[Path | None, Option(help="Draw the rows into this PNG file, too.")] = None,
     fields: Fields = None,
     as_json: Json = False,
