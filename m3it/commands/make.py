@@ -211,7 +211,7 @@ def release(
     shard_size: Annotated[str, Option(help="Of the source, for each file.")] = "400MB",
     on_error: OnError = "raise",
     fields: Fields = None,
-    corrections: Annotated[str | None, Option(help="TSV file of mended texts.")] = None,
+    corrections: Annotated[str | None, Option(help="TSV file of corrected texts.")] = None,
     workers: Workers = 1,
     cluster: Cluster = None,
 ) -> None:
