@@ -1,22 +1,20 @@
-"""The tool-kit of M3IT: load, make, mix, train, score. It begins with `from m3it import load_dataset`."""
+"""The tool-kit of M3IT: load, make, mix, train, score. It begins with `from m3it import load_dataset`.
+
+Nothing is imported before it is asked for: `datasets` takes a second and a half, PyTorch more.
+"""
 
 import importlib
 import importlib.util
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-# M3IT.py beside this package, whatever the working folder holds: a clone is a folder M3IT, a published repository has
-# an M3IT.py of its own, and both would come first.
-_BESIDE = Path(__file__).resolve().parents[1] / "M3IT.py"
-if Path(getattr(sys.modules.get("M3IT"), "__file__", None) or "").resolve() != _BESIDE:
-    _spec = importlib.util.spec_from_file_location("M3IT", _BESIDE)
-    assert _spec and _spec.loader
-    sys.modules["M3IT"] = importlib.util.module_from_spec(_spec)
-    _spec.loader.exec_module(sys.modules["M3IT"])
-
-from M3IT import CATALOGUE, LANGUAGES, M3IT, M3ITError
-from m3it.reading.load import load_builder, load_dataset
+if TYPE_CHECKING:
+    from M3IT import CATALOGUE, LANGUAGES, M3IT, M3ITError
+    from m3it.mixing.mixture import Mixture
+    from m3it.mixing.part import Part
+    from m3it.models.collator import Collator
+    from m3it.reading.load import load_builder, load_dataset
 
 __version__ = "0.1.0"
 __all__ = [
@@ -31,17 +29,36 @@ __all__ = [
     "load_builder",
     "load_dataset",
 ]
-_LAZY = {  # these need torch, or what needs it: imported when they are asked for
+_HOME = {  # name -> the module that it is imported from
+    **dict.fromkeys(("CATALOGUE", "LANGUAGES", "M3IT", "M3ITError"), "M3IT"),
+    **dict.fromkeys(("load_builder", "load_dataset"), "m3it.reading.load"),
     "Collator": "m3it.models.collator",
     "Mixture": "m3it.mixing.mixture",
     "Part": "m3it.mixing.part",
 }
 
 
+class Beside:
+    """Finds M3IT.py beside this package, whatever the working folder holds: a clone is a folder M3IT, a published
+    repository has an M3IT.py of its own, and both would come first."""
+
+    path = Path(__file__).resolve().parents[1] / "M3IT.py"
+
+    @classmethod
+    def find_spec(cls, name: str, path: Any = None, target: Any = None) -> Any:
+        """How to import M3IT; None for any other module, which the finders after this one look for."""
+        return importlib.util.spec_from_file_location(name, cls.path) if name == "M3IT" else None
+
+
+sys.meta_path.insert(0, Beside)
+if Path(getattr(sys.modules.get("M3IT"), "__file__", None) or "").resolve() != Beside.path:
+    sys.modules.pop("M3IT", None)  # another one, imported before
+
+
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name]), name)
-    raise AttributeError(f"module 'm3it' has no attribute {name!r}")
+    if name not in _HOME:
+        raise AttributeError(f"module 'm3it' has no attribute {name!r}")
+    return globals().setdefault(name, getattr(importlib.import_module(_HOME[name]), name))
 
 
 def __dir__() -> list[str]:

@@ -6,13 +6,14 @@ import warnings
 
 import typer
 
+import m3it
+
 # isort: off
 # Each adds its commands to the app: in the order of the help.
 from m3it.commands import read, make, train, score  # noqa: F401
 
 # isort: on
 from m3it.commands.options import app
-from m3it.rows.instance import M3ITError
 
 
 def main() -> None:
@@ -20,7 +21,7 @@ def main() -> None:
     tracebacks."""
     warnings.formatwarning = lambda message, *_, **__: f"{message}\n"  # the sentence, not the line of code
     try:
-        code = app(standalone_mode=False)  # the exit code of typer.Exit, None for a command that ran through
+        code = app(prog_name="m3it", standalone_mode=False)  # of typer.Exit; None for a command that ran through
         sys.stdout.flush()
         sys.exit(code)
     except (typer.Abort, KeyboardInterrupt):
@@ -32,17 +33,12 @@ def main() -> None:
         # buffer goes nowhere, else Python would fail on it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(0)
-    except (M3ITError, ValueError, OSError) as error:
-        if os.environ.get("M3IT_DEBUG"):
-            raise
-        typer.echo(str(error), err=True)
-        sys.exit(1)
     except Exception as error:
         if type(error).__module__.startswith(("click", "typer")) and hasattr(error, "exit_code"):
             error.show()  # type: ignore[attr-defined]
             sys.exit(error.exit_code)
-        raise
-
-
-if __name__ == "__main__":
-    main()
+        # Asked last: m3it.M3ITError brings `datasets`, which wrong usage need not wait for.
+        if os.environ.get("M3IT_DEBUG") or not isinstance(error, (ValueError, OSError, m3it.M3ITError)):
+            raise
+        typer.echo(str(error), err=True)
+        sys.exit(1)

@@ -58,7 +58,16 @@ def quickstart(
         print(mixture.describe(), file=sys.stderr)
         train("tiny", mixture, out / "tiny", settings, rows, resume=True)
     tell("3 of 4  the model answers and is scored on questions of which it has seen none")
-    predict(str(out / "tiny"), [DATASET], out / "predictions", str(out), SPLIT, None, None, 64, 8, progress=progress)
+    predict(
+        str(out / "tiny"),
+        [DATASET],
+        out / "predictions",
+        repo=str(out),
+        split=SPLIT,
+        batch_size=64,
+        max_tokens=8,
+        progress=progress,
+    )
     scores = score([out / "predictions"], out / "scores")
     tell("4 of 4  the report")
     report([out, out / "tiny"], out / "report.html")

@@ -18,15 +18,15 @@ TESTED=(viquae winoground fm-iqa coco-cn flickr8k-cn chinese-food mmchat ss ivqa
         okvqa a-okvqa)
 
 # 1  Stage 1: images and texts are aligned on captions.
-$LAUNCH m3it.cli train $START --repo "$REPO" --task captioning --exclude-held-out $TRAIN --resume --out "$OUT/stage1"
+$LAUNCH m3it train $START --repo "$REPO" --task captioning --exclude-held-out $TRAIN --resume --out "$OUT/stage1"
 # 2  Stage 2: instructions of all tasks, without the datasets that are held out.
-$LAUNCH m3it.cli train --model "$OUT/stage1" --repo "$REPO" --exclude-held-out $TRAIN --resume --out "$OUT/stage2"
+$LAUNCH m3it train --model "$OUT/stage1" --repo "$REPO" --exclude-held-out $TRAIN --resume --out "$OUT/stage2"
 # 3  and 4  Two models answer.
-$LAUNCH m3it.cli predict --model "$OUT/stage2" "${TESTED[@]/#/--config=}" --repo "$REPO" $PREDICT --out "$OUT/ours"
-$LAUNCH m3it.cli predict --model "$OTHER" "${TESTED[@]/#/--config=}" --repo "$REPO" $PREDICT --out "$OUT/other"
+$LAUNCH m3it predict --model "$OUT/stage2" "${TESTED[@]/#/--config=}" --repo "$REPO" $PREDICT --out "$OUT/ours"
+$LAUNCH m3it predict --model "$OTHER" "${TESTED[@]/#/--config=}" --repo "$REPO" $PREDICT --out "$OUT/other"
 # 5  Scores by dataset, task and group: held-out, Chinese, video.
-python -m m3it.cli score "$OUT/ours" "$OUT/other" --out "$OUT/scores"
+python -m m3it score "$OUT/ours" "$OUT/other" --out "$OUT/scores"
 # 6  Which answers better: 100 rows each of okvqa, a-okvqa, viquae.
-python -m m3it.cli judge "$OUT/ours" "$OUT/other" $JUDGE --out "$OUT/judge"
+python -m m3it judge "$OUT/ours" "$OUT/other" $JUDGE --out "$OUT/judge"
 # 7  The page and the figures.
-python -m m3it.cli report "$OUT" "$OUT/stage2" --out "$OUT/report.html" --figures "$OUT/figures"
+python -m m3it report "$OUT" "$OUT/stage2" --out "$OUT/report.html" --figures "$OUT/figures"

@@ -1,10 +1,11 @@
-"""Shared by all tests: small repositories of rows, and a Hub on loopback."""
+"""Shared by all tests: small repositories of rows, a Hub on loopback, and the command line."""
 
 import base64
 import json
 from pathlib import Path
 
 import pytest
+from command_line import m3it  # noqa: F401  (a fixture)
 from hub import hub  # noqa: F401  (a fixture)
 from PIL import Image
 

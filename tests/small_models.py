@@ -1,6 +1,9 @@
-"""Real classes of transformers with small random weights, and their real processors with tokenizers trained here."""
+"""Real classes of transformers with small random weights, their real processors with tokenizers trained here, and rows
+that they learn from."""
 
 from typing import Any
+
+from conftest import picture
 
 from m3it.models.tiny import train_tokenizer
 
@@ -176,3 +179,33 @@ def instructblip() -> tuple[Any, Any]:
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
     )
     return t.InstructBlipForConditionalGeneration(config), processor
+
+
+def row(num_images: int = 1, **changes: Any) -> dict[str, Any]:
+    """A row of a mixture."""
+    images = [picture(i) for i in range(num_images)]
+    texts = {"instruction": "Look at the picture.", "inputs": "What is shown?", "outputs": "a red circle"}
+    return {"dataset": "d", "id": f"row-{num_images}", **texts, "images": images, "meta": {}, **changes}
+
+
+ROWS = [row(n) for n in (0, 1, 2, 5, 8)]
+
+
+def step(model: Any, batch: dict[str, Any], learning_rate: float = 1e-2) -> float:
+    """The loss before one step of AdamW, on the parameters that may learn."""
+    import torch
+
+    model.train()
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], learning_rate)
+    loss = model(**batch).loss
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+def loss_of(model: Any, batch: dict[str, Any]) -> float:
+    """The loss without learning."""
+    import torch
+
+    with torch.no_grad():
+        return model.eval()(**batch).loss.item()

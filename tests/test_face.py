@@ -5,11 +5,15 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from importlib.util import find_spec
 
 import pytest
 from conftest import ROOT
 
+import m3it
+
 USUAL = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+IMPORTED = {**USUAL, "PYTHONPATH": str(ROOT)}
 
 
 @pytest.fixture(scope="module")
@@ -42,3 +46,33 @@ def test_the_working_folder_does_not_hide_the_dataset(tmp_path, request, install
     program = "from m3it import CATALOGUE, load_dataset; import M3IT; print(len(CATALOGUE), M3IT.__file__)"
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environ, text=True, capture_output=True)
     assert (done.stdout, done.stderr) == (f"40 {site / 'M3IT.py'}\n", "")
+
+
+def test_another_dataset_that_was_imported_before_gives_way(tmp_path):
+    (tmp_path / "M3IT.py").write_text("CATALOGUE = {}")
+    program = "import M3IT, m3it; from M3IT import CATALOGUE; print(len(CATALOGUE), len(m3it.CATALOGUE))"
+    environ = {**USUAL, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environ, text=True, capture_output=True)
+    assert (done.stdout, done.stderr) == ("40 40\n", "")
+
+
+def test_a_class_of_the_dataset_is_one_class_by_every_way(tmp_path):
+    program = "import m3it, M3IT, m3it.reading.load as load; print(m3it.M3IT is M3IT.M3IT is load.M3IT)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=IMPORTED, text=True, capture_output=True)
+    assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+def test_importing_brings_nothing_heavy_and_every_name_comes_when_asked_for():
+    program = "import sys, m3it; print({'datasets', 'numpy', 'torch', 'typer'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", program], env=IMPORTED, text=True, capture_output=True)
+    assert (done.stdout, done.stderr) == ("set()\n", "")
+    assert dir(m3it) == sorted(m3it.__all__) and {*m3it._HOME, "__version__"} == {*m3it.__all__}
+    for name in m3it.__all__:
+        if name != "Collator" or find_spec("torch"):
+            assert getattr(m3it, name) is not None
+    with pytest.raises(AttributeError, match="module 'm3it' has no attribute 'load_datasets'"):
+        m3it.load_datasets  # noqa: B018
+
+
+def test_the_wheel_says_that_it_is_typed(wheel):
+    assert (wheel / "m3it/py.typed").exists() and (wheel / "m3it/instructions/okvqa.txt").exists()

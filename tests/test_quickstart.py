@@ -111,7 +111,7 @@ def test_a_killed_quickstart_goes_on_from_its_checkpoint(small, tmp_path):
 )
 def test_the_real_quickstart_beats_the_majority_answer(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, "-m", "m3it.cli", "quickstart", "--out", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "m3it", "quickstart", "--out", str(tmp_path / "out")]
     begun = time.monotonic()
     told = subprocess.run(command, env=environment, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     print(f"{told}{time.monotonic() - begun:.0f} s")

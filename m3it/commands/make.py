@@ -3,21 +3,32 @@
 import json
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from typer import Argument, Exit, Option
 
 from m3it.commands.options import (
     MAKE,
+    BaseUrl,
+    Cluster,
+    Configs,
     Fields,
     Json,
+    Limit,
+    MaxCost,
+    OnError,
+    Parallel,
+    Prices,
     Repo,
+    Workers,
     app,
     as_bytes,
+    as_drops,
     as_fields,
     default_repo,
     progress,
+    split_option,
 )
 
 
@@ -27,26 +38,24 @@ def convert(
     root: Annotated[
         Path | None, Option(help="Folder that holds the source files, as downloaded (zip and tar are read in place).")
     ] = None,
-    split: Annotated[str | None, Option(help="train, validation or test. Default: all that are published.")] = None,
-    limit: Annotated[int | None, Option(help="Take only so many rows of a split, drops counted.", min=1)] = None,
+    split: Annotated[str | None, split_option("all that are published")] = None,
+    limit: Limit = None,
     out: Annotated[Path, Option(help="Repository to write into: its data/<task>/<dataset>/.")] = Path("."),
-    on_error: Annotated[
-        str, Option(help="raise, or drop: leave out rows whose pictures cannot be read, count and list them.")
-    ] = "raise",
+    on_error: OnError = "raise",
     frames: Annotated[int, Option(help="Frames of a clip.", min=1)] = 8,
-    workers: Annotated[int, Option(help="Processes.", min=1)] = 1,
-    cluster: Annotated[str | None, Option(help="Address of a Dask scheduler, in place of --workers.")] = None,
+    workers: Workers = 1,
+    cluster: Cluster = None,
     converter: Annotated[str | None, Option(help="A converter of your own, my_set.py:convert, with --name.")] = None,
     name: Annotated[str | None, Option(help="Config name of a converter of your own.")] = None,
     task: Annotated[str, Option(help="Task folder of a converter of your own.")] = "vqa",
 ) -> None:
-    """Turn the source files of a dataset into shards.   Example: m3it convert okvqa --root ~/okvqa"""
+    """Turn the source files of a dataset into shards.
+
+    Example: m3it convert okvqa --root ~/okvqa"""
     from m3it.catalogue import catalogue_row
     from m3it.making.convert import convert as convert_dataset
     from m3it.making.convert import source_root
 
-    if on_error not in ("raise", "drop"):
-        raise typer.BadParameter(f"--on-error {on_error}: expected raise or drop")
     config = dataset or name
     if config is None or (dataset and name) or bool(name) != bool(converter):
         raise typer.BadParameter("expected the name of a dataset, or --converter together with --name")
@@ -67,22 +76,23 @@ def convert(
         progress=progress,
     )
     for file, made in run["files"].items():
-        dropped = "".join(f", {number} dropped: {reason}" for reason, number in made["drops"].items())
-        typer.echo(f"{file}: {made['num_rows']:,} rows, {made['num_bytes']:,} bytes{dropped}")
+        typer.echo(f"{file}: {made['num_rows']:,} rows, {made['num_bytes']:,} bytes{as_drops(made['drops'])}")
 
 
 @app.command(rich_help_panel=MAKE)
 def rephrase(
     shards: Annotated[list[Path], Argument(help="Shards, e.g. data/kvqa/okvqa/train.jsonl.")],
     model: Annotated[str, Option(help="The server's name for the model.")],
-    base_url: Annotated[str | None, Option(help="OpenAI-compatible server. Default: OpenAI's.")] = None,
+    base_url: BaseUrl = None,
     out: Annotated[Path, Option(help="Repository for the new shards.")] = Path("rephrased"),
-    limit: Annotated[int | None, Option(help="Stop after this many rows of a shard.")] = None,
-    parallel: Annotated[int, Option(help="Requests at a time.")] = 8,
-    prices: Annotated[tuple[float, float] | None, Option(help="Of a million tokens in and out.")] = None,
-    max_cost: Annotated[float | None, Option(help="Stop before the request that may exceed it.")] = None,
+    limit: Limit = None,
+    parallel: Parallel = 8,
+    prices: Prices = None,
+    max_cost: MaxCost = None,
 ) -> None:
-    """Rewrite short answers into sentences.   Example: m3it rephrase data/kvqa/okvqa/train.jsonl --model qwen"""
+    """Rewrite short answers into sentences.
+
+    Example: m3it rephrase data/kvqa/okvqa/train.jsonl --model qwen"""
     from m3it.making.rephrase import rephrase_shard
     from m3it.work.chat import Chat
 
@@ -97,57 +107,48 @@ def rephrase(
     typer.echo(f"{used['num_asked']:,} requests, {used['num_kept']:,} replies from disk, {tokens}{cost}", err=True)
 
 
+# Which translator, of `translate` and `languages`.
+Backend = Annotated[
+    Literal["transformers", "nllb", "ctranslate2", "openai"], Option(help="What runs the model; nllb: transformers.")
+]
+Model = Annotated[str, Option(help="Hub id, folder, or the server's name for the model.")]
+Beams = Annotated[int, Option(help="Beams of the search.", min=1)]
+NLLB = "facebook/nllb-200-distilled-1.3B"
+
+
 @app.command(rich_help_panel=MAKE)
 def translate(
-    config: Annotated[str | None, Argument(help="Config name, e.g. okvqa.")] = None,
-    to: Annotated[str, Option(help="Codes, e.g. zh,fr; sw=swh_Latn for a language beyond the 80.")] = "",
+    config: Annotated[str, Argument(help="Config name, e.g. okvqa.")],
+    to: Annotated[str, Option(help="Codes, e.g. zh,fr; sw=swh_Latn for a language beyond the 80.")],
     repo: Repo = None,
-    split: Annotated[str | None, Option(help="train, validation or test. Default: all.")] = None,
-    backend: Annotated[str, Option(help="transformers (or nllb), ctranslate2, openai.")] = "transformers",
-    model: Annotated[str, Option(help="Hub id, folder, or server's name.")] = "facebook/nllb-200-distilled-1.3B",
-    base_url: Annotated[str | None, Option(help="OpenAI-compatible server. Default: OpenAI's.")] = None,
-    limit: Annotated[int | None, Option(help="Only so many rows of a split.", min=1)] = None,
+    split: Annotated[str | None, split_option("all")] = None,
+    backend: Backend = "transformers",
+    model: Model = NLLB,
+    base_url: BaseUrl = None,
+    limit: Limit = None,
     out: Annotated[Path, Option(help="Repository to write into.")] = Path("translated"),
-    on_error: Annotated[str, Option(help="drop, keep the source's text, or raise.")] = "drop",
+    on_error: Annotated[
+        Literal["drop", "keep", "raise"], Option(help="Of a failed text: drop the row, keep the source's text, raise.")
+    ] = "drop",
     back: Annotated[int, Option(help="Translate so many texts back, for chrF.", min=0)] = 0,
-    beams: Annotated[int, Option(help="Beams of the search.", min=1)] = 4,
-    parallel: Annotated[int, Option(help="Requests at a time.")] = 8,
-    prices: Annotated[tuple[float, float] | None, Option(help="Of a million tokens in and out.")] = None,
-    max_cost: Annotated[float | None, Option(help="Stop before the request that may exceed it.")] = None,
-    workers: Annotated[int, Option(help="Processes.", min=1)] = 1,
-    cluster: Annotated[str | None, Option(help="Address of a Dask scheduler.")] = None,
-    choose: Annotated[bool, Option("--select-languages", help="Score the model on FLORES instead.")] = False,
-    flores: Annotated[Path | None, Option(help="FLORES as it is published, for --select-languages.")] = None,
-    threshold: Annotated[float, Option(help="spBLEU that marks a language, with --select-languages.")] = 20.0,
+    beams: Beams = 4,
+    parallel: Parallel = 8,
+    prices: Prices = None,
+    max_cost: MaxCost = None,
+    workers: Workers = 1,
+    cluster: Cluster = None,
 ) -> None:
-    """Rows in other languages.   Example: m3it translate okvqa --to zh,fr --out translated"""
-    from m3it.translating.engines import BACKENDS, EngineSettings
+    """Rows in other languages.
 
-    backend = {"nllb": "transformers"}.get(backend, backend)
-    if backend not in BACKENDS or on_error not in ("drop", "keep", "raise"):
-        raise typer.BadParameter(f"expected --backend of {', '.join(BACKENDS)}, --on-error of drop, keep, raise")
-    settings = EngineSettings(backend, model, base_url, beams, parallel, prices, max_cost)
-    if choose != (flores is not None):
-        raise typer.BadParameter("expected --select-languages and --flores DIR together")
-    if flores is not None:
-        from m3it.translating.flores import select_languages
-
-        scores, signatures = select_languages(flores, settings, limit=limit)
-        for s in scores:
-            mark = "*" if (s.spbleu or 0) > threshold else " "
-            typer.echo(f"{mark} {s.code:<4}{s.note or f'{s.spbleu:7.2f} spBLEU {s.bleu:7.2f} BLEU'}")
-        above = [s.code for s in scores if (s.spbleu or 0) > threshold]
-        typer.echo(f"{len(above)} above {threshold:g} spBLEU: {','.join(above) or 'none'}")
-        typer.echo("\n".join(f"{name}: {value}" for name, value in signatures.items()), err=True)
-        return
-    if not config or not to:
-        raise typer.BadParameter("expected a config and --to")
+    Example: m3it translate okvqa --to zh,fr --out translated"""
+    from m3it.translating.engines import EngineSettings
     from m3it.translating.translate import translate as translate_config
 
+    backend = "transformers" if backend == "nllb" else backend
     runs = translate_config(
         config,
         [code.strip() for code in to.split(",") if code.strip()],
-        settings,
+        EngineSettings(backend, model, base_url, num_beams=beams, parallel=parallel, prices=prices, max_cost=max_cost),
         default_repo(repo),
         out,
         split=split,
@@ -160,8 +161,44 @@ def translate(
     )
     for code, run in runs.items():
         for file, made in run["files"].items():
-            dropped = "".join(f", {number} dropped: {reason}" for reason, number in made["drops"].items())
-            typer.echo(f"{code}/{file}: {made['num_rows']:,} rows{dropped}")
+            typer.echo(f"{code}/{file}: {made['num_rows']:,} rows{as_drops(made['drops'])}")
+
+
+@app.command(rich_help_panel=MAKE)
+def languages(
+    flores: Annotated[Path, Argument(help="Folder of FLORES, as it is published.")],
+    backend: Backend = "transformers",
+    model: Model = NLLB,
+    base_url: BaseUrl = None,
+    limit: Annotated[int | None, Option(help="At most so many sentences.", min=1)] = None,
+    threshold: Annotated[float, Option(help="spBLEU above which a language is marked.")] = 20.0,
+    beams: Beams = 4,
+    parallel: Parallel = 8,
+    prices: Prices = None,
+    max_cost: MaxCost = None,
+    as_json: Json = False,
+) -> None:
+    """Which languages a model translates English into well enough.
+
+    Example: m3it languages flores200_dataset --model facebook/nllb-200-distilled-1.3B"""
+    from m3it.translating.engines import EngineSettings
+    from m3it.translating.flores import select_languages
+
+    backend = "transformers" if backend == "nllb" else backend
+    settings = EngineSettings(
+        backend, model, base_url, num_beams=beams, parallel=parallel, prices=prices, max_cost=max_cost
+    )
+    scores, signatures = select_languages(flores, settings, limit=limit, progress=progress)
+    above = [score.code for score in scores if (score.spbleu or 0) > threshold]
+    if as_json:
+        found = {"scores": [score._asdict() for score in scores], "above": above, "signatures": signatures}
+        typer.echo(json.dumps(found, ensure_ascii=False))
+        return
+    for score in scores:
+        mark = "*" if score.code in above else " "
+        typer.echo(f"{mark} {score.code:<4}{score.note or f'{score.spbleu:7.2f} spBLEU {score.bleu:7.2f} BLEU'}")
+    typer.echo(f"{len(above)} above {threshold:g} spBLEU: {','.join(above) or 'none'}")
+    typer.echo("\n".join(f"{name}: {value}" for name, value in signatures.items()), err=True)
 
 
 @app.command(rich_help_panel=MAKE)
@@ -172,22 +209,23 @@ def release(
         str, Option(help="parquet; messages, for other trainers; jsonl: a card for rows in the schema.")
     ] = "parquet",
     images: Annotated[str, Option(help="Configs with image files (native), base64 strings, or both.")] = "both",
-    config: Annotated[list[str] | None, Option(help="Config to release, may be repeated; default: all.")] = None,
+    config: Configs = None,
     shard_size: Annotated[str, Option(help="Of the source, for each file.")] = "400MB",
-    on_error: Annotated[str, Option(help="raise, or drop: leave out broken rows, count and list them.")] = "raise",
+    on_error: OnError = "raise",
     fields: Fields = None,
     corrections: Annotated[str | None, Option(help="TSV file of corrected texts.")] = None,
-    workers: Annotated[int, Option(help="Processes.", min=1)] = 1,
-    cluster: Annotated[str | None, Option(help="Address of a Dask scheduler, in place of --workers.")] = None,
+    workers: Workers = 1,
+    cluster: Cluster = None,
 ) -> None:
-    """Parquet that plain `datasets` loads and the Hub's viewer shows.   Example: m3it release . --out release"""
+    """Parquet that plain `datasets` loads and the Hub's viewer shows.
+
+    Example: m3it release . --out release"""
     from M3IT import Repository
     from m3it.publishing.check import check as check_repository
     from m3it.publishing.release import ACCEPTED_FORMATS, KINDS_BY_IMAGES, upload_line
     from m3it.publishing.release import release as release_repository
 
-    for option, given, known in (("format", format, ACCEPTED_FORMATS), ("images", images, KINDS_BY_IMAGES),
-                                 ("on-error", on_error, ("raise", "drop"))):  # fmt: skip
+    for option, given, known in (("format", format, ACCEPTED_FORMATS), ("images", images, KINDS_BY_IMAGES)):
         if given not in known:
             raise typer.BadParameter(f"--{option} {given}: expected {', '.join(known)}")
     run = release_repository(
@@ -208,8 +246,8 @@ def release(
         left = ", ".join(f"{name} {row_id}" for name, ids in counted["no_such_row"].items() for row_id in ids)
         typer.echo(f"{counted['num_rows']:,} rows corrected" + (f"; no such row: {left}" if left else ""))
     for split, proof in run["splits"].items():
-        dropped = "".join(f", {number} dropped: {reason}" for reason, number in proof["drops"].items())
-        typer.echo(f"{split}: {proof['rows_in']:,} rows in, {proof['rows_out']:,} out{dropped}, {proof['digest'][:16]}")
+        out_of_in = f"{proof['rows_in']:,} rows in, {proof['rows_out']:,} out{as_drops(proof['drops'])}"
+        typer.echo(f"{split}: {out_of_in}, {proof['digest'][:16]}")
     typer.echo(f"digest of all: {run['digest']}")
     if format == "jsonl":  # a card alone: what it says can be checked where the rows are
         return
@@ -226,7 +264,9 @@ def card(
         bool, Option("--check", help="Write nothing; exit 1 and show the difference if something is out of date.")
     ] = False,
 ) -> None:
-    """Measure data/ into dataset_infos.json and render README's head and tables.   Example: m3it card --check"""
+    """Measure data/ into dataset_infos.json and render README's head and tables.
+
+    Example: m3it card --check"""
     from m3it.publishing.repository_card import card as render_card
 
     diffs = render_card(folder, check, partial(progress, leave=False))
@@ -243,7 +283,9 @@ def stats(
     figures: Annotated[Path | None, Option(help="Draw the figures into this folder, too.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Instructions, rows, answers, pictures, licenses, counted.   Example: m3it stats --figures imgs"""
+    """Instructions, rows, answers, pictures, licenses, counted.
+
+    Example: m3it stats --figures imgs"""
     from m3it.showing.figures import draw_figures
     from m3it.showing.stats import as_text, measure
 

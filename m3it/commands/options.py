@@ -1,20 +1,21 @@
-"""What commands share: the app and its panels, options that mean the same everywhere, and the bar."""
+"""What commands share: the app and its panels, the options that mean the same everywhere, and the bar.
+
+Only typer is imported here and by the modules of the panels: a command imports what it needs when it is called.
+"""
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
-from typing import Annotated, Any
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields
+from typing import Annotated, Any, Literal
 
 import typer
-from typer import Option
+from typer import Exit, Option
+
+from m3it import __version__
 
 READ, MAKE, TRAIN, SCORE = "Read", "Make", "Train", "Score"
-app = typer.Typer(
-    help="M3IT: load, make, mix, train, score. Start with: m3it list",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 Repo = Annotated[
     str | None,
     Option(help="Hub id, folder or URL. Default: this folder where it holds data/, else MMInstruction/M3IT."),
@@ -23,7 +24,47 @@ Fields = Annotated[
     list[str] | None,
     Option(help="Where raw rows of a published repository keep a thing: inputs=question, outputs=..., images=..."),
 ]
+Configs = Annotated[list[str] | None, Option("--config", help="Config name, may be repeated. Default: all.")]
+Limit = Annotated[int | None, Option(help="At most so many rows, of each split or config.", min=1)]
+License = Annotated[
+    Literal["commercial"] | None, Option(help="Only datasets whose annotations and pictures both allow it.")
+]
+OnError = Annotated[
+    Literal["raise", "drop"], Option(help="drop: leave out rows that cannot be read, count and list them.")
+]
+Seed = Annotated[int, Option(help="What random choices are drawn from: the same seed, the same result.")]
+BatchSize = Annotated[int, Option(help="Rows at a time, on each device.", min=1)]
+Workers = Annotated[int, Option(help="Processes.", min=1)]
+Cluster = Annotated[str | None, Option(help="Address of a Dask scheduler, instead of --workers.")]
+BaseUrl = Annotated[str | None, Option(help="OpenAI-compatible server. Default: OpenAI's.")]
+Parallel = Annotated[int, Option(help="Requests at a time, to a server.", min=1)]
+Prices = Annotated[tuple[float, float] | None, Option(help="Of a million tokens in and out.")]
+MaxCost = Annotated[float | None, Option(help="Stop before the request that may exceed it.")]
+PicturesFrom = Annotated[
+    str | None, Option("--repo", help="Where the pictures are. Default: where the predictions had them from.")
+]
 Json = Annotated[bool, Option("--json", help="Print one JSON value.")]
+
+
+def split_option(default: str) -> Any:
+    """--split of a command that, where it is not given, takes what `default` says."""
+    return Option(help="train, validation or test.", show_default=default)
+
+
+def print_version(asked: bool) -> None:
+    """Print what is installed, and end."""
+    if asked:
+        typer.echo(f"m3it {__version__}")
+        raise Exit
+
+
+@app.callback()
+def m3it(
+    version: Annotated[
+        bool, Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """M3IT: load, make, mix, train, score. Start with: m3it list"""
 
 
 def default_repo(repo: str | None) -> str:
@@ -38,6 +79,16 @@ def as_fields(given: list[str] | None) -> dict[str, str] | None:
     return dict(text.split("=", 1) for text in given) if given else None
 
 
+def as_drops(drops: Mapping[str, int]) -> str:
+    """What is added to a line about rows: how many were dropped, by reason."""
+    return "".join(f", {number} dropped: {reason}" for reason, number in drops.items())
+
+
+def as_settings(kind: type, given: Mapping[str, Any]) -> Any:
+    """A dataclass made of those of the given options that have the names of its fields."""
+    return kind(**{field.name: given[field.name] for field in fields(kind) if field.name in given})
+
+
 def as_bytes(size: str) -> int:
     """Bytes of a size such as 400MB or 1.5GB."""
     units = {"KB": 1e3, "MB": 1e6, "GB": 1e9}
@@ -48,6 +99,14 @@ def as_bytes(size: str) -> int:
         return num_bytes
     except (KeyError, ValueError, OverflowError):
         raise typer.BadParameter(f"--shard-size {size}: expected e.g. 400MB or 1.5GB") from None
+
+
+def as_size(num_bytes: int) -> str:
+    """Such a size as a person says it: 999 B, 1.5 GB."""
+    size, units = float(num_bytes), ["B", "KB", "MB", "GB", "TB"]
+    while size >= 999.95 and len(units) > 1:
+        size, units = size / 1000, units[1:]
+    return f"{size:.0f} B" if units[0] == "B" else f"{size:.1f} {units[0]}"
 
 
 def progress(items: Iterable[Any], description: str, total: int | None = None, leave: bool = True) -> Iterator[Any]:

@@ -1,6 +1,7 @@
 """Rows and repositories, looked at and checked."""
 
 import json
+from datetime import datetime, timezone
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -13,30 +14,31 @@ from m3it.commands.options import (
     READ,
     Fields,
     Json,
+    License,
+    Limit,
     Repo,
     app,
     as_fields,
+    as_size,
     default_repo,
     progress,
+    split_option,
 )
-from m3it.rows.instance import M3ITError
 
 
 @app.command("list", rich_help_panel=READ)
 def list_(
     task: Annotated[str | None, Option(help="Only this task, e.g. vqa.")] = None,
     language: Annotated[str | None, Option(help="Only this language, e.g. zh.")] = None,
-    license: Annotated[
-        str | None, Option(help="'commercial': only datasets whose annotations and pictures both allow it.")
-    ] = None,
+    license: License = None,
     as_json: Json = False,
 ) -> None:
-    """The datasets, what they are and what is known of their terms.   Example: m3it list --task kvqa"""
+    """The datasets, what they are and what is known of their terms.
+
+    Example: m3it list --task kvqa"""
     from M3IT import CATALOGUE, LANGUAGES
     from m3it.catalogue import allows_commercial_use
 
-    if license not in (None, "commercial"):
-        raise typer.BadParameter(f"--license {license}: expected 'commercial'")
     if task not in (None, *(d.task for d in CATALOGUE.values())):
         raise typer.BadParameter(
             f"--task {task}: expected one of {', '.join(dict.fromkeys(d.task for d in CATALOGUE.values()))}"
@@ -61,14 +63,16 @@ def list_(
 def show(
     config: Annotated[str, Argument(help="Config name, e.g. viquae or okvqa-zh.")],
     repo: Repo = None,
-    split: Annotated[str | None, Option(help="train, validation or test. Default: the first that there is.")] = None,
-    limit: Annotated[int, Option(help="How many rows.", min=1)] = 3,
+    split: Annotated[str | None, split_option("the first that there is")] = None,
+    limit: Limit = 3,
     images: Annotated[Path | None, Option(help="Draw the rows into this PNG file, too.")] = None,
     fields: Fields = None,
     as_json: Json = False,
 ) -> None:
-    """Rows of a config as text, or as a picture.   Example: m3it show viquae --images rows.png"""
-    from M3IT import id_of
+    """Rows of a config as text, or as a picture.
+
+    Example: m3it show viquae --images rows.png"""
+    from M3IT import M3ITError, id_of
     from m3it.reading.load import load_builder
     from m3it.showing.rows import as_text, contact_sheet
 
@@ -96,9 +100,12 @@ def check(
     fields: Fields = None,
     as_json: Json = False,
 ) -> None:
-    """Every row against the contracts, every file against the Hub's rules; exit 1 on an error. Of a published
-    repository (M3IT, M3IT-80): how each config is read, and its first row.   Example: m3it check ."""
-    from M3IT import Repository
+    """Every row against the contracts, every file against the Hub's rules; exit 1 on an error.
+
+    Of a published repository (M3IT, M3IT-80): how each config is read, and its first row.
+
+    Example: m3it check ."""
+    from M3IT import M3ITError, Repository
     from m3it.publishing.check import check as check_repository
     from m3it.publishing.check import compare, quiet
 
@@ -126,3 +133,40 @@ def check(
         typer.echo(f"{rows:,} rows of {len(configs)} configs {done}, {len(findings)} findings", err=bool(findings))
     if any(finding.level == "error" for finding in findings):
         raise Exit(1)
+
+
+@app.command(rich_help_panel=READ)
+def cache(
+    clear: Annotated[list[str] | None, Option(help="Remove all of this kind, may be repeated; or all.")] = None,
+    as_json: Json = False,
+) -> None:
+    """What m3it keeps in the cache of `datasets`, by kind.
+
+    Example: m3it cache --clear files --clear indexes"""
+    from m3it.work import cache
+
+    if unknown := {*(clear or ())} - {*cache.KINDS, "all"}:
+        raise typer.BadParameter(f"--clear {min(unknown)}: expected all, {', '.join(cache.KINDS)}")
+    kinds = [kind for kind in cache.KINDS if not clear or kind in clear or "all" in clear]
+    held = [cache.clear(kind) if clear else cache.measure(kind) for kind in kinds]
+    if as_json:
+        typer.echo(json.dumps([one._asdict() for one in held], default=datetime.isoformat))
+        return
+    typer.echo(f"{'kind':<13}{'files':>8}{'size':>10}{'oldest':>12}{'newest':>12}  {'removed' if clear else 'holds'}")
+    for one in held:
+        ages = f"{as_age(one.oldest):>12}{as_age(one.newest):>12}"
+        typer.echo(f"{one.kind:<13}{one.num_files:>8,}{as_size(one.num_bytes):>10}{ages}  {one.holds}")
+    num_files, num_bytes = sum(one.num_files for one in held), sum(one.num_bytes for one in held)
+    typer.echo(f"{'in all':<13}{num_files:>8,}{as_size(num_bytes):>10}{'':24}  {Path(held[0].folder).parent}")
+
+
+def as_age(written: datetime | None) -> str:
+    """How long ago that was, in its largest whole unit; "-" for never."""
+    if written is None:
+        return "-"
+    seconds = int((datetime.now(timezone.utc) - written).total_seconds())
+    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if seconds >= length:
+            number = seconds // length
+            return f"{number} {unit}{'s' if number > 1 else ''}"
+    return "now"

@@ -1,8 +1,6 @@
 """Models asked, scored and compared."""
 
 import json
-import os
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -11,11 +9,21 @@ from typer import Argument, Option
 
 from m3it.commands.options import (
     SCORE,
+    BaseUrl,
+    BatchSize,
     Json,
+    Limit,
+    MaxCost,
+    OnError,
+    Parallel,
+    PicturesFrom,
+    Prices,
     Repo,
+    Seed,
     app,
     default_repo,
     progress,
+    split_option,
 )
 
 
@@ -25,15 +33,17 @@ def predict(
     config: Annotated[list[str], Option(help="Config name, e.g. viquae; may be given several times.")],
     out: Annotated[Path, Option(help="Folder for predictions.jsonl and run.json; a killed run goes on there.")],
     repo: Repo = None,
-    split: Annotated[str | None, Option(help="Default: test, else validation.")] = None,
-    limit: Annotated[int | None, Option(help="Stop after this many rows of a config.", min=1)] = None,
+    split: Annotated[str | None, split_option("test, else validation")] = None,
+    limit: Limit = None,
     base_url: Annotated[str | None, Option(help="Ask this OpenAI-compatible server.")] = None,
-    batch_size: Annotated[int, Option(help="Rows at a time, of a transformers model.", min=1)] = 8,
+    batch_size: BatchSize = 8,
     max_tokens: Annotated[int, Option(help="Longest prediction.", min=1)] = 256,
-    parallel: Annotated[int, Option(help="Requests at a time, to a server.", min=1)] = 8,
-    on_error: Annotated[str, Option(help="raise, or drop: leave out rows that cannot be read.")] = "raise",
+    parallel: Parallel = 8,
+    on_error: OnError = "raise",
 ) -> None:
-    """What a model answers to rows.   Example: m3it predict --model runs/tiny --config shapes --out eval/tiny"""
+    """What a model answers to rows.
+
+    Example: m3it predict --model runs/tiny --config shapes --out eval/tiny"""
     from m3it.evaluating.predict import predict as predict_rows
 
     run = predict_rows(
@@ -41,14 +51,14 @@ def predict(
         config,
         out,
         default_repo(repo),
-        split,
-        limit,
-        base_url,
-        batch_size,
-        max_tokens,
-        parallel,
-        on_error,
-        progress,
+        split=split,
+        limit=limit,
+        base_url=base_url,
+        batch_size=batch_size,
+        max_tokens=max_tokens,
+        parallel=parallel,
+        on_error=on_error,
+        progress=progress,
     )
     for place, number in run["num_rows"].items():
         failed = run["num_failed"][place]
@@ -61,10 +71,12 @@ def score(
     out: Annotated[Path | None, Option(help="Folder for scores.json. Default: the first one's.")] = None,
     repo: Annotated[str | None, Option(help="What was predicted: checks rows and references.")] = None,
     metric: Annotated[list[str] | None, Option(help="One more metric for every config, e.g. chrf.")] = None,
-    seed: Annotated[int, Option(help="Of the resamples for the intervals.")] = 0,
+    seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Scores by dataset, task and group with 95 % intervals; A B compares.   Example: m3it score runs/tiny"""
+    """Scores by dataset, task and group with 95 % intervals; A B compares.
+
+    Example: m3it score runs/tiny"""
     from m3it.evaluating.score import score as score_predictions
     from m3it.evaluating.tables import render
 
@@ -79,20 +91,20 @@ def judge(
     second: Annotated[Path, Argument(help="Folder of the second model's.")],
     model: Annotated[str, Option(help="The server's name for the judge.")],
     out: Annotated[Path, Option(help="Folder for verdicts.jsonl, judge.json and all replies.")],
-    base_url: Annotated[str | None, Option(help="OpenAI-compatible server. Default: OpenAI's.")] = None,
+    base_url: BaseUrl = None,
     config: Annotated[list[str] | None, Option(help="Default: okvqa, a-okvqa, viquae, as in the paper.")] = None,
     limit: Annotated[int, Option(help="Rows of each config, chosen by hash.", min=1)] = 100,
     evidences: Annotated[int, Option(help="Of each verdict and order.", min=1)] = 3,
     with_images: Annotated[bool, Option("--with-images", help="Show the judge the pictures, too.")] = False,
-    repo: Annotated[
-        str | None, Option(help="Where the pictures are. Default: where the first run had them from.")
-    ] = None,
-    parallel: Annotated[int, Option(help="Requests at a time.", min=1)] = 8,
-    prices: Annotated[tuple[float, float] | None, Option(help="Of a million tokens in and out.")] = None,
-    max_cost: Annotated[float | None, Option(help="Stop before the request that may exceed it.")] = None,
+    repo: PicturesFrom = None,
+    parallel: Parallel = 8,
+    prices: Prices = None,
+    max_cost: MaxCost = None,
     as_json: Json = False,
 ) -> None:
-    """Which model answers better, by FairEval.   Example: m3it judge eval/a eval/b --model gpt-4o --out eval/judge"""
+    """Which model answers better, by FairEval.
+
+    Example: m3it judge eval/a eval/b --model gpt-4o --out eval/judge"""
     from m3it.evaluating.judge import CONFIGS, choose_pairs, render, requests
     from m3it.evaluating.judge import judge as judge_pairs
     from m3it.work.chat import Chat
@@ -114,32 +126,13 @@ def report(
     ],
     out: Annotated[Path, Option(help="The HTML file to write.")] = Path("report.html"),
     figures: Annotated[Path | None, Option(help="Draw gpt4_eval.png and case_study.png into this folder, too.")] = None,
-    repo: Annotated[
-        str | None, Option(help="Where the pictures are. Default: where the predictions had them from.")
-    ] = None,
+    repo: PicturesFrom = None,
 ) -> None:
-    """One HTML page about runs, that opens offline.   Example: m3it report eval --out report.html --figures imgs"""
+    """One HTML page about runs, that opens offline.
+
+    Example: m3it report eval --out report.html --figures imgs"""
     from m3it.showing.report import report as write_report
 
     for problem in write_report(runs, out, repo, figures):
         typer.echo(f"pictures not shown, {problem}", err=True)
     typer.echo(out)
-
-
-@app.command(rich_help_panel=SCORE)
-def quickstart(
-    out: Annotated[
-        Path, Option(help="Folder of the data, the model and the report; a killed run goes on there.")
-    ] = Path("quickstart"),
-    repo: Annotated[
-        str | None, Option(help="Mix in its configs. Default: this folder where it holds data/, else none.")
-    ] = None,
-) -> None:
-    """Make SHAPES, train a tiny model, test it: some minutes on two cores, offline.   Example: m3it quickstart"""
-    from m3it.quickstart import quickstart as run_all
-
-    repo = repo or ("." if os.path.isdir("data") else None)
-    found = run_all(out, repo, tell=partial(typer.echo, err=True), progress=progress)
-    interval = f"{found['score']:.1f} % [{found['low']:.1f}, {found['high']:.1f}]"
-    always = f"always {found['majority_answer']!r}: {found['majority_score']:.1f} %"
-    typer.echo(f"accuracy on the test questions: {interval}; {always}\n{found['page']}")

@@ -1,17 +1,14 @@
-"""Copies of files and of what was counted in them, made once and kept in the cache."""
+"""Copies of files, made once and kept in the cache."""
 
-import hashlib
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow
-from filelock import FileLock
 
 from M3IT import RangeFile, Repository, ShardError
+from m3it.work.cache import digest, keep
 
 BLOCK_BYTES = 16 << 20
 
@@ -61,16 +58,13 @@ class Copies(Repository):
 
 def local_copy(repository: Repository, path: str, cache: Path) -> Path:
     """A local copy of a file, unpacked if it is compressed, made once."""
+
+    def fetch(unfinished: Path) -> None:
+        with open(unfinished, "wb") as file:
+            shutil.copyfileobj(_unpacked(repository, path), file, BLOCK_BYTES)
+
     name = f"{digest(f'{repository.identity([path])} {path}')}{Path(Copies.plain(path)).suffix}"
-    target = cache / "m3it-files" / name
-    with lock(cache, name):
-        if not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            unfinished = target.with_name(f".{name}")
-            with open(unfinished, "wb") as file:
-                shutil.copyfileobj(_unpacked(repository, path), file, BLOCK_BYTES)
-            os.replace(unfinished, target)
-    return target
+    return keep("files", name, fetch, cache)
 
 
 def _unpacked(repository: Repository, path: str) -> Any:
@@ -78,26 +72,3 @@ def _unpacked(repository: Repository, path: str) -> Any:
     source = RangeFile(repository, path)
     kind = {".gz": "gzip", ".zst": "zstd"}.get(Path(path).suffix)
     return pyarrow.CompressedInputStream(pyarrow.PythonFile(source, mode="r"), kind) if kind else source
-
-
-def kept(cache: Path, what: str, make: Callable[[], np.ndarray]) -> np.ndarray:
-    """What `make` returns, from the cache if it was made before; memory-mapped, so that workers share it."""
-    file = cache / "m3it-index" / f"{digest(what)}.npy"
-    with lock(cache, file.stem):
-        if not file.exists():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            unfinished = file.with_name(f".{file.name}")
-            np.save(unfinished, make())
-            os.replace(unfinished, file)
-    return np.load(file, mmap_mode="r")
-
-
-def lock(cache: Path, what: str) -> FileLock:
-    """By which processes of one machine that start together wait for each other."""
-    (cache / "m3it-locks").mkdir(parents=True, exist_ok=True)
-    return FileLock(cache / "m3it-locks" / digest(what))
-
-
-def digest(text: str) -> str:
-    """A name for a file of the cache."""
-    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -19,11 +19,12 @@ import numpy as np
 import pyarrow.parquet
 
 from M3IT import M3IT, RangeFile, Repository, ShardError
-from m3it.mixing.local_copies import Copies, is_remote, kept, local_copy, lock
+from m3it.mixing.local_copies import Copies, is_remote, local_copy
 from m3it.mixing.other_sets import split_name
 from m3it.reading.published.joined import Legacy80
 from m3it.reading.published.raw import Legacy
 from m3it.reading.row_index import load_index
+from m3it.work.cache import keep_array
 
 COPY_BYTES = 256 << 20  # over a network: a split up to this size is copied, and then read in any order
 LANE_PIECE_BYTES = 4 << 20  # what is read at once of a bigger one: each of 64 lanes holds two or three
@@ -135,8 +136,7 @@ def _indexed(builder: M3IT, paths: list[str], cache: Path) -> Indexed:
     builder.repository = mirror = Copies(repository, copies)
     places = []
     for path, file in copies.items():
-        with lock(cache, str(file)):  # of several processes that start together one counts
-            places.append(_tar_starts(file, cache) if path.endswith(".tar") else load_index(file, cache))
+        places.append(_tar_starts(file, cache) if path.endswith(".tar") else load_index(file, cache))
     readable, counts = [mirror.plain(path) for path in paths], None
     if isinstance(builder, Legacy):
         counts = [_counts(builder, path, starts, cache) for path, starts in zip(readable, places, strict=True)]
@@ -158,7 +158,7 @@ def _row_groups(builder: M3IT, paths: list[str], cache: Path) -> Grouped:
     pieces, sizes, size_bytes = [], [], 0
     for path in paths:
         about = f"groups {builder.repository.identity([path])} {path}"
-        found = kept(cache, about, functools.partial(_groups, builder.repository, path))
+        found = keep_array(about, functools.partial(_groups, builder.repository, path), cache)
         pieces += [(path, begin, begin + 1) for begin in found[0].tolist()]
         sizes.append(found[1])
         size_bytes += int(found[2].sum())
@@ -195,7 +195,8 @@ def _pieces(builder: M3IT, paths: list[str], cache: Path) -> Grouped:
         rows = sum(1 for piece in sample for _ in builder.read(piece))
         return np.array([sum(stop - start for _, start, stop in sample) // rows if rows else 0])
 
-    row_bytes = int(kept(cache, f"estimate {builder.hash} {builder.repository.identity(paths)} {paths}", estimate)[0])
+    about = f"estimate {builder.hash} {builder.repository.identity(paths)} {paths}"
+    row_bytes = int(keep_array(about, estimate, cache)[0])
     if not row_bytes:
         raise ShardError(
             f"{builder.config.name}: no row found in three pieces of {', '.join(paths)}. Is it JSON Lines?"
@@ -216,7 +217,7 @@ def _counts(builder: M3IT, path: str, starts: np.ndarray, cache: Path) -> np.nda
             rows[line] = max(rows[line], int(number or 0) + 1)
         return np.maximum(rows, 1)
 
-    return kept(cache, f"counts {builder.hash} {builder.repository.identity([path])} {path}", count)
+    return keep_array(f"counts {builder.hash} {builder.repository.identity([path])} {path}", count, cache)
 
 
 def _tar_starts(path: Path, cache: Path) -> np.ndarray:
@@ -233,4 +234,4 @@ def _tar_starts(path: Path, cache: Path) -> np.ndarray:
         return np.array([*starts, end], np.int64)
 
     stat = path.stat()
-    return kept(cache, f"tar {path} {stat.st_size} {stat.st_mtime_ns}", scan)
+    return keep_array(f"tar {path} {stat.st_size} {stat.st_mtime_ns}", scan, cache)

@@ -3,13 +3,14 @@
 In: rows of a mixture, and the processor of any image-text-to-text model of transformers that has a chat template; those
 of InstructBLIP and Ying, which have none, take any number of images here. Out: batches with the keys that the processor
 gives, and `labels`: -100 but on the answers and on the token that ends each.
-What may stand between two images of one conversation is not learned from; answers before all or behind all of them are.
+What may stand between two images of one conversation is not learned from; answers before all or after all of them are.
 """
 
 import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
+import torch
 from PIL import Image
 
 from m3it.rows.images import pixels, size
@@ -57,7 +58,7 @@ class Collator:
     ):
         self.processor, self.max_length, self.max_side_pixels = processor, max_length, max_side_pixels
         self.keep_ids, self.tokenizer = keep_ids, processor.tokenizer
-        self.scaled_to = scaled_to(processor.image_processor)
+        self.scaled_to = scaled_size(processor.image_processor)
         self.has_qformer = hasattr(processor, "qformer_tokenizer")
         self.places = [str(token) for name in PLACES if (token := getattr(processor, name, None))]
         if not self.tokenizer.is_fast:
@@ -72,7 +73,7 @@ class Collator:
             )
 
     def prepare(self, row: dict[str, Any]) -> Prepared:
-        """The row with its images decoded; M3ITError names the row where one is broken, or lacks its place."""
+        """The row with its images decoded; M3ITError names the row where one is broken, or has no place in the text."""
         messages = to_messages(row)
         images = [Image.fromarray(pixels(image, row["id"], self._most(image, row["id"]))) for image in row["images"]]
         prepared = Prepared(row["id"], messages, images)
@@ -189,21 +190,18 @@ class Collator:
         batch.pop("token_type_ids", None)
         pairs = [(image, _asked(row)) for row in rows for image in row.images]
         pairs = pairs or [(Image.new("RGB", (8, 8), "gray"), ".")]
-        asked = self.processor.qformer_tokenizer(
-            [question or "." for _, question in pairs], truncation=True, max_length=512, **options
-        )
-        batch["pixel_values"] = self.processor.image_processor([image for image, _ in pairs], return_tensors="pt")[
-            "pixel_values"
-        ]
-        return {**batch, **{f"qformer_{name}": asked[name] for name in ("input_ids", "attention_mask")}}
+        seen = self.processor.image_processor([image for image, _ in pairs], return_tensors="pt")
+        questions = [question or "." for _, question in pairs]
+        asked = self.processor.qformer_tokenizer(questions, truncation=True, max_length=512, **options)
+        read = {f"qformer_{name}": asked[name] for name in ("input_ids", "attention_mask")}
+        return {**batch, "pixel_values": seen["pixel_values"], **read}
 
     def _cut(self, row: Prepared, excess: int) -> Prepared:
         """The row with so many tokens less in its longest text, at the end; M3ITError if no text is left to cut."""
         parts = [part for message in row.messages for part in message["content"] if part["type"] == "text"]
         longest = max(parts, key=lambda part: len(part["text"]), default={"text": ""})
-        offsets = self.tokenizer(longest["text"], add_special_tokens=False, return_offsets_mapping=True)[
-            "offset_mapping"
-        ]
+        coded = self.tokenizer(longest["text"], add_special_tokens=False, return_offsets_mapping=True)
+        offsets = coded["offset_mapping"]
         if not offsets:
             length = (self.max_length or 0) + excess
             raise M3ITError(
@@ -218,8 +216,6 @@ class Collator:
 
     def _labels(self, batch: dict[str, Any], texts: list[Text], rows: list[Prepared]) -> Any:
         """(batch, length) int64: the tokens of the answers, -100 elsewhere."""
-        import torch
-
         labels = torch.full_like(batch["input_ids"], -100)
         for i, (row, text) in enumerate(zip(rows, texts, strict=True)):
             ids = batch["input_ids"][i][: int(batch["attention_mask"][i].sum())].tolist()
@@ -233,7 +229,7 @@ class Collator:
         """(position, token) of the answers in a row of `length` tokens.
 
         The text is tokenized once more, without room for images: what stands before the first has its place from the
-        left, what stands behind the last has it from the right.
+        left, what stands after the last has it from the right.
         """
         coded = self.tokenizer(text.text, return_offsets_mapping=True, **self._special([text]))
         offsets, tokens = coded["offset_mapping"], coded["input_ids"]
@@ -245,7 +241,7 @@ class Collator:
                 yield (at if stop <= first else at - len(tokens) + length), token
 
 
-def scaled_to(image_processor: Any) -> int | None:
+def scaled_size(image_processor: Any) -> int | None:
     """The longer side of the one size that an image processor scales each picture to; None if the size depends on the
     picture, or larger ones are looked at, too."""
     name = type(image_processor).__name__.removesuffix("Pil").removesuffix("Fast")

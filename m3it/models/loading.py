@@ -17,6 +17,16 @@ AutoModel.register(StemConfig, Stem, exist_ok=True)
 AutoConfig.register("m3it_ying", YingConfig, exist_ok=True)
 AutoModelForImageTextToText.register(YingConfig, YingForConditionalGeneration, exist_ok=True)
 
+# Where transformers' VLMs keep their parts; a name that stands in two of them belongs to the first.
+PARTS = {
+    "projector": [
+        *("multi_modal_projector", "connector", "merger", "deepstack_merger_list", "projector"),
+        *("qformer", "query_tokens", "language_projection"),
+    ],
+    "vision": ["vision_tower", "vision_model", "visual", "vision_encoder"],
+    "language": ["language_model", "text_model", "lm_head"],
+}
+
 
 def load_model(name: str | os.PathLike) -> tuple[Any, Any]:
     """(model, processor) of any image-text-to-text model of transformers, by Hub id or folder; LoRA weights that
@@ -37,17 +47,6 @@ def load_model(name: str | os.PathLike) -> tuple[Any, Any]:
             f"{name}: cannot be loaded as an image-text-to-text model ({reason}). Expected a Hub id or a folder of "
             "one, 'tiny', or 'ying' with its parts."
         ) from error
-
-
-# Where transformers' VLMs keep their parts; a name that stands in two of them belongs to the first.
-PARTS = {
-    "projector": [
-        *("multi_modal_projector", "connector", "merger", "deepstack_merger_list", "projector"),
-        *("qformer", "query_tokens", "language_projection"),
-    ],
-    "vision": ["vision_tower", "vision_model", "visual", "vision_encoder"],
-    "language": ["language_model", "text_model", "lm_head"],
-}
 
 
 def part_of(name: str) -> str:

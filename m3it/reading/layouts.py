@@ -6,15 +6,12 @@ else raw rows after all, with a warning.
 """
 
 import functools
-import hashlib
 import json
-import os
 import posixpath
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import datasets
 import huggingface_hub
 
 from M3IT import M3IT, Repository, find_shards, http_status, parse
@@ -23,6 +20,8 @@ from m3it.reading.published.joined import TRANSLATED, Joined, Legacy80
 from m3it.reading.published.raw import Converted, Legacy, code, say
 from m3it.reading.published.table import TABLE, VER, tidy
 from m3it.rows.instance import M3ITError, ShardError
+from m3it.work import cache
+from m3it.work.folder import write_text
 
 # The builders by the words that stand for them in caches: a class may get another name, the words stay.
 KINDS = {"ours": M3IT, "raw": Legacy, "joined": Legacy80, "converted": Converted}
@@ -78,16 +77,12 @@ def choose_builder(
         kind = layout(repository)
         return kind if issubclass(kind, Legacy) else Legacy, repository
     asked = f"{code()} {huggingface_hub.constants.ENDPOINT} {repository.root} {name} {pinned}"
-    cache = Path(cache_dir or datasets.config.HF_DATASETS_CACHE).expanduser()
-    kept = cache / "m3it-layouts" / hashlib.sha256(asked.encode()).hexdigest()[:32]
+    kept = cache.folder("layouts", cache_dir) / cache.digest(asked)
     decision = _read_note(kept) if repository.commit else None
     if decision is None:
         decision = decide(repository, name, pinned, token, cache_dir)
         if repository.commit:
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            unfinished = kept.with_name(f"{kept.name}.{os.getpid()}")
-            unfinished.write_text(json.dumps(decision), "utf-8")
-            os.replace(unfinished, kept)
+            write_text(kept, json.dumps(decision))
     advice = f". Look at its rows first: m3it check {repository.path} --config {name}" if decision.look else ""
     if decision.says:
         say(f"{repository.path} {name}: {decision.says}{advice}")

@@ -1,12 +1,11 @@
 """Where rows start in a shard: the index that lets a local file be read in any order, made at the speed of line
 reading, kept in the cache."""
 
-import hashlib
-import os
 from pathlib import Path
 
-import datasets
 import numpy as np
+
+from m3it.work.cache import keep_array
 
 CHUNK_BYTES = 1 << 24
 
@@ -45,11 +44,4 @@ def load_index(path: Path | str, cache_dir: Path | str | None = None) -> np.ndar
     that workers share it."""
     path = Path(path).absolute()
     stat = path.stat()
-    name = hashlib.sha256(f"{path} {stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()[:32]
-    cached = Path(cache_dir or datasets.config.HF_DATASETS_CACHE).expanduser() / "m3it-index" / f"{name}.npy"
-    if not cached.exists():
-        cached.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = cached.with_name(f".{name}.{os.getpid()}.npy")
-        np.save(unfinished, row_starts(path))
-        os.replace(unfinished, cached)
-    return np.load(cached, mmap_mode="r")
+    return keep_array(f"{path} {stat.st_size} {stat.st_mtime_ns}", lambda: row_starts(path), cache_dir)

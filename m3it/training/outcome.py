@@ -5,12 +5,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from m3it.training.settings import PACKAGES, Settings
+from m3it.training.settings import Settings
 from m3it.training.trainer import MixtureTrainer
 from m3it.work.runner import versions
 
+PACKAGES = ("torch", "transformers", "accelerate", "peft", "tokenizers")  # whose versions a loss depends on
 
-def describe(
+
+def run_record(
     model: str, parts: dict[str, str] | None, settings: Settings, trainer: MixtureTrainer, seconds: float
 ) -> dict[str, Any]:
     """What run.json says of a run."""

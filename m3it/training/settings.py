@@ -4,12 +4,11 @@ import math
 from dataclasses import dataclass
 
 RATES = {"tiny": 1e-3, "lora": 1e-4, "whole": 2e-5}  # learning rates where none is given
-PACKAGES = ("torch", "transformers", "accelerate", "peft", "tokenizers")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train. `batch_size` rows on each device at a time, `accumulation` times a step; `max_steps` in place of
+    """How to train. `batch_size` rows on each device at a time, `accumulation` times a step; `max_steps` instead of
     `epochs`. `max_length`: tokens of a row, None for what the model takes. `bf16`: None for wherever a GPU has it."""
 
     batch_size: int = 16

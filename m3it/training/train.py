@@ -1,6 +1,6 @@
 """Instruction tuning of a VLM on a mixture, by transformers' Trainer: on a CPU, or by `accelerate launch` on many GPUs.
 
-In: a mixture and a model (see m3it/models.py). Out, in one folder: the model and its processor, checkpoints, run.json
+In: a mixture and a model (see m3it/models/). Out, in one folder: the model and its processor, checkpoints, run.json
 (options, versions, what the mixture was, losses), loss.png, and TensorBoard logs where TensorBoard is installed.
 The Trainer gets the mixture's own DataLoader, unprepared: accelerate would shard once more what knows of ranks, and
 lose rows. A resumed run takes the rows that follow those of its checkpoint, on any number of processes.
@@ -26,7 +26,7 @@ from m3it.models.tiny import make_tiny
 from m3it.models.ying import YingConfig, make_ying
 from m3it.rows.instance import M3ITError
 from m3it.rows.messages import to_messages
-from m3it.training.outcome import describe, plot_loss
+from m3it.training.outcome import plot_loss, run_record
 from m3it.training.settings import RATES, Settings
 from m3it.training.trainer import STATE, MixtureTrainer, rows_per_step, wait_for_all
 from m3it.work.folder import write_json
@@ -59,14 +59,9 @@ def train(
     set_seed(settings.seed)  # for what LoRA starts from
     rate = RATES["tiny" if model == "tiny" else "lora" if settings.lora else "whole"]
     arguments = make_arguments(out, settings, rate, bool(evaluation))
-    if checkpoint and not settings.lora and any(Path(checkpoint).glob("*.safetensors")):  # shards of FSDP are not
-        vlm, processor = load_model(checkpoint)
-    else:
-        vlm, processor = open_model(model, mixture, out, parts, settings.seed)
-    default = ("vision", "language") if isinstance(vlm.config, YingConfig) and not settings.lora else ()
-    freeze(vlm, default if settings.freeze is None else settings.freeze)
+    vlm, processor = start_from(checkpoint, model, mixture, out, parts, settings)
     collator = Collator(
-        processor, settings.max_length or longest(vlm.config), settings.max_side_pixels, settings.log_rows
+        processor, settings.max_length or max_tokens_of(vlm.config), settings.max_side_pixels, settings.log_rows
     )
     mixture.transform = collator.prepare
     left = mixture.num_steps(settings.epochs, 1) - mixture.rows_consumed
@@ -79,12 +74,12 @@ def train(
             parameter.data = parameter.data.float()  # small steps vanish in bfloat16
     trainer = MixtureTrainer(vlm, arguments, mixture, collator, evaluation, settings, done)
     began = time.monotonic()
-    if checkpoint and done >= arguments.max_steps:  # killed behind its last step: the Trainer would take one more
+    if checkpoint and done >= arguments.max_steps:  # killed after its last step: the Trainer would take one more
         trainer.go_back_to(checkpoint)
     else:
         trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_model(str(out))
-    run = describe(model, parts, settings, trainer, time.monotonic() - began)
+    run = run_record(model, parts, settings, trainer, time.monotonic() - began)
     if trainer.is_world_process_zero():
         plot_loss(trainer.state.log_history, out / "loss.png")
         write_json(out / "run.json", run)
@@ -160,6 +155,19 @@ def make_arguments(out: Path, settings: Settings, rate: float, evaluates: bool) 
     )
 
 
+def start_from(
+    checkpoint: str | None, name: str, mixture: Any, out: Path, parts: dict[str, str] | None, settings: Settings
+) -> tuple[Any, Any]:
+    """(model, processor) to go on with, of a checkpoint where it has the whole model; what is not to learn, frozen."""
+    if checkpoint and not settings.lora and any(Path(checkpoint).glob("*.safetensors")):  # shards of FSDP are not
+        model, processor = load_model(checkpoint)
+    else:
+        model, processor = open_model(name, mixture, out, parts, settings.seed)
+    default = ("vision", "language") if isinstance(model.config, YingConfig) and not settings.lora else ()
+    freeze(model, default if settings.freeze is None else settings.freeze)
+    return model, processor
+
+
 def open_model(name: str, mixture: Any, out: Path, parts: dict[str, str] | None, seed: int) -> tuple[Any, Any]:
     """(model, processor). One made here is kept in `out/start`: every process, and a resumed run, has the same."""
     if name not in ("tiny", "ying"):
@@ -188,7 +196,7 @@ def texts_of(mixture: Any) -> list[str]:
     return [part["text"] for message in messages for part in message["content"] if part["type"] == "text"]
 
 
-def longest(config: Any) -> int | None:
+def max_tokens_of(config: Any) -> int | None:
     """How many tokens a model can take; None if its config does not say."""
     return getattr(config.get_text_config(), "max_position_embeddings", None)
 
@@ -206,7 +214,7 @@ def check_lora(checkpoint: str | None, lora: int) -> None:
 
 
 def go_on(mixture: Any, checkpoint: str | None) -> int:
-    """The step of a checkpoint, the mixture set to the rows behind it; 0 without one."""
+    """The step of a checkpoint, the mixture set to the rows after it; 0 without one."""
     if checkpoint is None:
         return 0
     path = Path(checkpoint) / STATE

@@ -10,20 +10,14 @@ from pathlib import Path
 
 from M3IT import Language
 from m3it.translating.engines import Engine
-
-
-def default_cache() -> str:
-    """Where translations are kept if nothing else is said: next to what `datasets` keeps."""
-    import datasets
-
-    return str(Path(str(datasets.config.HF_DATASETS_CACHE)).expanduser() / "m3it-translations")
+from m3it.work import cache
 
 
 class Memory:
     """Translations on disk, one SQLite file for all models; several processes of one machine may use it at once."""
 
     def __init__(self, cache_dir: Path | str | None = None):
-        path = Path(cache_dir or default_cache()) / "translations.sqlite"
+        path = Path(cache_dir or cache.folder("translations")) / "translations.sqlite"
         path.parent.mkdir(parents=True, exist_ok=True)
         self.database = sqlite3.connect(path, timeout=120, isolation_level=None)
         self.database.execute("PRAGMA journal_mode=WAL")

@@ -24,6 +24,8 @@ from typing import Any, NamedTuple
 from M3IT import RETRY_SECONDS, nearest, stated_wait
 from m3it.rows.images import media_type
 from m3it.rows.instance import M3ITError
+from m3it.work import cache
+from m3it.work.folder import write_text
 
 REFUSED = (400, 413, 415, 422)  # the server refuses this request; it may well take the next one
 PASSING = (408, 409, 425, 429)  # as every status from 500 on: the same request may pass later
@@ -123,7 +125,7 @@ class Chat:
             raise ValueError(f"parallel={parallel}: expected at least 1")
         self.model, self.base_url, self.api_key, self.timeout_seconds = model, base_url, api_key, timeout_seconds
         self.parallel, self.max_cost, self.prices = parallel, max_cost, prices
-        self.cache_dir = Path(cache_dir or default_cache())
+        self.cache_dir = Path(cache_dir or cache.folder("replies"))
         self.num_asked = self.num_kept = self.prompt_tokens = self.completion_tokens = 0
         self.cost = self._reserved = self._not_before = 0.0
         self._num_reserved = self._longest = 0
@@ -207,7 +209,8 @@ class Chat:
         reserved = self._reserve(request)
         try:
             body, reply = self._send(request, stop)
-            _write(path, {"request": _without_images(body), "sample": request.sample, "reply": reply._asdict()})
+            kept = {"request": _without_images(body), "sample": request.sample, "reply": reply._asdict()}
+            write_text(path, json.dumps(kept, indent=1))
             with self._change:
                 self.num_asked += 1
                 self.prompt_tokens += reply.prompt_tokens
@@ -376,25 +379,11 @@ class Fault(Exception):
 # ---- on disk
 
 
-def default_cache() -> str:
-    """Where replies are kept if nothing else is said: beside what `datasets` keeps."""
-    import datasets
-
-    return os.path.join(os.path.expanduser(str(datasets.config.HF_DATASETS_CACHE)), "m3it-replies")
-
-
 def _read(path: Path) -> Reply:
     try:
         return Reply(**json.loads(path.read_text("utf-8"))["reply"])
     except (ValueError, KeyError, TypeError) as error:
         raise ChatError(f"{path}: expected a reply ({error}). Delete the file to ask again.") from error
-
-
-def _write(path: Path, value: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
-    unfinished.write_text(json.dumps(value, indent=1), "ascii")
-    os.replace(unfinished, path)
 
 
 def _without_images(body: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import os
 import posixpath
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,12 +27,12 @@ class Folder:
 
     @contextmanager
     def writing(self, path: str) -> Iterator[Path]:
-        """A local name to write to, this process's alone. The file gets its own when the block ends well; nothing stays
+        """A local name to write to, this thread's alone. The file gets its own when the block ends well; nothing stays
         when it does not."""
         target = posixpath.join(self.root, path)
         folder = Path(target).parent if self.is_local else Path(tempfile.mkdtemp(prefix="m3it-"))
         folder.mkdir(parents=True, exist_ok=True)
-        unfinished = folder / f".{posixpath.basename(path)}.{os.getpid()}.tmp"
+        unfinished = folder / f".{posixpath.basename(path)}.{os.getpid()}-{threading.get_ident()}.tmp"
         try:
             yield unfinished
             if self.is_local:

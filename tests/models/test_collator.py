@@ -1,10 +1,9 @@
-"""Rows for the model: places for images, loss on the answers only, cut texts; with real processors, token by token."""
+"""m3it/models/collator.py: places for images, loss on the answers only; real processors, token by token."""
 
 import io
 from functools import cache
 
 import pytest
-from conftest import picture
 from PIL import Image
 
 from m3it.rows.instance import M3ITError, ShardError
@@ -12,7 +11,7 @@ from m3it.rows.instance import M3ITError, ShardError
 pytest.importorskip("transformers", reason="transformers is an extra")
 torch = pytest.importorskip("torch", reason="torch is an extra")
 
-from small_models import NAMES, small  # noqa: E402
+from small_models import NAMES, row, small  # noqa: E402
 
 from m3it.models.collator import Collator  # noqa: E402
 from m3it.rows.images import ImageError  # noqa: E402
@@ -24,13 +23,6 @@ ENDS = {"llava": "</s>", "instructblip": "</s>", "idefics3": "<end_of_utterance>
 @cache
 def processor(name):
     return small(name)[1]
-
-
-def row(num_images=1, **changes):
-    """A row of a mixture."""
-    images = [picture(i) for i in range(num_images)]
-    texts = {"instruction": "Look at the picture.", "inputs": "What is shown?", "outputs": "a red circle"}
-    return {"dataset": "d", "id": f"row-{num_images}", **texts, "images": images, "meta": {}, **changes}
 
 
 def learned(collator, batch, i):

@@ -83,7 +83,7 @@ def test_files_of_one_name_in_two_folders_have_their_own_index(tmp_path):
 
 def test_an_index_that_was_broken_off_is_not_taken_for_a_whole_one(tmp_path, monkeypatch):
     path = write_rows(tmp_path / "train.jsonl", [make_row(0)])
-    monkeypatch.setattr(index.os, "replace", lambda *paths: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("os.replace", lambda *paths: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         load_index(path, tmp_path / "cache")
     monkeypatch.undo()

@@ -1,14 +1,8 @@
-"""Training: what a run writes, resumes and refuses; the rows that processes learn from; accuracy (slow)."""
+"""m3it/training/train.py: models that train, what is refused before the first step; accuracy (slow)."""
 
 import base64
-import json
-import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -23,9 +17,9 @@ pytest.importorskip("transformers", reason="transformers is an extra")
 pytest.importorskip("accelerate", reason="accelerate is an extra")
 
 from small_models import small  # noqa: E402
+from training_runs import FAST, finevision, mixture_of, rows_of  # noqa: E402
 
 from m3it.mixing.mixture import Mixture  # noqa: E402
-from m3it.mixing.part import Part  # noqa: E402
 from m3it.models.collator import Collator  # noqa: E402
 from m3it.models.loading import load_model  # noqa: E402
 from m3it.training.settings import Settings  # noqa: E402
@@ -34,137 +28,6 @@ from m3it.training.trainer import STATE  # noqa: E402
 
 SPLITS = ("validation", "test")
 EPOCHS = 5  # over easy-vqa
-FAST = Settings(batch_size=4, log_every=1, save_every=2, log_rows=True, max_steps=4)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """A repository of 30 rows of one image and 20 rows of 0, 1, 2, 5 or 8."""
-    folder = tmp_path_factory.mktemp("repository")
-    write_rows(folder / "data/kvqa/viquae/train.jsonl", [make_row(i) for i in range(30)])
-    several = [make_row(100 + i, (0, 1, 2, 5, 8)[i % 5]) for i in range(20)]
-    write_rows(folder / "data/generation/vist/train.jsonl", several)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    """A folder with a small LLaVA of random weights."""
-    folder = tmp_path_factory.mktemp("base")
-    model, processor = small("llava")
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
-    return str(folder)
-
-
-def mixture_of(data, **options):
-    return Mixture(data, ["viquae", "vist"], **{"batch_size": 4, **options})
-
-
-def rows_of(out):
-    """The row ids that a run has learned from: one list per batch, in the order of the mixture."""
-    lines = []
-    for path in (out / "rows").glob("*.jsonl"):
-        counts = Counter()
-        for line in map(json.loads, path.read_text().splitlines()):
-            counts[line["step"]] += 1  # the how-manieth batch of its step
-            lines.append((line["step"], counts[line["step"]], line["rank"], line["rows"]))
-    return [rows for *_, rows in sorted(lines)]
-
-
-def losses_of(out):
-    """The training losses of a run by step."""
-    state = json.loads(
-        max(out.glob("checkpoint-*"), key=lambda p: int(p.name[11:])).joinpath("trainer_state.json").read_text()
-    )
-    return {entry["step"]: entry["loss"] for entry in state["log_history"] if "loss" in entry}
-
-
-def ids_of(mixture, count):
-    return [mixture.row(position)["id"] for position in range(count)]
-
-
-@pytest.fixture(scope="module")
-def whole(data, base, tmp_path_factory):
-    """A run of four steps that nobody stopped."""
-    out = tmp_path_factory.mktemp("whole") / "out"
-    run = train(base, mixture_of(data), out, FAST, evaluation=[mixture_of(data).row(i) for i in range(6)])
-    return out, run
-
-
-def test_a_run_learns_from_the_rows_of_the_mixture_in_order(data, whole):
-    assert sum(rows_of(whole[0]), []) == ids_of(mixture_of(data), 16)
-
-
-def test_a_run_leaves_a_model_that_generates_and_says_how_it_was_made(whole, data):
-    out, run = whole
-    assert run == json.loads((out / "run.json").read_text())
-    assert run["steps"] == 4 and run["mixture"]["seed"] == 0 and run["options"]["batch_size"] == 4
-    assert run["versions"]["transformers"] and run["num_learning"] == run["num_parameters"]
-    assert (out / "loss.png").read_bytes().startswith(b"\x89PNG")
-    model, processor = load_model(out)
-    prompts = Collator(processor).prompts([mixture_of(data).row(i) for i in range(3)])
-    assert model.generate(**prompts, max_new_tokens=2).shape[0] == 3
-
-
-def test_the_evaluation_loss_is_measured_during_training(data, base, tmp_path):
-    rows = [mixture_of(data).row(i) for i in range(6)]
-    settings = Settings(batch_size=4, max_steps=4, evaluate_every=2, learning_rate=1e-3)
-    run = train(base, mixture_of(data), tmp_path / "out", settings, evaluation=rows)
-    assert [step for step, _ in run["eval_loss"]] == [2, 4]
-    assert run["eval_loss"][1][1] < run["eval_loss"][0][1]
-
-
-def test_a_resumed_run_is_the_run_that_was_never_stopped(data, base, whole, tmp_path):
-    out = tmp_path / "out"
-    evaluation = [mixture_of(data).row(i) for i in range(6)]
-    train(base, mixture_of(data), out, FAST, evaluation=evaluation)
-    for path in (out / "checkpoint-4", out / "rows"):  # as if killed behind step 2, with a line that was cut
-        for file in path.glob("*"):
-            if path.name == "rows":
-                file.write_text(file.read_text()[:-9])
-            else:
-                file.unlink()
-    (out / "run.json").unlink()
-    train(base, mixture_of(data), out, FAST, evaluation=evaluation, resume=True)
-    assert rows_of(out) == rows_of(whole[0])
-    assert losses_of(out) == losses_of(whole[0])
-    one, two = load_model(out)[0].state_dict(), load_model(whole[0])[0].state_dict()
-    assert all(torch.equal(one[name], two[name]) for name in one)
-
-
-def test_a_resumed_run_with_lora_is_the_run_that_was_never_stopped(data, base, tmp_path):
-    for name, steps in (("one", 4), ("two", 2)):
-        settings = Settings(batch_size=4, max_steps=4, lora=2, save_every=2, log_every=1, learning_rate=1e-2)
-        train(base, mixture_of(data), tmp_path / name, settings)
-        if steps == 2:
-            (tmp_path / name / "checkpoint-4" / STATE).unlink()  # as if killed while it was written
-            train(base, mixture_of(data), tmp_path / name, settings, resume=True)
-    assert losses_of(tmp_path / "one") == losses_of(tmp_path / "two")
-    one, two = (load_model(tmp_path / name)[0].state_dict() for name in ("one", "two"))
-    assert all(torch.equal(one[name], two[name]) for name in one)
-
-
-def test_an_epoch_takes_every_row(data, base, tmp_path):
-    settings = Settings(batch_size=4, accumulation=2, epochs=1, log_rows=True)
-    run = train(base, mixture_of(data), tmp_path / "out", settings)
-    assert run["steps"] == 7  # 50 rows, 8 a step: the last step reaches into the next epoch
-    taken = sum(rows_of(tmp_path / "out"), [])
-    assert Counter(taken[:50]) == Counter(ids_of(mixture_of(data), 50)) and len(set(taken[:50])) == 50
-
-
-@pytest.mark.parametrize("lora", [0, 2])
-def test_a_run_killed_behind_its_last_step_is_finished_without_another(data, base, tmp_path, lora):
-    settings = Settings(batch_size=4, max_steps=2, lora=lora, log_rows=True, log_every=1, learning_rate=1e-2)
-    run = train(base, mixture_of(data), tmp_path / "out", settings)
-    weights = load_model(tmp_path / "out")[0].state_dict()
-    for path in [tmp_path / "out/run.json", *(tmp_path / "out").glob("*.safetensors")]:
-        path.unlink()
-    again = train(base, mixture_of(data), tmp_path / "out", settings, resume=True)
-    assert again["steps"] == 2 and again["train_loss"] == run["train_loss"]
-    assert sum(rows_of(tmp_path / "out"), []) == ids_of(mixture_of(data), 8)
-    finished = load_model(tmp_path / "out")[0].state_dict()
-    assert all(torch.equal(finished[name], weights[name]) for name in weights)
 
 
 def test_a_resumed_run_has_the_model_and_processor_of_its_checkpoint(data, whole, tmp_path):
@@ -238,21 +101,6 @@ def test_a_checkpoint_that_is_cut_says_what_to_remove(whole, data, base, tmp_pat
         train(base, mixture_of(data), tmp_path / "out", FAST, resume=True)
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"epochs": 0}, "epochs=0: expected a number above 0"),
-        ({"epochs": float("nan")}, "epochs=nan: expected"),
-        ({"learning_rate": -1.0}, "learning_rate=-1.0: expected a number above 0"),
-        ({"max_length": 0}, "max_length=0: expected 1 or more"),
-        ({"workers": -1}, "workers=-1: expected 0 or more"),
-    ],
-)
-def test_settings_of_no_run_are_refused(options, words):
-    with pytest.raises(ValueError, match=words):
-        Settings(**options)
-
-
 def test_parts_of_what_has_none_are_refused(data, base, tmp_path):
     with pytest.raises(M3ITError, match="--vision: expected --model ying, which is made of parts, found"):
         train(base, mixture_of(data), tmp_path / "out", FAST, parts={"vision": "clip"})
@@ -290,49 +138,7 @@ def test_a_broken_image_stops_or_is_left_out(data, base, tmp_path):
     assert Counter(taken) == Counter(f"row-{i}" for i in range(8) if i != 3)
 
 
-# ---- several processes (gloo), killed and resumed
-
-
-SCRIPT = """
-import os, sys, time
-from m3it.mixing.mixture import Mixture
-from m3it.mixing.part import Part
-from m3it.training.settings import Settings
-from m3it.training.train import train
-
-class Slow(Mixture):
-    def batch(self, start, stop):
-        time.sleep(float(os.environ.get("SECONDS", 0)))
-        return super().batch(start, stop)
-
-data, other, base, out = sys.argv[1:]
-settings = Settings(batch_size=2, save_every=3, log_every=1, log_rows=True, learning_rate=1e-2)
-train(base, Slow(data, ["viquae", "vist"], parts=[Part(other)], batch_size=2), out, settings, resume=True)
-"""
-
-
-def launch(processes, script, *arguments, seconds=0):
-    """Start a run under torchrun."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(processes), "--standalone"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "SECONDS": str(seconds)}
-    return subprocess.Popen([*command, str(script), *map(str, arguments)], env=environment)
-
-
-def finevision(folder):
-    """A set of ten rows as FineVision holds them: Parquet, images and texts."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    rows = [
-        {
-            "images": [{"bytes": base64.b64decode(image), "path": None} for image in make_row(i)["image_base64_str"]],
-            "texts": [{"user": f"What is {i}?", "assistant": f"It is {i}."}],
-        }
-        for i in range(10)
-    ]
-    folder.mkdir()
-    pq.write_table(pa.Table.from_pylist(rows), folder / "train.parquet", row_group_size=4)
-    return folder
+# ---- the page
 
 
 def test_the_snippets_of_the_page_run_one_after_another(data, base, tmp_path, monkeypatch):
@@ -359,36 +165,6 @@ def test_the_snippets_of_the_page_run_one_after_another(data, base, tmp_path, mo
         exec(block, names)
     assert names["trainer"].state.global_step == 2 and sorted(names["mixture"].weights) == ["fine", "pairs", "viquae"]
     assert (tmp_path / "runs/mine/checkpoint-2").exists()
-
-
-@pytest.mark.slow
-def test_a_run_killed_on_two_processes_goes_on_on_one_two_and_four(data, base, tmp_path):
-    other = finevision(tmp_path / "fine")
-    psutil = pytest.importorskip("psutil", reason="it comes with accelerate")
-    script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
-    assert launch(2, script, data, other, base, tmp_path / "whole").wait() == 0
-    killed = tmp_path / "killed"
-    process = launch(2, script, data, other, base, killed, seconds=1)
-    while not (killed / "checkpoint-6" / STATE).exists():
-        assert process.poll() is None
-        time.sleep(0.05)
-    workers = psutil.Process(process.pid).children(recursive=True)
-    for one in [psutil.Process(process.pid), *workers]:  # torchrun's workers would outlive it, and go on
-        one.send_signal(signal.SIGKILL)
-    psutil.wait_procs(workers)
-    process.wait()
-    assert not (killed / "run.json").exists()
-    expected = Counter(ids_of(mixture_of(data, parts=[Part(str(other))], batch_size=2), 60))
-    assert len(expected) == 60
-    for processes in (1, 2, 4):
-        out = tmp_path / f"on-{processes}"
-        shutil.copytree(killed, out)
-        assert launch(processes, script, data, other, base, out).wait() == 0
-        taken = sum(rows_of(out), [])
-        assert Counter(taken[:60]) == expected and len(taken) - 60 < 2 * processes
-    assert rows_of(tmp_path / "on-2") == rows_of(tmp_path / "whole")
-    assert losses_of(tmp_path / "on-2") == losses_of(tmp_path / "whole")
 
 
 # ---- accuracy of `tiny`

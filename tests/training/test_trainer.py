@@ -1,0 +1,144 @@
+"""m3it/training/trainer.py: the rows that processes learn from, and what a checkpoint knows of them."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import pytest
+from conftest import ROOT
+
+torch = pytest.importorskip("torch", reason="torch is an extra")
+pytest.importorskip("transformers", reason="transformers is an extra")
+pytest.importorskip("accelerate", reason="accelerate is an extra")
+
+from training_runs import FAST, finevision, ids_of, losses_of, mixture_of, rows_of  # noqa: E402
+
+from m3it.mixing.part import Part  # noqa: E402
+from m3it.models.loading import load_model  # noqa: E402
+from m3it.training.settings import Settings  # noqa: E402
+from m3it.training.train import train  # noqa: E402
+from m3it.training.trainer import STATE, is_done  # noqa: E402
+
+
+def test_a_run_learns_from_the_rows_of_the_mixture_in_order(data, whole):
+    assert sum(rows_of(whole[0]), []) == ids_of(mixture_of(data), 16)
+
+
+def test_a_resumed_run_is_the_run_that_was_never_stopped(data, base, whole, tmp_path):
+    out = tmp_path / "out"
+    evaluation = [mixture_of(data).row(i) for i in range(6)]
+    train(base, mixture_of(data), out, FAST, evaluation=evaluation)
+    for path in (out / "checkpoint-4", out / "rows"):  # as if killed behind step 2, with a line that was cut
+        for file in path.glob("*"):
+            if path.name == "rows":
+                file.write_text(file.read_text()[:-9])
+            else:
+                file.unlink()
+    (out / "run.json").unlink()
+    train(base, mixture_of(data), out, FAST, evaluation=evaluation, resume=True)
+    assert rows_of(out) == rows_of(whole[0])
+    assert losses_of(out) == losses_of(whole[0])
+    one, two = load_model(out)[0].state_dict(), load_model(whole[0])[0].state_dict()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_a_resumed_run_with_lora_is_the_run_that_was_never_stopped(data, base, tmp_path):
+    for name, steps in (("one", 4), ("two", 2)):
+        settings = Settings(batch_size=4, max_steps=4, lora=2, save_every=2, log_every=1, learning_rate=1e-2)
+        train(base, mixture_of(data), tmp_path / name, settings)
+        if steps == 2:
+            (tmp_path / name / "checkpoint-4" / STATE).unlink()  # as if killed while it was written
+            train(base, mixture_of(data), tmp_path / name, settings, resume=True)
+    assert losses_of(tmp_path / "one") == losses_of(tmp_path / "two")
+    one, two = (load_model(tmp_path / name)[0].state_dict() for name in ("one", "two"))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_an_epoch_takes_every_row(data, base, tmp_path):
+    settings = Settings(batch_size=4, accumulation=2, epochs=1, log_rows=True)
+    run = train(base, mixture_of(data), tmp_path / "out", settings)
+    assert run["steps"] == 7  # 50 rows, 8 a step: the last step reaches into the next epoch
+    taken = sum(rows_of(tmp_path / "out"), [])
+    assert Counter(taken[:50]) == Counter(ids_of(mixture_of(data), 50)) and len(set(taken[:50])) == 50
+
+
+@pytest.mark.parametrize("lora", [0, 2])
+def test_a_run_killed_behind_its_last_step_is_finished_without_another(data, base, tmp_path, lora):
+    settings = Settings(batch_size=4, max_steps=2, lora=lora, log_rows=True, log_every=1, learning_rate=1e-2)
+    run = train(base, mixture_of(data), tmp_path / "out", settings)
+    weights = load_model(tmp_path / "out")[0].state_dict()
+    for path in [tmp_path / "out/run.json", *(tmp_path / "out").glob("*.safetensors")]:
+        path.unlink()
+    again = train(base, mixture_of(data), tmp_path / "out", settings, resume=True)
+    assert again["steps"] == 2 and again["train_loss"] == run["train_loss"]
+    assert sum(rows_of(tmp_path / "out"), []) == ids_of(mixture_of(data), 8)
+    finished = load_model(tmp_path / "out")[0].state_dict()
+    assert all(torch.equal(finished[name], weights[name]) for name in weights)
+
+
+# ---- several processes (gloo), killed and resumed
+
+
+SCRIPT = """
+import os, sys, time
+from m3it.mixing.mixture import Mixture
+from m3it.mixing.part import Part
+from m3it.training.settings import Settings
+from m3it.training.train import train
+
+class Slow(Mixture):
+    def batch(self, start, stop):
+        time.sleep(float(os.environ.get("SECONDS", 0)))
+        return super().batch(start, stop)
+
+data, other, base, out = sys.argv[1:]
+settings = Settings(batch_size=2, save_every=3, log_every=1, log_rows=True, learning_rate=1e-2)
+train(base, Slow(data, ["viquae", "vist"], parts=[Part(other)], batch_size=2), out, settings, resume=True)
+"""
+
+
+def launch(processes, script, *arguments, seconds=0):
+    """Start a run under torchrun."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(processes), "--standalone"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "SECONDS": str(seconds)}
+    return subprocess.Popen([*command, str(script), *map(str, arguments)], env=environment)
+
+
+@pytest.mark.slow
+def test_a_run_killed_on_two_processes_goes_on_on_one_two_and_four(data, base, tmp_path):
+    other = finevision(tmp_path / "fine")
+    psutil = pytest.importorskip("psutil", reason="it comes with accelerate")
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    assert launch(2, script, data, other, base, tmp_path / "whole").wait() == 0
+    killed = tmp_path / "killed"
+    process = launch(2, script, data, other, base, killed, seconds=1)
+    while not (killed / "checkpoint-6" / STATE).exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    for one in [psutil.Process(process.pid), *workers]:  # torchrun's workers would outlive it, and go on
+        one.send_signal(signal.SIGKILL)
+    psutil.wait_procs(workers)
+    process.wait()
+    assert not (killed / "run.json").exists()
+    expected = Counter(ids_of(mixture_of(data, parts=[Part(str(other))], batch_size=2), 60))
+    assert len(expected) == 60
+    for processes in (1, 2, 4):
+        out = tmp_path / f"on-{processes}"
+        shutil.copytree(killed, out)
+        assert launch(processes, script, data, other, base, out).wait() == 0
+        taken = sum(rows_of(out), [])
+        assert Counter(taken[:60]) == expected and len(taken) - 60 < 2 * processes
+    assert rows_of(tmp_path / "on-2") == rows_of(tmp_path / "whole")
+    assert losses_of(tmp_path / "on-2") == losses_of(tmp_path / "whole")
+
+
+def test_a_line_of_a_row_log_counts_if_it_is_whole_and_the_checkpoint_has_its_step():
+    line = '{"step": 3, "rank": 0, "rows": ["a"]}\n'
+    assert [is_done(line, done) for done in (2, 3, 4)] == [False, True, True]
+    assert not is_done(line[:-1], 4) and not is_done(line[:9], 4)
