@@ -1,7 +1,13 @@
-"""How the tests of the Hub's rules change a release: the YAML of its card, a Parquet file of it."""
+"""How tests of the Hub's rules spoil a release, the YAML of its card or a Parquet file of it, and what they ask then.
+
+A table of defects has a row for each: the rule, its level, what spoils a release, words of the finding.
+"""
+
+import re
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 import yaml
 
 from M3IT import Repository
@@ -56,3 +62,17 @@ def sparse(path, size):
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "wb") as file:
         file.truncate(size)
+
+
+def each(defects):
+    """The tests of a table of defects."""
+    ids = [f"{rule}-{spoil.__name__}" for rule, _, spoil, _ in defects]
+    return pytest.mark.parametrize(("rule", "level", "spoil", "words"), defects, ids=ids)
+
+
+def assert_breaks_that_rule_alone(folder, rule, level, words, also=()):
+    """`also`: the rules that break with it."""
+    findings = findings_of(folder)
+    broken = [finding for finding in findings if finding.rule == rule]
+    assert {finding.level for finding in broken} == {level} and re.search(words, broken[0].message)
+    assert {finding.rule for finding in findings} - {rule} <= set(also)

@@ -1,6 +1,5 @@
 """m3it/publishing/hub_card.py: a card, or a list of files, spoilt in one way breaks that rule alone."""
 
-import re
 import shutil
 
 import pytest
@@ -9,7 +8,17 @@ from conftest import make_row, write_rows
 from M3IT import Repository
 from m3it.publishing.hub_card import check_hub
 from m3it.publishing.repository_card import card
-from publishing.defects import TRAIN, config_of, edit_head, findings_of, info_of, named, sparse
+from publishing.defects import (
+    TRAIN,
+    assert_breaks_that_rule_alone,
+    config_of,
+    each,
+    edit_head,
+    findings_of,
+    info_of,
+    named,
+    sparse,
+)
 
 
 def test_a_repository_of_json_lines_with_its_card_is_told_that_its_pictures_are_not_shown(repository):
@@ -261,7 +270,7 @@ ALSO = {
     "a_head_that_is_no_yaml": {"card-metadata-complete"},
     "a_config_without_a_name": {"files-listed"},
 }
-WELCOME = [  # as much as a rule allows
+WELCOME = [  # as much as a rule allows: test_hub_rules.py
     ("split-searchable", a_file_of(5_000_000_000)),
     ("configs-fit-viewer", many_configs(4000)),
     ("configs-fit-croissant", many_configs(100)),
@@ -272,21 +281,10 @@ WELCOME = [  # as much as a rule allows
 ]
 
 
-@pytest.mark.parametrize(
-    ("rule", "level", "spoil", "words"), SPOILT, ids=[f"{rule}-{spoil.__name__}" for rule, _, spoil, _ in SPOILT]
-)
+@each(SPOILT)
 def test_a_card_spoilt_in_one_way_breaks_that_rule_alone(spoilable, rule, level, spoil, words):
     spoil(spoilable)
-    findings = findings_of(spoilable)
-    broken = [finding for finding in findings if finding.rule == rule]
-    assert {finding.level for finding in broken} == {level} and re.search(words, broken[0].message)
-    assert {finding.rule for finding in findings} - {rule} <= ALSO.get(spoil.__name__, set())
-
-
-@pytest.mark.parametrize(("rule", "change"), WELCOME, ids=[f"{rule}-{change.__name__}" for rule, change in WELCOME])
-def test_what_a_rule_just_allows_breaks_it_not(spoilable, rule, change):
-    change(spoilable)
-    assert rule not in {finding.rule for finding in findings_of(spoilable)}
+    assert_breaks_that_rule_alone(spoilable, rule, level, words, ALSO.get(spoil.__name__, ()))
 
 
 def test_a_hundred_thousand_files_are_too_many(spoilable):

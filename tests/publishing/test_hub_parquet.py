@@ -2,12 +2,20 @@
 
 import json
 import os
-import re
 
 import pyarrow as pa
-import pytest
 
-from publishing.defects import TRAIN, edit_head, findings_of, info_of, named, rewrite, with_images
+from publishing.defects import (
+    TRAIN,
+    assert_breaks_that_rule_alone,
+    each,
+    edit_head,
+    findings_of,
+    info_of,
+    named,
+    rewrite,
+    with_images,
+)
 
 
 def a_picture_that_is_only_a_path(folder):
@@ -181,7 +189,7 @@ ALSO = {
     "a_large_row_group_without_page_index": {"first-rows-fit", "page-of-rows-fits", "row-groups-small"},
     "a_row_above_the_limit_of_a_page": {"first-rows-fit"},
 }
-WELCOME = [  # as much as a rule allows
+WELCOME = [  # as much as a rule allows: test_hub_rules.py
     ("pictures-hold-bytes", a_picture_that_is_null),
     ("first-rows-fit", a_column_name_as_long_as_it_may_be),
     ("row-groups-indexed", a_large_row_group_with_page_index),
@@ -192,21 +200,10 @@ WELCOME = [  # as much as a rule allows
 ]
 
 
-@pytest.mark.parametrize(
-    ("rule", "level", "spoil", "words"), SPOILT, ids=[f"{rule}-{spoil.__name__}" for rule, _, spoil, _ in SPOILT]
-)
-def test_a_release_spoilt_in_one_way_breaks_that_rule_alone(spoilable, rule, level, spoil, words):
+@each(SPOILT)
+def test_a_file_spoilt_in_one_way_breaks_that_rule_alone(spoilable, rule, level, spoil, words):
     spoil(spoilable)
-    findings = findings_of(spoilable)
-    broken = [finding for finding in findings if finding.rule == rule]
-    assert {finding.level for finding in broken} == {level} and re.search(words, broken[0].message)
-    assert {finding.rule for finding in findings} - {rule} <= ALSO.get(spoil.__name__, set())
-
-
-@pytest.mark.parametrize(("rule", "change"), WELCOME, ids=[f"{rule}-{change.__name__}" for rule, change in WELCOME])
-def test_what_a_rule_just_allows_breaks_it_not(spoilable, rule, change):
-    change(spoilable)
-    assert rule not in {finding.rule for finding in findings_of(spoilable)}
+    assert_breaks_that_rule_alone(spoilable, rule, level, words, ALSO.get(spoil.__name__, ()))
 
 
 def test_a_finding_says_rule_place_reason_and_remedy(spoilable):

@@ -2,9 +2,13 @@
 
 import re
 
+import pytest
+
 from m3it.publishing.hub_rules import RULES
 from publishing import test_hub_card, test_hub_parquet
 from publishing.defects import findings_of
+
+WELCOME = [*test_hub_card.WELCOME, *test_hub_parquet.WELCOME]
 
 
 def test_a_release_breaks_no_rule(clean):
@@ -19,3 +23,9 @@ def test_every_rule_is_broken_by_some_repository_and_says_why_and_what_to_do():
 
 def test_rules_are_named_in_words():
     assert all(re.fullmatch("[a-z]+(-[a-z]+)+", rule) for rule in RULES)
+
+
+@pytest.mark.parametrize(("rule", "change"), WELCOME, ids=[f"{rule}-{change.__name__}" for rule, change in WELCOME])
+def test_what_a_rule_just_allows_breaks_it_not(spoilable, rule, change):
+    change(spoilable)
+    assert rule not in {finding.rule for finding in findings_of(spoilable)}
