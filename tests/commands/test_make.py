@@ -6,7 +6,7 @@ import pytest
 from conftest import FIXTURES
 
 import m3it.translating.flores as flores_module
-from m3it.translating.engines import Job
+from m3it.translating.engines import EngineSettings
 from m3it.translating.flores import LanguageScore
 
 
@@ -101,7 +101,7 @@ def test_languages_lists_scores_and_those_above_the_threshold(m3it, monkeypatch,
 
     monkeypatch.setattr(flores_module, "select_languages", scripted)
     code, out, err = m3it("languages", tmp_path, "--backend", "nllb", "--model", "m", "--limit", 5, "--beams", 2)
-    assert asked == [(tmp_path, Job("transformers", "m", num_beams=2), 5)]
+    assert asked == [(tmp_path, EngineSettings("transformers", "m", num_beams=2), 5)]
     assert (
         code == 0
         and err == "spbleu: tok:flores200\n"
