@@ -1,16 +1,15 @@
-"""Source files -> shards: runs a dataset's converter, reads the pictures, draws the instructions, counts what is left
-out.
+"""From the source files of a dataset to its shards.
 
+In: the authors' files below `root`, and the dataset's converter.  Out: `out/data/<task>/<dataset>/` with the shards,
+their pictures read and their instructions drawn; drops.jsonl, every row left out and why; and run.json.
 A split is planned first (which rows go into which shard, by the sizes of their files), so that workers make shards
-side by side and a killed run goes on. `out/data/<task>/<dataset>/` gets the shards, drops.jsonl with every row left
-out and why, and run.json.
+side by side and a killed run goes on.
 """
 
 import csv
 import hashlib
 import importlib
 import importlib.util
-import json
 import re
 import struct
 import sys
@@ -27,35 +26,17 @@ from typing import Any
 from M3IT import CATALOGUE, SPLITS
 from m3it.catalogue import catalogue_row, instructions
 from m3it.rows.instance import Drop, Instance, M3ITError, ShardError, SourceError, choose
-from m3it.rows.jsonl import SHARD_BYTES, line_parts, refuse_others, shard_names
+from m3it.rows.jsonl import line_parts, refuse_others, shard_names
 from m3it.sources.kit.files import Files, SourcePath
 from m3it.sources.kit.media import NUM_FRAMES, Clip, Unreadable
-from m3it.work.folder import write_text
-from m3it.work.runner import Made, Piece, Progress, map_shards, open_workers, silent, write_run
+from m3it.work.runner import Made, Piece, Progress, map_shards, open_workers, silent, write_drops, write_run
 
+SHARD_BYTES = 500_000_000  # a shard ends with the row that reaches this size
 WRITTEN = tuple(dict.fromkeys(SPLITS.values()))  # the names of splits that we write
 KEPT_ROWS, KEPT_BYTES = 32_768, 64_000_000  # of a split, up to which the rows that planning saw stay in memory
 # What a converter meets in files that are not what they should be: a missing field, null where a text should be.
 NOT_AS_DESCRIBED = (LookupError, TypeError, ValueError, AttributeError, EOFError, csv.Error, struct.error, zlib.error)
 Converter = Callable[[SourcePath, str], Iterator[Instance | Drop]]
-
-
-def load_converter(dataset: str, converter: str | None = None) -> Converter:
-    """The `convert` of a dataset of the catalogue, or `my_set.py:convert` of the user's own."""
-    if converter is None:
-        return importlib.import_module(f"m3it.sources.{dataset.replace('-', '_')}").convert
-    file, _, function = converter.partition(":")
-    spec = importlib.util.spec_from_file_location("m3it_own_converter", file)
-    if spec is None or spec.loader is None or not Path(file).exists():
-        raise M3ITError(
-            f"--converter {converter}: expected a Python file and a function, my_set.py:convert; {file} is not there."
-        )
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses look for the module of their class
-    spec.loader.exec_module(module)
-    if not callable(getattr(module, function or "convert", None)):
-        raise M3ITError(f"--converter {converter}: {file} has no function {function or 'convert'!r}.")
-    return getattr(module, function or "convert")
 
 
 def convert(
@@ -109,12 +90,25 @@ def convert(
     with open_workers(conversion.write, workers, cluster) as (executor, write):
         made = map_shards(write, pieces, folder, options, executor, progress, "convert")
     records = {name: made[name] for split in WRITTEN for name in sorted(made) if name.startswith(split)}
-    drops = [(name, *drop) for name, record in records.items() for drop in record["drops"]]
-    lines = [
-        json.dumps({"id": row_id, "shard": name, "reason": why}, ensure_ascii=False) for name, row_id, why in drops
-    ]
-    write_text(folder / "drops.jsonl", "".join(f"{line}\n" for line in lines))
+    write_drops(folder / "drops.jsonl", records)
     return write_run(folder / "run.json", "convert", {**options, "on_error": on_error}, records)
+
+
+def source_root(dataset: str, root: Path | None, out: Path) -> Path:
+    """Where the source files are. SHAPES alone can be made here: without a root its official files are generated
+    below `out`."""
+    if root is not None:
+        return root
+    if dataset != "shapes":
+        homepage = CATALOGUE[dataset].homepage if dataset in CATALOGUE else "the source"
+        raise M3ITError(
+            f"{dataset}: pass --root, the folder that holds the source files; they are downloaded from {homepage}."
+        )
+    generated = out / "sources" / "shapes"
+    if not (generated / "test.output").exists():
+        generated.mkdir(parents=True, exist_ok=True)
+        importlib.import_module("m3it.sources.shapes").generate(generated)
+    return generated
 
 
 class Place(threading.local):
@@ -259,6 +253,24 @@ class Conversion:
         )
 
 
+def load_converter(dataset: str, converter: str | None = None) -> Converter:
+    """The `convert` of a dataset of the catalogue, or `my_set.py:convert` of the user's own."""
+    if converter is None:
+        return importlib.import_module(f"m3it.sources.{dataset.replace('-', '_')}").convert
+    file, _, function = converter.partition(":")
+    spec = importlib.util.spec_from_file_location("m3it_own_converter", file)
+    if spec is None or spec.loader is None or not Path(file).exists():
+        raise M3ITError(
+            f"--converter {converter}: expected a Python file and a function, my_set.py:convert; {file} is not there."
+        )
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look for the module of their class
+    spec.loader.exec_module(module)
+    if not callable(getattr(module, function or "convert", None)):
+        raise M3ITError(f"--converter {converter}: {file} has no function {function or 'convert'!r}.")
+    return getattr(module, function or "convert")
+
+
 def _base64_bytes(image: Any) -> int:
     """About how many characters an image takes in a line: a clip's frames are taken as 30 kB each."""
     if isinstance(image, bytes):
@@ -275,20 +287,3 @@ def finish(instance: Instance, dataset: str, num_frames: int = NUM_FRAMES) -> In
         images += [image] if isinstance(image, bytes) else image.read()
     drawn = instance.instruction or choose(instructions(dataset), dataset, instance.id)
     return replace(instance, images=images, instruction=drawn)
-
-
-def source_root(dataset: str, root: Path | None, out: Path) -> Path:
-    """Where the source files are. SHAPES alone can be made here: without a root its official files are generated
-    below `out`."""
-    if root is not None:
-        return root
-    if dataset != "shapes":
-        homepage = CATALOGUE[dataset].homepage if dataset in CATALOGUE else "the source"
-        raise M3ITError(
-            f"{dataset}: pass --root, the folder that holds the source files; they are downloaded from {homepage}."
-        )
-    generated = out / "sources" / "shapes"
-    if not (generated / "test.output").exists():
-        generated.mkdir(parents=True, exist_ok=True)
-        importlib.import_module("m3it.sources.shapes").generate(generated)
-    return generated

@@ -2,9 +2,7 @@
 
 In: a shard.  Out: a shard of the same name, its `outputs` the rewrites that pass the checks, and the short answers
 where none does; `meta` keeps the short answer and says what happened. M3IT's own rewrites came from a language model
-too (https://arxiv.org/abs/2306.04387); neither its prompt nor its checks are published, both are ours.
-
-`normalize_answer` is the official VQA v2 scorer's rule: https://github.com/GT-Vision-Lab/VQA, vqaEval.py at c4e6a0e.
+too (https://arxiv.org/abs/2306.04387); neither its prompt nor its checks are published, both are ours (rewrites.py).
 """
 
 import json
@@ -89,11 +87,7 @@ def rewritten(row: dict[str, Any], rewrite: str, reason: str, model: str) -> dic
 
 
 def rephrase_shard(
-    path: Path | str,
-    out: Path | str,
-    chat: Chat,
-    limit: int | None = None,
-    progress: Progress = silent,
+    path: Path | str, out: Path | str, chat: Chat, limit: int | None = None, progress: Progress = silent
 ) -> Counter[str]:
     """Rephrase a shard into one of the same name below `out`, whole or not at all; returns rows by what became of them.
 
@@ -114,21 +108,10 @@ def rephrase_shard(
                 file.write(to_line(row))
             except ShardError as error:
                 raise ShardError(f"{path}: row {id_of(row)!r}: {error}", error.reason) from error
-    options = {
-        "shard": path.name,
-        "model": chat.model,
-        "system": SYSTEM,
-        **OPTIONS,
-        "max_words": MAX_WORDS,
-        "limit": limit,
-    }
-    run = {
-        "command": "rephrase",
-        "options": options,
-        "versions": versions(),
-        "num_rows": num_rows,
-        "rows": dict(sorted(counts.items())),
-    }
+    options = {"shard": path.name, "model": chat.model, "system": SYSTEM, **OPTIONS}
+    options |= {"max_words": MAX_WORDS, "limit": limit}
+    run: dict[str, Any] = {"command": "rephrase", "options": options, "versions": versions()}
+    run |= {"num_rows": num_rows, "rows": dict(sorted(counts.items()))}
     write_json(target.with_name(f"{target.stem}.run.json"), run)
     return counts
 

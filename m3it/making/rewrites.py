@@ -19,24 +19,13 @@ MEASURES = "个個只隻条條张張位名辆輛把本件块塊朵棵匹头頭�
 CHINESE_NUMBER = re.compile(f"[一二两三四五六七八九十]+(?=[{MEASURES}])")
 EDGES = "'\"“”‘«»‹›:·*#|、。「」『』《》"
 YES, NO = ("yes", "是", "有", "对", "對"), ("no", "不", "没", "沒", "否")
-NEGATIONS = {
-    "no",
-    "not",
-    "never",
-    "nobody",
-    "nothing",
-    "nowhere",
-    "neither",
-    "nor",
-    "without",
-    "cannot",
-    *"不没沒無无非未",
-}
+NEGATIONS = {"no", "not", "never", "nobody", "nothing", "nowhere", "neither", "nor", "without", "cannot"}
+NEGATIONS |= {*"不没沒無无非未"}
 
 
 def words(text: str) -> list[str]:
     """The words by which answer and rewrite are compared: each normalised for itself, by the official rule, so that
-    what stands beside it changes nothing; numbers as digits; in writing without blanks every character is a word."""
+    what stands next to it changes nothing; numbers as digits; in writing without blanks every character is a word."""
     text = unicodedata.normalize("NFKC", text).translate(str.maketrans("’–—⁄", "'- /"))
     text = UNSPACED.sub(r" \1 ", CHINESE_NUMBER.sub(lambda found: chinese_number(found[0]), text))
     plain = [word.strip(EDGES) for token in text.split() for word in normalize_answer(token.strip(EDGES)).split()]

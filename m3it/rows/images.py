@@ -327,7 +327,7 @@ def _orientation(image, image_bytes):
         return 1  # Pillow turns these itself
     try:
         if image.format == "PNG" and "exif" not in image.info and b"eXIf" in image_bytes:
-            image.load()  # a block behind the pixels is only seen by reading on
+            image.load()  # a block after the pixels is only seen by reading on
         # the method of PngImageFile would decode every PNG in search of such a block
         value = Image.Image.getexif(image).get(ORIENTATION_TAG, 1)
     except UNREADABLE:

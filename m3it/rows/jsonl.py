@@ -1,8 +1,8 @@
-"""Files of rows: JSON Lines, one instance a line, written whole or not at all, read in any form that the builder reads.
+"""Files of rows: the lines of shards, their names, and rows read from any file that the builder reads.
 
-A shard's line has exactly the fields `instruction, inputs, image_base64_str, outputs, meta`, in that order: a missing
-or further field breaks plain `datasets` on one version or another. Names: `train.jsonl`, or
-`train-00000-of-00003.jsonl` where there are several.
+A shard is JSON Lines, one instance a line, with exactly the fields `instruction, inputs, image_base64_str, outputs,
+meta`, in that order: a missing or further field breaks plain `datasets` on one version or another. Names:
+`train.jsonl`, or `train-00000-of-00003.jsonl` where there are several.
 """
 
 import json
@@ -14,7 +14,6 @@ from M3IT import SHARD, SPLITS, Repository, check_row, image_bytes, parse, read_
 from m3it.rows.images import pybase64
 from m3it.rows.instance import FIELDS, Instance, ShardError, to_json
 
-SHARD_BYTES = 500_000_000  # a shard ends with the row that reaches this size
 BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
 
 

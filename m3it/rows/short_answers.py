@@ -1,6 +1,7 @@
 """Short answers, brought to one form for comparison: the rule of VQA's official evaluation.
 
-Source: https://visualqa.org/evaluation.html, vqaEval.py: its tables of contractions, numbers and articles.
+Source: https://visualqa.org/evaluation.html and its code, https://github.com/GT-Vision-Lab/VQA, vqaEval.py at c4e6a0e:
+tables of contractions, numbers and articles.
 """
 
 import re
@@ -22,8 +23,6 @@ CONTRACTED = re.findall(
     who'll who's who've why'll why're why's won't would've wouldn't wouldn't've y'all y'all'll y'all'd've you'd
     you'd've you'll you're you've""",
 )
-
-
 # What is written with one apostrophe too few gets it back; the official table has one line the other way round.
 CONTRACTIONS = {
     word[:at] + word[at + 1 :]: word for word in CONTRACTED for at, letter in enumerate(word) if letter == "'"

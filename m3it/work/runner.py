@@ -1,8 +1,8 @@
-"""One runner of work over shards: each piece of work makes one file, whole or not at all; what is done is not done
-again.
+"""One runner of work over shards.
 
-A finished piece leaves a record beside its file (hidden, in `.work/`): rows, drops, size, sha256, options. A file
-without one is not ours and is never overwritten. The last step
+In: pieces of work, each a function call that makes one file, and who does it: this process, a pool, a cluster.  Out:
+files, whole or not at all; what is done is not done again. A finished piece leaves a record beside its file (hidden,
+in `.work/`): rows, drops, size, sha256, options. A file without one is not ours and is never overwritten. The last step
 gathers the records into run.json, which says with what versions and options the folder was made. No clock stands
 anywhere: same input, same bytes.
 """
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from m3it.rows.instance import Drop, M3ITError
-from m3it.work.folder import Folder, absolute, sha256_of, write_json
+from m3it.work.folder import Folder, absolute, sha256_of, write_json, write_text
 
 PACKAGES = ("m3it", "datasets", "pyarrow", "pillow", "av")
 
@@ -155,6 +155,16 @@ def _finished(out: str, pieces: list[Piece], options: dict[str, Any]) -> dict[st
             "--out, or delete it to make it anew."
         )
     return done
+
+
+def write_drops(path: Path | str, records: dict[str, dict[str, Any]]) -> None:
+    """Write drops.jsonl: a line for every row that was left out, with its id, its shard and the reason."""
+    told = [
+        {"id": row_id, "shard": name, "reason": reason}
+        for name, record in records.items()
+        for row_id, reason in record["drops"]
+    ]
+    write_text(path, "".join(f"{json.dumps(drop, ensure_ascii=False)}\n" for drop in told))
 
 
 def write_run(

@@ -187,7 +187,7 @@ class SourcePath:
         return next((path for path in paths if path.exists()), paths[0])
 
     def missing(self, *names: str) -> SourceError:
-        """The error that says which file lacks, where it comes from, and what lies there instead."""
+        """The error that says which file is missing, where it comes from, and what lies there instead."""
         wanted = " or ".join(names) or self.name
         near = difflib.get_close_matches(PurePosixPath(names[0] if names else self.path).name, self.files.names, 3, 0.5)
         tops = near or sorted({name.split("/")[0] for name in self.files.names})[:8]
@@ -200,7 +200,7 @@ class SourcePath:
         return Path(place) if isinstance(place, str) else None
 
     def num_bytes(self) -> int:
-        """Its size, 0 where it lacks."""
+        """Its size, 0 where it is missing."""
         try:
             return os.path.getsize(os.path.join(self.files.folder, self.path))
         except OSError:
@@ -211,21 +211,21 @@ class SourcePath:
         return member.file_size if isinstance(member, zipfile.ZipInfo) else member.size
 
     def open(self) -> IO[bytes]:
-        """The file, opened for reading; SourceError where it lacks."""
+        """The file, opened for reading; SourceError where it is missing."""
         place = self.files.locate(self.path)
         if place is None:
             raise self.missing()
         return open(place, "rb") if isinstance(place, str) else place[0].open(place[1])
 
     def read_bytes(self) -> bytes:
-        """The bytes; SourceError where it lacks."""
+        """The bytes; SourceError where it is missing."""
         content = self.read_if_there()
         if content is None:
             raise self.missing()
         return content
 
     def read_if_there(self) -> bytes | None:
-        """The bytes; None where it lacks."""
+        """The bytes; None where it is missing."""
         place = self.files.locate(self.path)
         if place is None:
             return None
@@ -290,7 +290,7 @@ def read_lines(path: SourcePath) -> list[str]:
 
 
 def read_jsonl(path: SourcePath) -> Iterator[Any]:
-    """The JSON value of each line; blank lines are passed over."""
+    """The JSON value of each line; blank lines are skipped."""
     for number, line in enumerate(read_lines(path), 1):
         if line.strip():
             try:

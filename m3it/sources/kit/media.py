@@ -1,7 +1,7 @@
-"""Vision to text, once for all datasets: options, majority answers, samples, boxes on pictures, frames of clips.
+"""The pictures and clips of rows: image files as they are, reduced or with boxes drawn on them, and frames of videos.
 
-Converters put `Picture` and `Clip` into `Instance.images`; the files are read when the row is written, so that a
-converter runs through a split at the speed of its annotations.
+In: a `Picture` or a `Clip`, which converters put into `Instance.images`.  Out: the bytes of image files, read when the
+row is written, so that a converter runs through a split at the speed of its annotations.
 """
 
 import io
@@ -15,6 +15,7 @@ from m3it.rows.instance import M3ITError
 from m3it.sources.kit.files import SourcePath
 
 NUM_FRAMES = 8  # of a clip; the published rows' number is stated nowhere we could read
+FAR_SECONDS = 10.0  # key frames are seldom farther apart, so that decoding on costs no more than to seek
 
 # Marks that a person tells apart and can name; regions get them in this order.
 COLOURS = {
@@ -26,9 +27,6 @@ COLOURS = {
 
 class Unreadable(M3ITError):
     """A picture or clip that cannot become part of a row; `str` is the reason that drops are counted by."""
-
-
-# ---- pictures
 
 
 class Box(NamedTuple):
@@ -88,12 +86,6 @@ def draw_boxes(image: bytes, boxes: Iterable[Box]) -> bytes:
         ]
         pen.rectangle(inside, outline=COLOURS[box.colour], width=width)
     return encode(canvas)
-
-
-# ---- clips
-
-
-FAR_SECONDS = 10.0  # key frames are seldom farther apart, so that decoding on costs no more than to seek
 
 
 @dataclass(frozen=True)
