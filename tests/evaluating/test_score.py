@@ -12,7 +12,7 @@ from conftest import ROOT, make_row, write_rows
 from m3it.evaluating.metrics import METRICS
 from m3it.evaluating.ngrams import finish_bleu
 from m3it.evaluating.runs import ScoreError, read_run, read_runs, usable
-from m3it.evaluating.score import compare, interval, measure, resample, score
+from m3it.evaluating.score import compare, interval, majority_score, measure, resample, score
 from m3it.evaluating.tables import render
 
 
@@ -152,6 +152,15 @@ def test_the_tables_as_text(tmp_path):
     assert "viquae test 2 F1 50.0 [0.0, 100.0] 50.0 [0.0, 100.0] 1" in lines
     assert "gqa test 1 exact match 100.0 [100.0, 100.0] 100.0 [100.0, 100.0] 1" in lines
     assert any(one.startswith("all 2 3 ROUGE-L 66.7") for one in lines)
+
+
+def test_the_majority_answer_is_scored_by_the_datasets_own_metric():
+    rows = [
+        {"id": str(i), "prediction": "", "references": [answer], "choices": []}
+        for i, answer in enumerate(["yes", "no", "yes", "no", "yes"])
+    ]
+    assert majority_score(rows, ("nlvr", "validation")) == ("yes", pytest.approx(60))  # 3 of 5
+    assert majority_score(rows, ("vist", "test")) is None  # ROUGE-L knows no right and wrong
 
 
 # ---- intervals
