@@ -121,7 +121,7 @@ def report(
     """One HTML page about runs, that opens offline.   Example: m3it report eval --out report.html --figures imgs"""
     from m3it.showing.report import report as write_report
 
-    for problem in write_report(runs, out, repo, figures):
+    for problem in write_report(runs, out, repo=repo, figures=figures):
         typer.echo(f"pictures not shown, {problem}", err=True)
     typer.echo(out)
 
