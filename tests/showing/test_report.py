@@ -1,14 +1,9 @@
 """m3it/showing/report.py: the page and the figures of a run, and what is said where they cannot be made."""
 
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
-from chat_server import ChatServer
-from conftest import ROOT
 from PIL import Image, ImageFont
 
 from m3it.rows.images import encode
@@ -62,17 +57,6 @@ def test_long_names_and_unreadable_rows_fit_into_the_figure(runs, tmp_path):
     assert not ink[:, :2].any() and not ink[:, -2:].any() and not ink[:1].any()  # nothing is cut off at the edges
     blue = (np.asarray(Image.open(tmp_path / "long.png").convert("RGB")) == (0x2F, 0x6F, 0xDE)).all(axis=2)
     assert np.ptp(np.flatnonzero(blue.any(axis=0))) > 300  # and the bars keep their place
-
-
-def test_the_script_predicts_scores_and_reports(repository, tmp_path):
-    with ChatServer(lambda body: "answer 21") as server:
-        arguments = ["--model", "m", "--config", "viquae", "--repo", repository, "--base-url", server.url]
-        command = [sys.executable, ROOT / "scripts/evaluate.py", *arguments, "--out", tmp_path / "out"]
-        told = subprocess.run(
-            command, check=True, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": ROOT}
-        )
-    assert "viquae" in told.stdout and told.stdout.endswith("report.html\n")
-    assert "answer 21" in (tmp_path / "out/report.html").read_text("utf-8")
 
 
 def test_a_value_that_m3it_does_not_write_is_said(runs, tmp_path):
