@@ -12,8 +12,9 @@ from typing import Any
 
 from M3IT import CATALOGUE, Repository
 from m3it.evaluating.predict import predict
+from m3it.evaluating.row_scores import majority_score
 from m3it.evaluating.runs import read_run
-from m3it.evaluating.score import majority_score, score
+from m3it.evaluating.score import score
 from m3it.making.convert import convert, source_root
 from m3it.mixing.mixture import Mixture
 from m3it.mixing.part import Part
@@ -55,7 +56,16 @@ def quickstart(
         rows = [held_out.row(position) for position in range(min(held_out.num_rows, NUM_EVALUATED))]
         train("tiny", mix(out, repo, settings), out / "tiny", settings, rows, resume=True)
     tell("3 of 4  the model answers and is scored on questions of which it has seen none")
-    predict(str(out / "tiny"), [DATASET], out / "predictions", str(out), SPLIT, None, None, 64, 8, progress=progress)
+    predict(
+        str(out / "tiny"),
+        [DATASET],
+        out / "predictions",
+        repo=str(out),
+        split=SPLIT,
+        batch_size=64,
+        max_tokens=8,
+        progress=progress,
+    )
     scores = score([out / "predictions"], out / "scores")
     tell("4 of 4  the report")
     report([out, out / "tiny"], out / "report.html")

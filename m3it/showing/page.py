@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from m3it.evaluating.metrics import METRICS
-from m3it.evaluating.runs import Place, Row
-from m3it.evaluating.score import majority_score
+from m3it.evaluating.row_scores import majority_score
+from m3it.evaluating.runs import Key, Place, Row
 from m3it.rows.instance import M3ITError
-from m3it.showing.case_study import Case, Found, Key, mark, points_of
+from m3it.showing.case_study import Case, Found, mark, points_of
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -28,9 +28,9 @@ NUM_REFERENCES = 3  # of a row
 ANSWER_LETTERS = 40  # of the commonest answer, beside its bar
 TITLE_LETTERS = 80  # of it, where the mouse rests on its score
 MARKS = {"right": "✓", "partly": "◐", "wrong": "✗"}
-VERDICTS = {"win": "first wins", "tie": "tie", "lose": "second wins", "unreadable": "unreadable"}
+MEANINGS = {"win": "first wins", "tie": "tie", "lose": "second wins", "unreadable": "unreadable"}
 COUNTED = ("num_rows", "num_failed", "num_missing", "num_unreadable")  # columns of the table by dataset
-# How numbers are written. None lets a text pass: a file that holds one in place of a number ends in an error.
+# How numbers are written. None lets a text pass: a file that holds one instead of a number ends in an error.
 FILTERS = {
     "whole": "{:d}".format,
     "count": "{:,}".format,
@@ -65,7 +65,7 @@ def render_page(
         dataset_bars=_dataset_bars(found, colours, same),
         score_lines=[_score_line(model, line, same.get(place)) for model, place, line in _dataset_lines(found)],
         comparisons=found.scores["comparisons"],
-        verdicts=VERDICTS,
+        verdicts=MEANINGS,
         judges=found.judges,
         curves=list(filter(None, (_curve(path, log) for path, log in found.curves.items()))),
         case_cards=_cards(cases, pictures, colours),
@@ -112,7 +112,7 @@ def _facts(found: Found, num_models: int) -> dict[str, int]:
         "predictions scored": sum(line["num_rows"] for line in lines),
         "failed or missing": sum(line["num_failed"] + line["num_missing"] for line in lines),
     }
-    num_judged = sum(judge["results"]["all"][verdict] for judge in found.judges for verdict in VERDICTS)
+    num_judged = sum(judge["results"]["all"][verdict] for judge in found.judges for verdict in MEANINGS)
     return {**facts, **({"judged rows": num_judged} if num_judged else {})}
 
 

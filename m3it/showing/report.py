@@ -9,9 +9,9 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
+from m3it.evaluating.runs import Key
 from m3it.showing.case_study import (
     Case,
-    Key,
     ReportError,
     choose_cases,
     gather,
@@ -52,7 +52,7 @@ def report(
         ) from error
     write_text(Path(out), page)
     if figures:
-        problems += draw_report_figures(found.judges, cases, pictures, Path(figures))
+        problems += draw_report_figures(found.judges, cases, pictures, folder=Path(figures))
     return problems
 
 
@@ -60,7 +60,7 @@ def report(
 
 
 def draw_report_figures(
-    judges: list[dict[str, Any]], cases: list[Case], pictures: dict[Key, list[bytes]], folder: Path
+    judges: list[dict[str, Any]], cases: list[Case], pictures: dict[Key, list[bytes]], *, folder: Path
 ) -> list[str]:
     """Draw both figures; returns what is left out, in words."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -89,7 +89,7 @@ def draw_sheet(
 
     drawn, boxes = [], ""
     for cell in cells:
-        drawn.append(_drawn(cell, width, beside, max_lines))
+        drawn.append(_drawn(cell, width, beside=beside, max_lines=max_lines))
         boxes += missing_letters(letters_of(cell))
     if boxes:
         warnings.warn(
@@ -107,7 +107,7 @@ def draw_sheet(
     return len(drawn)
 
 
-def _drawn(cell: Cell, width: int, beside: int, max_lines: int | None) -> Any:
+def _drawn(cell: Cell, width: int, *, beside: int, max_lines: int | None) -> Any:
     """The picture of a cell: its images in lines of up to four, of two in a column of their own, and its texts."""
     from PIL import Image, ImageDraw
 

@@ -166,7 +166,7 @@ def test_whatever_texts_the_files_hold_they_are_shown_as_text(runs, tmp_path):
     assert "<script>" in problem  # the repository has such a name, too
     page = Page((tmp_path / "report.html").read_text("utf-8"))
     plain = Page(render_page(gather([runs]), cases=[], worst={}, pictures={}, problems=[]))
-    assert set(page.tags) <= {*plain.tags, *"article h4 p em br svg polyline img".split()}
+    assert set(page.tags) <= {*plain.tags, *["article", "h4", "p", "em", "br", "svg", "polyline", "img"]}
     assert "script" not in page.tags
     assert not [name for name in page.attributes if name.startswith("on")]
     for what in (
