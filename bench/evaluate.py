@@ -88,12 +88,12 @@ def of_ours(name: str) -> Callable[[Texts, References], float]:
 
 
 def all_of_ours(predictions: Texts, references: References) -> float:
-    """Every metric with its interval, as score.py makes them."""
-    from m3it.evaluating.score import interval, measure, score_of
+    """Every metric with its interval, as row_scores.py makes them."""
+    from m3it.evaluating.row_scores import interval, score_of, score_rows
 
     gold = zip(predictions, references, strict=True)
     rows = [{"id": str(i), "prediction": text, "references": texts} for i, (text, texts) in enumerate(gold)]
-    scored = measure(rows, METRICS, "coco")
+    scored = score_rows(rows, METRICS, "coco")
     for name in METRICS:
         found = interval(float(score_of(name, scored.sums[name])), score_of(name, scored.resampled[name]))
     return found["score"]

@@ -13,8 +13,9 @@ from typing import Any
 
 from M3IT import CATALOGUE, Repository
 from m3it.evaluating.predict import predict
+from m3it.evaluating.row_scores import majority_score
 from m3it.evaluating.runs import read_run
-from m3it.evaluating.score import majority_score, score
+from m3it.evaluating.score import score
 from m3it.making.convert import convert, source_root
 from m3it.mixing.mixture import Mixture
 from m3it.mixing.part import Part

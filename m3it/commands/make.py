@@ -287,10 +287,10 @@ def stats(
 
     Example: m3it stats --figures imgs"""
     from m3it.showing.figures import draw_figures
-    from m3it.showing.stats import as_text, measure
+    from m3it.showing.stats import all_stats, stats_text
 
-    measured = measure(default_repo(repo))
-    typer.echo(json.dumps(measured, ensure_ascii=False) if as_json else as_text(measured))
+    measured = all_stats(default_repo(repo))
+    typer.echo(json.dumps(measured, ensure_ascii=False) if as_json else stats_text(measured))
     if figures:
         for path in draw_figures(measured, default_repo(repo), figures):
             typer.echo(f"{path} drawn", err=True)

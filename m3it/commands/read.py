@@ -74,7 +74,7 @@ def show(
     Example: m3it show viquae --images rows.png"""
     from M3IT import M3ITError, id_of
     from m3it.reading.load import load_builder
-    from m3it.showing.rows import as_text, contact_sheet
+    from m3it.showing.rows import contact_sheet, row_text
 
     builder = load_builder(default_repo(repo), config, meta=True, fields=as_fields(fields))
     splits = builder.shards(builder.config.name)
@@ -86,7 +86,7 @@ def show(
     if as_json:
         typer.echo(json.dumps(rows, ensure_ascii=False))
     else:
-        typer.echo("\n\n".join(as_text(row) for row in rows))
+        typer.echo("\n\n".join(row_text(row) for row in rows))
     if images:
         number = contact_sheet([{**row, "title": f"{config} {id_of(row)}"} for row in rows], images)
         typer.echo(f"{number} rows drawn into {images}", err=True)

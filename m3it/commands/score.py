@@ -50,7 +50,7 @@ def predict(
         model,
         config,
         out,
-        default_repo(repo),
+        repo=default_repo(repo),
         split=split,
         limit=limit,
         base_url=base_url,
@@ -78,11 +78,12 @@ def score(
 
     Example: m3it score runs/tiny"""
     from m3it.evaluating.score import score as score_predictions
-    from m3it.evaluating.tables import render
+    from m3it.evaluating.tables import score_table
 
     first = predictions[0]
-    found = score_predictions(predictions, out or (first if first.is_dir() else first.parent), repo, metric or (), seed)
-    typer.echo(json.dumps(found, ensure_ascii=False) if as_json else render(found))
+    out = out or (first if first.is_dir() else first.parent)
+    found = score_predictions(predictions, out, repo=repo, metrics=metric or (), seed=seed)
+    typer.echo(json.dumps(found, ensure_ascii=False) if as_json else score_table(found))
 
 
 @app.command(rich_help_panel=SCORE)
@@ -105,18 +106,19 @@ def judge(
     """Which model answers better, by FairEval.
 
     Example: m3it judge eval/a eval/b --model gpt-4o --out eval/judge"""
-    from m3it.evaluating.judge import CONFIGS, choose_pairs, render, requests
+    from m3it.evaluating.judge import CONFIGS, choose_pairs, requests
     from m3it.evaluating.judge import judge as judge_pairs
+    from m3it.evaluating.tables import verdict_table
     from m3it.work.chat import Chat
 
-    match = choose_pairs(first, second, config or CONFIGS, limit, with_images, repo)
+    match = choose_pairs(first, second, config or CONFIGS, num_rows=limit, with_images=with_images, repo=repo)
     chat = Chat(model, base_url, cache_dir=out / "replies", parallel=parallel, prices=prices, max_cost=max_cost)
     e = chat.estimate(requests(match, evidences))
     cost = "" if e.cost is None else f", at most about {e.cost:.2f}"
     tokens = f"about {e.prompt_tokens:,} tokens in, at most {e.completion_tokens:,} out"
     typer.echo(f"{e.num_requests:,} requests, {e.num_kept:,} replies on disk; the others {tokens}{cost}", err=True)
-    found = judge_pairs(match, chat, out, evidences, progress)
-    typer.echo(json.dumps(found, ensure_ascii=False) if as_json else render(found))
+    found = judge_pairs(match, chat, out, num_evidences=evidences, progress=progress)
+    typer.echo(json.dumps(found, ensure_ascii=False) if as_json else verdict_table(found))
 
 
 @app.command(rich_help_panel=SCORE)
@@ -133,6 +135,46 @@ def report(
     Example: m3it report eval --out report.html --figures imgs"""
     from m3it.showing.report import report as write_report
 
-    for problem in write_report(runs, out, repo, figures):
+    for problem in write_report(runs, out, repo=repo, figures=figures):
         typer.echo(f"pictures not shown, {problem}", err=True)
     typer.echo(out)
+
+
+@app.command(rich_help_panel=SCORE)
+def evaluate(
+    model: Annotated[str, Option(help="Hub id or folder; with --base-url the server's name for the model.")],
+    config: Annotated[list[str], Option(help="Config name, e.g. viquae; may be given several times.")],
+    out: Annotated[Path, Option(help="Folder of predictions/, scores/, figures/ and report.html.")],
+    repo: Repo = None,
+    split: Annotated[str | None, split_option("test, else validation")] = None,
+    limit: Limit = None,
+    base_url: Annotated[str | None, Option(help="Ask this OpenAI-compatible server.")] = None,
+    batch_size: BatchSize = 8,
+    max_tokens: Annotated[int, Option(help="Longest prediction.", min=1)] = 256,
+    parallel: Parallel = 8,
+    on_error: OnError = "raise",
+) -> None:
+    """Predict, score and report in one go; on all GPUs: accelerate launch -m m3it evaluate ...
+
+    Example: m3it evaluate --model runs/tiny --config shapes --out eval"""
+    from m3it.evaluating.tables import score_table
+    from m3it.showing.evaluate import evaluate as predict_score_report
+
+    scores, problems = predict_score_report(
+        model,
+        config,
+        out,
+        repo=default_repo(repo),
+        split=split,
+        limit=limit,
+        base_url=base_url,
+        batch_size=batch_size,
+        max_tokens=max_tokens,
+        parallel=parallel,
+        on_error=on_error,
+        progress=progress,
+    )
+    for problem in problems:
+        typer.echo(f"pictures not shown, {problem}", err=True)
+    if scores:
+        typer.echo(f"{score_table(scores)}\n{out / 'report.html'}")

@@ -9,18 +9,16 @@ prompt are ours. Unlike theirs it shows the references: a judge that does not se
 """
 
 import json
-import math
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from M3IT import image_bytes
 from m3it.catalogue import lookup
-from m3it.evaluating.runs import Row, Run, read_run
+from m3it.evaluating.runs import Run, read_run
+from m3it.evaluating.verdicts import Draw, Pair, position_bias, read_scores, verdict_counts, verdict_line
 from m3it.reading.load import find_rows
 from m3it.rows.instance import M3ITError, hash_of
 from m3it.work.chat import Answer, Chat, ChatError, Reply, Request, message
@@ -30,10 +28,8 @@ from m3it.work.runner import Progress, silent, versions
 CONFIGS = ("okvqa", "a-okvqa", "viquae")  # as in the paper (arXiv 2306.04387): validation, validation, test
 NUM_ROWS = 100  # of each
 NUM_EVIDENCES = 3  # FairEval's k
-REVIEW_SHARE = Fraction(1, 5)  # of the rows, those of highest entropy: what FairEval hands to people
 MAX_REFUSALS = 3  # by a server that has taken nothing yet
 OPTIONS = {"temperature": 1, "max_tokens": 512}
-VERDICTS = ("win", "tie", "lose", "unreadable")
 PROMPT = """[Question{about}]
 {question}
 {references}
@@ -53,40 +49,19 @@ Write your evidence first, then a score from 1 to 10 for each answer, higher is 
 Evidence: what speaks for and against each answer
 Score of answer 1: a number
 Score of answer 2: a number"""
-SCORE = re.compile(
-    r"^[*#\s]*(?:the )?score of answer ([12])[*\s]*:[*\s]*(\d+(?:\.\d+)?)(?:\s*/\s*10)?[*.\s]*$", re.IGNORECASE | re.M
-)
 
 
 class JudgeError(M3ITError):
     """Predictions that cannot be judged against each other, or a server that cannot judge."""
 
 
-class Pair(NamedTuple):
-    """Two answers to one question, that of the first model first."""
-
-    row: Row  # its line of predictions.jsonl
-    answers: tuple[str, str]
-    images: tuple[bytes, ...] = ()
-
-
 class Match(NamedTuple):
-    """What is to be judged. `missing`: chosen rows that lack a prediction; `num_there`: rows to choose from."""
+    """What is to be judged. `missing`: chosen rows without a prediction; `num_there`: rows to choose from."""
 
     models: tuple[str, str]
     pairs: list[Pair]
     missing: list[dict[str, str]]
     num_there: dict[str, int]
-
-
-class Draw(NamedTuple):
-    """One evidence: about which pair, with sides swapped or not, the how manieth; `scores` as Answer 1, Answer 2."""
-
-    pair: int
-    swapped: bool
-    sample: int
-    scores: tuple[Fraction, Fraction] | None
-    reply: Reply | None
 
 
 # ---- which rows
@@ -96,6 +71,7 @@ def choose_pairs(
     first: Path | str,
     second: Path | str,
     configs: Sequence[str] = CONFIGS,
+    *,
     num_rows: int = NUM_ROWS,
     with_images: bool = False,
     repo: str | None = None,
@@ -161,8 +137,8 @@ def _with_images(pairs: list[Pair], repo: str) -> list[Pair]:
         for row_id, row in find_rows(repo, config, split, ids):
             images[config, row_id] = tuple(image_bytes(row))
     places = [(pair.row["config"], pair.row["id"]) for pair in pairs]
-    if lacking := [place for place in places if place not in images]:
-        raise JudgeError(f"{repo} has no row {lacking[0][1]!r} of {lacking[0][0]}. Pass as --repo what was predicted.")
+    if missing := [place for place in places if place not in images]:
+        raise JudgeError(f"{repo} has no row {missing[0][1]!r} of {missing[0][0]}. Pass as --repo what was predicted.")
     return [pair._replace(images=images[place]) for pair, place in zip(pairs, places, strict=True)]
 
 
@@ -186,25 +162,11 @@ def requests(match: Match, num_evidences: int = NUM_EVIDENCES) -> Iterator[Reque
 
 
 def _plan(match: Match, num_evidences: int) -> list[tuple[int, bool, int]]:
-    differ = [n for n, pair in enumerate(match.pairs) if not _equal(pair)]
+    differ = [n for n, pair in enumerate(match.pairs) if not pair.are_equal]
     return [(n, swapped, i) for n in differ for swapped in (False, True) for i in range(num_evidences)]
 
 
-def _equal(pair: Pair) -> bool:
-    return pair.answers[0].strip() == pair.answers[1].strip()
-
-
-def read_scores(text: str) -> tuple[Fraction, Fraction] | None:
-    """The two scores of a reply; None unless each stands once, in order, from 1 to 10, and evidence before them."""
-    found = list(SCORE.finditer(text))
-    if [match[1] for match in found] != ["1", "2"]:
-        return None
-    evidence = re.sub(r"^\W*evidence\W*", "", text[: found[0].start()], flags=re.IGNORECASE)
-    first, second = (Fraction(match[2]) for match in found)
-    return (first, second) if evidence.strip(" *#:\n") and 1 <= min(first, second) <= max(first, second) <= 10 else None
-
-
-def ask(match: Match, chat: Chat, num_evidences: int, progress: Progress) -> tuple[list[Draw], list[Draw]]:
+def ask(match: Match, chat: Chat, num_evidences: int, *, progress: Progress) -> tuple[list[Draw], list[Draw]]:
     """(the draws, those that were asked again): a reply that cannot be read is asked for once more, as another draw."""
     plan = _plan(match, num_evidences)
     draws = list(progress(_ask(match, chat, plan), "judge", len(plan)))
@@ -229,73 +191,22 @@ def _ask(match: Match, chat: Chat, plan: list[tuple[int, bool, int]]) -> Iterato
         yield Draw(*place, read_scores(reply.text) if reply else None, reply)
 
 
-# ---- verdicts
-
-
-def verdict_line(pair: Pair, draws: list[Draw], num_evidences: int) -> dict[str, Any]:
-    """The line of verdicts.jsonl. `scores`: of the first and second model, with the first one's answer first, then
-    swapped. `entropy`, in bits: of win, tie, lose over all draws. `favours`: the side that won both times."""
-    orders: list[list[tuple[Fraction, Fraction]]] = [[], []]
-    for draw in draws:
-        if draw.scores:
-            orders[draw.swapped].append(draw.scores[::-1] if draw.swapped else draw.scores)
-    means = [[_mean([scores[model] for scores in order]) for model in (0, 1)] for order in orders if order]
-    apart = [_sign(a - b) for a, b in means]
-    if _equal(pair):
-        verdict = "tie"
-    elif len(means) < 2:
-        verdict = "unreadable"
-    else:  # each order weighs half, also where one lost a draw that could not be read
-        verdict = VERDICTS[1 - _sign(sum(a - b for a, b in means))]
-    turned = len(apart) == 2 and apart[0] != apart[1]
-    row = pair.row
-    return {
-        **{name: row[name] for name in ("id", "config", "split", "prompt", "references")},
-        "answers": list(pair.answers),
-        "verdict": verdict,
-        "means": [round(float(_mean([m[model] for m in means])), 4) for model in (0, 1)] if len(means) == 2 else [],
-        "scores": [[[float(a), float(b)] for a, b in order] for order in orders],
-        "num_unreadable": 0 if _equal(pair) else 2 * num_evidences - sum(map(len, orders)),
-        "equal_answers": _equal(pair),
-        "turned": turned,
-        "favours": ("first" if apart[0] > 0 else "second") if turned and 0 not in apart else "",
-        "entropy": round(entropy(Counter(_sign(a - b) for order in orders for a, b in order).values()), 4),
-    }
-
-
-def _mean(values: Sequence[Fraction]) -> Fraction:
-    return sum(values, Fraction(0)) / len(values)
-
-
-def _sign(value: Fraction | int) -> int:
-    return (value > 0) - (value < 0)
-
-
-def entropy(counts: Iterable[int]) -> float:
-    """The entropy of a distribution given by counts, in bits; 0 for nothing."""
-    some = [count for count in counts if count]
-    return sum(-count / sum(some) * math.log2(count / sum(some)) for count in some) if len(some) > 1 else 0.0
-
-
-def sign_test(wins: int, losses: int) -> float:
-    """How likely so uneven a result is if each row were a toss of a coin, ties left out: exact, two-sided."""
-    total = wins + losses
-    tail = sum(math.comb(total, k) for k in range(min(wins, losses) + 1))
-    return min(1.0, float(Fraction(2 * tail, 2**total)))
+# ---- judging
 
 
 def judge(
     match: Match,
     chat: Chat,
     out: Path | str,
+    *,
     num_evidences: int = NUM_EVIDENCES,
     progress: Progress = silent,
 ) -> dict[str, Any]:
     """Judge the pairs and write verdicts.jsonl and judge.json into `out`; returns what judge.json holds. A killed run
     goes on from the replies on disk, if `chat` keeps them in the same place."""
     if not match.pairs:
-        raise JudgeError(f"No row to judge: all {len(match.missing)} chosen ones lack a prediction.")
-    draws, unread = ask(match, chat, num_evidences, progress)
+        raise JudgeError(f"No row to judge: all {len(match.missing)} chosen ones are without a prediction.")
+    draws, unread = ask(match, chat, num_evidences, progress=progress)
     by_pair: dict[int, list[Draw]] = {n: [] for n in range(len(match.pairs))}
     for draw in draws:
         by_pair[draw.pair].append(draw)
@@ -307,7 +218,7 @@ def judge(
         "versions": versions(),
         "models": list(match.models),
         "num_rows": match.num_there,
-        "results": {"all": _counts(lines), **_counts_by_config(lines)},
+        "results": verdict_counts(lines),
         "bias": position_bias(lines, draws),
         "replies": _replies(draws, unread, chat),
         "missing": match.missing,
@@ -315,45 +226,6 @@ def judge(
     write_text(Path(out) / "verdicts.jsonl", "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
     write_json(Path(out) / "judge.json", found)
     return found
-
-
-def _counts_by_config(lines: list[dict[str, Any]]) -> dict[str, Any]:
-    configs = dict.fromkeys(line["config"] for line in lines)
-    return {config: _counts([line for line in lines if line["config"] == config]) for config in configs}
-
-
-def _counts(lines: list[dict[str, Any]]) -> dict[str, Any]:
-    """Rows by verdict on the first model, and how likely so uneven a result is by chance."""
-    counts = Counter(line["verdict"] for line in lines)
-    return {**{v: counts[v] for v in VERDICTS}, "p": round(sign_test(counts["win"], counts["lose"]), 6)}
-
-
-def position_bias(lines: list[dict[str, Any]], draws: list[Draw]) -> dict[str, Any]:
-    """How much the judge heeds the sides, over rows that were asked about in both orders.
-
-    num_turned    rows whose verdict is another one when the sides are swapped; of these `favours`: rows where the same
-                  side won both times
-    draws         evidences that gave the first, the second answer the higher score, or neither
-    side_entropy  of first and second over the draws, in bits: 1 is even, 0 is always the same side
-    mean_entropy  of win, tie, lose over the draws of a row, mean of rows, in bits: 0 is always the same verdict
-    review        rows that a person should look at: turned, unreadable, or of highest entropy
-    """
-    asked = [line for line in lines if not line["equal_answers"]]
-    both = [line for line in asked if line["verdict"] != "unreadable"]
-    sides = Counter(_sign(draw.scores[0] - draw.scores[1]) for draw in draws if draw.scores)
-    unsure = sorted((line for line in both if line["entropy"]), key=lambda line: -line["entropy"])
-    highest = {id(line) for line in unsure[: math.ceil(len(both) * REVIEW_SHARE)]}
-    review = [line for line in asked if line["turned"] or line["verdict"] == "unreadable" or id(line) in highest]
-    review.sort(key=lambda line: -line["entropy"])
-    return {
-        "num_rows": len(both),
-        "num_turned": sum(line["turned"] for line in both),
-        "favours": {side: sum(line["favours"] == side for line in both) for side in ("first", "second")},
-        "draws": {"first": sides[1], "second": sides[-1], "neither": sides[0]},
-        "side_entropy": round(entropy((sides[1], sides[-1])), 4),
-        "mean_entropy": round(sum(line["entropy"] for line in both) / max(1, len(both)), 4),
-        "review": [{"config": line["config"], "id": line["id"], "entropy": line["entropy"]} for line in review],
-    }
 
 
 def _replies(draws: list[Draw], unread: list[Draw], chat: Chat) -> dict[str, Any]:
@@ -377,38 +249,3 @@ def _replies(draws: list[Draw], unread: list[Draw], chat: Chat) -> dict[str, Any
         **tokens,
         "cost": round(chat.price(tokens["prompt_tokens"], tokens["completion_tokens"]), 6) if chat.prices else None,
     }
-
-
-# ---- text
-
-
-def render(found: dict[str, Any]) -> str:
-    """judge.json as text: the result, what the judge is worth, and what to look at."""
-    bias, replies = found["bias"], found["replies"]
-    names = ", ".join(replies["answered_as"]) or "none: all answers are equal"
-    days = " to ".join(dict.fromkeys(replies["days"]))
-    lines = [f"{' against '.join(found['models'])}, judge {names} {days}".rstrip()]
-    lines.append(f"{'':<14}{'win':>6}{'tie':>6}{'lose':>6}{'unreadable':>12}{'p':>8}")
-    for name, counts in found["results"].items():
-        numbers = "".join(f"{counts[v]:>{w}}" for v, w in zip(VERDICTS, (6, 6, 6, 12), strict=True))
-        lines.append(f"{name:<14}{numbers}{counts['p']:>8.3f}")
-    share = f" ({100 * bias['num_turned'] / bias['num_rows']:.0f} %)" if bias["num_rows"] else ""
-    favours, draws = bias["favours"], bias["draws"]
-    lines += [
-        "",
-        f"sides    {bias['num_turned']} of {bias['num_rows']} verdicts{share} turned with the sides: "
-        f"{favours['first']} for the first, {favours['second']} for the second both times",
-        f"draws    first {draws['first']}, second {draws['second']}, neither {draws['neither']}; entropy of the sides "
-        f"{bias['side_entropy']:.2f} of 1 bit, of a row's draws {bias['mean_entropy']:.2f} bits",
-        f"replies  {replies['num_evidences']} evidences, {replies['num_asked_again']} asked again, "
-        f"{replies['num_unreadable']} unreadable, {replies['num_refused']} refused",
-    ]
-    if replies["num_sets_alike"]:
-        lines.append(
-            f"         {replies['num_sets_alike']} of {replies['num_sets']} times all evidences are the same word for "
-            "word: the server draws no samples there, and k of them say no more than one"
-        )
-    if found["missing"]:
-        lines.append(f"missing  {len(found['missing'])} chosen rows lack a prediction; judge.json lists them")
-    lines.append(f"review   {len(bias['review'])} rows that a person should look at; judge.json lists them")
-    return "\n".join(lines)

@@ -57,7 +57,7 @@ def _named(text: str, options: Texts) -> set[int]:
 
 
 def accuracy(
-    predictions: Texts, references: References, language: str = "en", options: References | None = None
+    predictions: Texts, references: References, language: str = "en", *, options: References | None = None
 ) -> np.ndarray:
     """1 for the right label, else 0; nan where there are options and the prediction names none of them: unreadable.
 

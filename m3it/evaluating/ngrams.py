@@ -28,6 +28,19 @@ class Documents(NamedTuple):
     rows: np.ndarray
     parts: np.ndarray
 
+    @property
+    def num_parts(self) -> int:
+        """Of the row that has the most."""
+        return int(self.parts.max()) + 1
+
+
+class Numbered(NamedTuple):
+    """The number of the n-gram that begins at each token, and a bound of the numbers."""
+
+    n: int
+    gram: np.ndarray
+    size: int
+
 
 class Grams(NamedTuple):
     """The distinct n-grams of each document, sorted by row, n-gram, part, and how often it has them. `group` numbers
@@ -60,19 +73,18 @@ def _documents(predictions: Texts, references: References, tokens: Callable[[str
     return Documents(np.array(ids), starts, *(np.array(column) for column in (lengths, rows, parts)))
 
 
-def _numbered(documents: Documents, order: int) -> Iterator[tuple[int, np.ndarray, int]]:
-    """Yield n, the number of the n-gram that begins at each token, and a bound of the numbers, for n = 1 to `order`.
-    A number is that of the n-gram before times the vocabulary plus a token; before the numbers of a block's rows,
-    n-grams and parts outgrow an integer, the n-grams are numbered anew."""
+def _numbered(documents: Documents, order: int) -> Iterator[Numbered]:
+    """Number the n-grams, for n = 1 to `order`. A number is that of the n-gram before, times the vocabulary, plus a
+    token; before the numbers of a block's rows, n-grams and parts outgrow an integer, the n-grams are numbered anew."""
     ids, vocabulary = documents.ids, int(documents.ids.max(initial=0)) + 1
-    limit = LARGEST // BLOCK_ROWS // (int(documents.parts.max()) + 1)
+    limit = LARGEST // BLOCK_ROWS // documents.num_parts
     gram, size = ids.astype(np.int64), vocabulary
     for n in range(1, order + 1):
         if n > 1:
             size = size if size * vocabulary < limit else _renumber(gram)
             gram, size = gram[:-1] * vocabulary, size * vocabulary
             gram += ids[n - 1 :]
-        yield n, gram, size
+        yield Numbered(n, gram, size)
 
 
 def _renumber(gram: np.ndarray) -> int:
@@ -83,25 +95,25 @@ def _renumber(gram: np.ndarray) -> int:
     return max(1, len(distinct))
 
 
-def _keys(documents: Documents, n: int, gram: np.ndarray, size: int, block: slice, width: int) -> np.ndarray:
+def _keys(documents: Documents, numbered: Numbered, block: slice) -> np.ndarray:
     """Row (counted from the block's first), n-gram and part of every n-gram in a block of documents, as one integer."""
     lengths = documents.lengths[block]
     if not lengths.sum():
         return np.zeros(0, dtype=np.int64)
     start, stop = documents.starts[block][0], documents.starts[block][-1] + lengths[-1]
     left = np.repeat(documents.starts[block] + lengths, lengths) - np.arange(start, stop)  # to the end of the document
-    here = np.flatnonzero(left >= n)
+    here = np.flatnonzero(left >= numbered.n)
     row = np.repeat(documents.rows[block] - documents.rows[block][0], lengths)[here].astype(np.int64)
-    return (row * size + gram[start + here]) * width + np.repeat(documents.parts[block], lengths)[here]
+    row_and_gram = row * numbered.size + numbered.gram[start + here]
+    return row_and_gram * documents.num_parts + np.repeat(documents.parts[block], lengths)[here]
 
 
-def _grams(documents: Documents, n: int, gram: np.ndarray, size: int, block: slice = slice(None)) -> Grams:
+def _grams(documents: Documents, numbered: Numbered, block: slice = slice(None)) -> Grams:
     """The n-grams of a block of documents, which holds whole rows."""
-    width = int(documents.parts.max()) + 1
-    key, counts = np.unique(_keys(documents, n, gram, size, block, width), return_counts=True)
-    key, part = np.divmod(key, width)
+    key, counts = np.unique(_keys(documents, numbered, block), return_counts=True)
+    key, part = np.divmod(key, documents.num_parts)
     new = np.diff(key, prepend=-1) != 0
-    row, of_entry = np.divmod(key, size)
+    row, of_entry = np.divmod(key, numbered.size)
     predictions = np.flatnonzero(documents.parts[block] == 0) + (block.start or 0)
     return Grams(predictions[row] + part, of_entry, part, counts, np.cumsum(new) - 1, np.flatnonzero(new))
 
@@ -136,7 +148,7 @@ def bleu(predictions: Texts, references: References, language: str = "en") -> np
         nearest = np.minimum.reduceat(apart, starts) % (lengths.max() + 1)
         correct = []
         for numbered in _numbered(documents, 4):
-            grams = _grams(documents, *numbered)
+            grams = _grams(documents, numbered)
             row = documents.rows[grams.document[grams.first]]
             of_references = np.maximum.reduceat(np.where(grams.part, grams.counts, 0), grams.first) if len(row) else row
             matches = np.minimum(of_references, grams.of_prediction(grams.counts))
@@ -171,10 +183,10 @@ def chrf(predictions: Texts, references: References, language: str = "en") -> np
     def counts(predictions: Texts, references: References) -> np.ndarray:
         documents = _documents(predictions, references, lambda text: "".join(text.split()))
         starts, columns = np.flatnonzero(documents.parts == 0)[documents.rows], []
-        for n, gram, size in _numbered(documents, 6):
-            grams = _grams(documents, n, gram, size)
+        for numbered in _numbered(documents, 6):
+            grams = _grams(documents, numbered)
             both = np.minimum(grams.counts, grams.of_prediction(grams.counts)[grams.group])
-            total = np.maximum(documents.lengths - n + 1, 0)
+            total = np.maximum(documents.lengths - numbered.n + 1, 0)
             matches = np.bincount(grams.document, both, minlength=len(total))
             columns += [np.where(total > 0, total[starts], 0), total, matches]
         of_documents = np.stack(columns, axis=1).astype(float)
@@ -217,15 +229,17 @@ def cider_d(predictions: Texts, references: References, language: str = "en") ->
     return _cider(predictions, references, language, clipped=True)
 
 
-def _cider(predictions: Texts, references: References, language: str, clipped: bool) -> np.ndarray:
+def _cider(predictions: Texts, references: References, language: str, *, clipped: bool) -> np.ndarray:
     documents = _documents(predictions, references, lambda text: caption_words(text, language))
     starts, num_documents = np.flatnonzero(documents.parts == 0), len(documents.lengths)
     cosines = np.zeros(num_documents)
     for numbered in _numbered(documents, 4):
-        frequency = _frequency(documents, *numbered)
+        frequency = _frequency(documents, numbered)
         for block in _blocks(documents):
-            grams = _grams(documents, *numbered, block)
-            cosines[block] += _cosines(grams, documents, block, np.log(len(predictions)), frequency, clipped)
+            grams = _grams(documents, numbered, block)
+            cosines[block] += _cosines(
+                grams, documents, block, log_rows=np.log(len(predictions)), frequency=frequency, clipped=clipped
+            )
     if clipped:
         num_bigrams = np.maximum(documents.lengths - 1, 0)  # the official script takes them for the length; so do we
         cosines *= np.exp(-((num_bigrams - num_bigrams[starts[documents.rows]]) ** 2) / (2 * 6.0**2))
@@ -234,13 +248,12 @@ def _cider(predictions: Texts, references: References, language: str, clipped: b
     return np.bincount(documents.rows, cosines, minlength=len(predictions)) / 4 / num_references * 10
 
 
-def _frequency(documents: Documents, n: int, gram: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+def _frequency(documents: Documents, numbered: Numbered) -> tuple[np.ndarray, np.ndarray]:
     """The n-grams that several rows have in their references, sorted, and the number of these rows; one that is none
     ends them. All others count as in one row, whose logarithm is 0."""
-    width = int(documents.parts.max()) + 1
-    found = []
+    size, found = numbered.size, []
     for block in _blocks(documents):
-        row_and_gram, part = np.divmod(_keys(documents, n, gram, size, block, width), width)
+        row_and_gram, part = np.divmod(_keys(documents, numbered, block), documents.num_parts)
         found.append(np.unique(row_and_gram[part > 0]) % size)
     together = np.concatenate(found)
     del found
@@ -253,6 +266,7 @@ def _cosines(
     grams: Grams,
     documents: Documents,
     block: slice,
+    *,
     log_rows: float,
     frequency: tuple[np.ndarray, np.ndarray],
     clipped: bool,

@@ -46,7 +46,7 @@ ANSWER_IS = re.compile(r".*(?:\banswer(?: is\b|:)|答案[是为：:])[\s*:：]*(
 
 
 def short_answer(text: str) -> str:
-    """What stands behind the last "the answer is", as rewritten answers end, without its period and the stars of
+    """What follows the last "the answer is", as rewritten answers end, without its period and the stars of
     Markdown; else the text."""
     said = ANSWER_IS.match(text)
     return said[1].rstrip(" .。*") if said else text

@@ -10,8 +10,9 @@ from M3IT import id_of
 from m3it.evaluating.references import reference_fields
 from m3it.rows.instance import M3ITError
 
-Row = dict[str, Any]
+Row = dict[str, Any]  # a line of predictions.jsonl
 Place = tuple[str, str]  # config, split
+Key = tuple[str, str, str]  # config, split, row id
 
 
 class ScoreError(M3ITError):

@@ -1,126 +1,25 @@
 """Scores of predictions by dataset, task and group, with 95 % intervals; and of two models on the same rows.
 
 In: predictions.jsonl of `m3it predict`, one JSON object a line: `id, config, split, prompt, prediction, references,
-seconds`; where they apply `choices, group, language` (metrics.reference_fields) and `error`: the row failed, it is
+seconds`; where they apply `choices, group, language` (references.reference_fields) and `error`: the row failed, it is
 listed and never scored. Beside it run.json: `model`, and `num_rows`: how many rows there were to predict, by
 "config/split". Out: scores.json, and row_scores.jsonl with the scores of every row. Scores are in points, as papers
 print them: times 100, but for BLEU and chrF, which have that range of their own.
 """
 
 import json
-import os
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from m3it.catalogue import lookup
-from m3it.evaluating.metrics import METRICS, mean
-from m3it.evaluating.ngrams import finish_bleu
-from m3it.evaluating.references import short_answer
+from m3it.evaluating.metrics import METRICS
+from m3it.evaluating.row_scores import NUM_RESAMPLES, Scored, interval, own_metrics, score_of, score_rows
 from m3it.evaluating.runs import Place, Row, Run, ScoreError, check_references, read_runs, usable
-from m3it.rows.instance import hash_of
-from m3it.work.folder import write_json
+from m3it.work.folder import write_json, write_text
 from m3it.work.runner import versions
-
-NUM_RESAMPLES = 1000
-GRADED = ("accuracy", "vqa_accuracy", "exact_match", "f1", "anls")  # 100 is right, 0 is wrong
-# What everybody prints as CIDEr is CIDEr-D; the metric of that name in its paper stands beside it.
-OWN = {"cider": ("cider_d", "cider"), "f1": ("f1", "exact_match")}
-
-
-class Scored(NamedTuple):
-    """The rows of one config and split: scores of each row by metric, and what a table needs of a metric: the sum of
-    its counts over all rows, and over the rows of each resample, (NUM_RESAMPLES, counts)."""
-
-    by_row: dict[str, np.ndarray]
-    sums: dict[str, np.ndarray]
-    resampled: dict[str, np.ndarray]
-    num_unreadable: int
-
-
-# ---- one config and split
-
-
-def own_metrics(config: str) -> tuple[str, ...]:
-    """The metrics that a config is reported with: its dataset's own first, ROUGE-L last, always."""
-    dataset, _ = lookup(config)
-    own = dataset.metric if dataset else "exact_match"
-    return tuple(dict.fromkeys((*OWN.get(own, (own,)), "rouge_l")))
-
-
-def measure(rows: list[Row], metrics: Iterable[str], config: str, seed: int = 0) -> Scored:
-    """The scores of usable rows. A resample draws rows, and the rows of one image together, with replacement."""
-    by_row: dict[str, np.ndarray] = {}
-    at: dict[str, slice] = {}
-    columns: list[np.ndarray] = []
-    num_unreadable = width = 0
-    for name in metrics:
-        counts = _counts(rows, name, config)
-        if counts.ndim == 1:
-            num_unreadable = max(num_unreadable, int(np.isnan(counts).sum()))
-            counts = np.stack([np.ones(len(rows)), np.nan_to_num(counts)], axis=1)
-        at[name] = slice(width, width := width + counts.shape[1])
-        by_row[name] = finish_bleu(counts, rows=True) if name == "bleu" else score_of(name, counts)
-        columns.append(counts)
-    units = np.unique([row.get("group") or f"row {row['id']}" for row in rows], return_inverse=True)[1]
-    stacked = np.concatenate(columns, axis=1)
-    of_units = np.stack([np.bincount(units, column) for column in stacked.T], axis=1)
-    resampled = resample(of_units, hash_of(config, "resample", seed))
-    sums = stacked.sum(axis=0)
-    return Scored(
-        by_row, {n: sums[s] for n, s in at.items()}, {n: resampled[:, s] for n, s in at.items()}, num_unreadable
-    )
-
-
-def _counts(rows: list[Row], name: str, config: str) -> np.ndarray:
-    """What the metric says of each row; the rows of each language by themselves."""
-    metric, default = METRICS[name], lookup(config)[1]
-    languages = [row.get("language", default) for row in rows]
-    counts = None
-    for language in dict.fromkeys(languages):
-        here = [i for i, spoken in enumerate(languages) if spoken == language]
-        of_language = [rows[i] for i in here]
-        references = [row["references"] for row in of_language]
-        if name == "vqa_accuracy":  # the annotators' answers; the row's own text only where there are none
-            references = [texts[1:] or texts for texts in references]
-        predictions = [row["prediction"] for row in of_language]
-        if metric.short:
-            predictions = [short_answer(text) for text in predictions]
-            references = [[short_answer(text) for text in texts] for texts in references]
-        options = {"options": [row.get("choices", ()) for row in of_language]} if name == "accuracy" else {}
-        found = metric.measure(predictions, references, language, **options)
-        counts = np.zeros((len(rows), *found.shape[1:])) if counts is None else counts
-        counts[here] = found
-    assert counts is not None
-    return counts
-
-
-def score_of(name: str, sums: np.ndarray) -> np.ndarray:
-    """The score, in the metric's own range, of sums of counts: one, or one of each resample."""
-    return (METRICS[name].finish or mean)(sums)
-
-
-def resample(counts: np.ndarray, seed: int, num: int = NUM_RESAMPLES) -> np.ndarray:
-    """Sums of counts, (num, columns), over as many units as there are, drawn with replacement; the same draws for the
-    same seed and number of units, so that two models are compared on the same ones."""
-    rng, num_units = np.random.default_rng(seed), len(counts)
-    step = max(1, 2_000_000 // num_units)
-    sums = []
-    for start in range(0, num, step):
-        size = min(step, num - start)
-        drawn = rng.integers(num_units, size=(size, num_units)) + np.arange(size)[:, None] * num_units
-        sums.append(np.bincount(drawn.ravel(), minlength=size * num_units).reshape(size, num_units) @ counts)
-    return np.concatenate(sums)
-
-
-def interval(score: float, resampled: np.ndarray, points: int = 1) -> dict[str, float]:
-    """A score with its 95 % interval (percentiles of the resamples), times `points`."""
-    low, high = np.percentile(resampled, [2.5, 97.5])
-    return {name: round(float(value) * points, 4) for name, value in (("score", score), ("low", low), ("high", high))}
-
 
 # ---- tables
 
@@ -139,7 +38,7 @@ def groups_of(config: str) -> list[str]:
 
 
 def score(
-    paths: Sequence[Path | str], out: Path | str, repo: str | None = None, metrics: Iterable[str] = (), seed: int = 0
+    paths: Sequence[Path | str], out: Path | str, *, repo: str | None = None, metrics: Iterable[str] = (), seed: int = 0
 ) -> dict[str, Any]:
     """Score predictions and write scores.json and row_scores.jsonl into `out`; returns what scores.json holds.
 
@@ -152,7 +51,7 @@ def score(
     models, lines = [], []
     for run in runs:
         scored = {
-            place: measure(rows, dict.fromkeys((*own_metrics(place[0]), *metrics)), place[0], seed)
+            place: score_rows(rows, dict.fromkeys((*own_metrics(place[0]), *metrics)), place[0], seed=seed)
             for place, all_rows in run.rows.items()
             if (rows := usable(all_rows))
         }
@@ -165,18 +64,12 @@ def score(
         "versions": versions("numpy", "sacrebleu"),
         "num_resamples": NUM_RESAMPLES,
         "models": models,
-        "comparisons": [compare(runs[0], run, metrics, seed) for run in runs[1:]],
+        "comparisons": [compare(runs[0], run, metrics=metrics, seed=seed) for run in runs[1:]],
     }
-    _write(Path(out), found, lines)
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    write_text(Path(out) / "row_scores.jsonl", text)
+    write_json(Path(out) / "scores.json", found)
     return found
-
-
-def _write(out: Path, found: dict[str, Any], lines: list[Row]) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    unfinished = out / ".row_scores.jsonl.tmp"
-    unfinished.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), "utf-8")
-    os.replace(unfinished, out / "row_scores.jsonl")
-    write_json(out / "scores.json", found)
 
 
 def _dataset(run: Run, place: Place, scored: Scored | None) -> Row:
@@ -248,7 +141,7 @@ def _row_scores(run: Run, place: Place, scored: Scored) -> Iterable[Row]:
 # ---- two models
 
 
-def compare(run: Run, other: Run, metrics: Iterable[str] = (), seed: int = 0) -> dict[str, Any]:
+def compare(run: Run, other: Run, *, metrics: Iterable[str] = (), seed: int = 0) -> dict[str, Any]:
     """Two models on the rows that both predicted: scores, their difference with its interval, and a p-value.
 
     Paired bootstrap, two-sided: twice the share of resamples in which the difference has not the sign it has on all
@@ -265,7 +158,7 @@ def compare(run: Run, other: Run, metrics: Iterable[str] = (), seed: int = 0) ->
         names = list(dict.fromkeys((*own_metrics(place[0]), *metrics)))
         rows = [usable(row for row in r.rows[place] if row["id"] in ids) for r in (run, other)] if ids else []
         in_order = [sorted(found, key=lambda row: ids[row["id"]]) for found in rows]
-        scored = [measure(found, names, place[0], seed) for found in in_order]
+        scored = [score_rows(found, names, place[0], seed=seed) for found in in_order]
         only = {f"num_only_{n}": len(usable(r.rows[place])) - len(ids) for n, r in (("first", run), ("second", other))}
         head = {"config": place[0], "split": place[1], "num_rows": len(ids), **only}
         lines += [{**head, "metric": name, **_difference(name, *scored)} for name in names if scored]
@@ -302,14 +195,3 @@ def _difference(name: str, a: Scored, b: Scored) -> Row:
         "p": min(1.0, round(2 * (int(turned) + 1) / (len(resampled) + 1), 6)),
         "rows": {"first": int((apart > 0).sum()), "equal": int((apart == 0).sum()), "second": int((apart < 0).sum())},
     }
-
-
-def majority_score(rows: list[Row], place: Place) -> tuple[str, float] | None:
-    """(the commonest reference, what a model would score that always gives it); None where no metric of right and wrong
-    is the dataset's own."""
-    metric, rows = own_metrics(place[0])[0], usable(rows)
-    if metric not in GRADED or not rows:
-        return None
-    answer = Counter(row["references"][0] for row in rows).most_common(1)[0][0]
-    scored = measure([{**row, "prediction": answer} for row in rows], [metric], place[0])
-    return answer, float(score_of(metric, scored.sums[metric])) * METRICS[metric].points

@@ -1,12 +1,17 @@
-"""Scores as a table for a terminal: by dataset, by group, and two models side by side."""
+"""Scores and verdicts as tables for a terminal.
+
+In: what scores.json holds, or judge.json.  Out: text: scores by dataset, by group, and of two models side by side; the
+verdicts of a judge, and what they are worth.
+"""
 
 from typing import Any
 
 from m3it.evaluating.metrics import METRICS
 from m3it.evaluating.runs import Row
+from m3it.evaluating.verdicts import VERDICTS
 
 
-def render(scores: dict[str, Any]) -> str:
+def score_table(scores: dict[str, Any]) -> str:
     """scores.json as tables of text: by dataset, by group, and the comparison, if there is one."""
     blocks = []
     for model in scores["models"]:
@@ -63,3 +68,35 @@ def _aligned(rows: list[list[str]]) -> str:
     right = [all(not cell or cell[0] in "-0123456789" for cell in column[1:]) for column in zip(*rows, strict=True)]
     cells = [[c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right, strict=True)] for row in rows]
     return "\n".join("  ".join(row).rstrip() for row in cells)
+
+
+def verdict_table(found: dict[str, Any]) -> str:
+    """judge.json as text: the result, what the judge is worth, and what to look at."""
+    bias, replies = found["bias"], found["replies"]
+    names = ", ".join(replies["answered_as"]) or "none: all answers are equal"
+    days = " to ".join(dict.fromkeys(replies["days"]))
+    lines = [f"{' against '.join(found['models'])}, judge {names} {days}".rstrip()]
+    lines.append(f"{'':<14}{'win':>6}{'tie':>6}{'lose':>6}{'unreadable':>12}{'p':>8}")
+    for name, counts in found["results"].items():
+        numbers = "".join(f"{counts[v]:>{w}}" for v, w in zip(VERDICTS, (6, 6, 6, 12), strict=True))
+        lines.append(f"{name:<14}{numbers}{counts['p']:>8.3f}")
+    share = f" ({100 * bias['num_turned'] / bias['num_rows']:.0f} %)" if bias["num_rows"] else ""
+    favours, draws = bias["favours"], bias["draws"]
+    lines += [
+        "",
+        f"sides    {bias['num_turned']} of {bias['num_rows']} verdicts{share} turned with the sides: "
+        f"{favours['first']} for the first, {favours['second']} for the second both times",
+        f"draws    first {draws['first']}, second {draws['second']}, neither {draws['neither']}; entropy of the sides "
+        f"{bias['side_entropy']:.2f} of 1 bit, of a row's draws {bias['mean_entropy']:.2f} bits",
+        f"replies  {replies['num_evidences']} evidences, {replies['num_asked_again']} asked again, "
+        f"{replies['num_unreadable']} unreadable, {replies['num_refused']} refused",
+    ]
+    if replies["num_sets_alike"]:
+        lines.append(
+            f"         {replies['num_sets_alike']} of {replies['num_sets']} times all evidences are the same word for "
+            "word: the server draws no samples there, and k of them say no more than one"
+        )
+    if found["missing"]:
+        lines.append(f"missing  {len(found['missing'])} chosen rows have no prediction; judge.json lists them")
+    lines.append(f"review   {len(bias['review'])} rows that a person should look at; judge.json lists them")
+    return "\n".join(lines)

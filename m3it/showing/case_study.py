@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from M3IT import image_bytes
 from m3it.evaluating.metrics import METRICS
-from m3it.evaluating.runs import Place, Run, read_runs
-from m3it.evaluating.score import GRADED, own_metrics
+from m3it.evaluating.row_scores import GRADED, own_metrics
+from m3it.evaluating.runs import Key, Place, Run, read_runs
 from m3it.reading.load import find_rows
 from m3it.rows.images import encode, pixels
 from m3it.rows.instance import M3ITError, hash_of
@@ -24,7 +24,6 @@ NUM_WORST = 6  # rows of a dataset in the gallery
 SIDE_PIXELS = 360
 FILES = ("predictions.jsonl", "scores.json", "judge.json", "trainer_state.json", "run.json")
 SETTLED = ("run.json", "scores.json", "judge.json")  # that say what made them
-Key = tuple[str, str, str]  # config, split, row id
 
 
 class ReportError(M3ITError):

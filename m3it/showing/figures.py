@@ -12,6 +12,11 @@ from m3it.rows.images import pixels
 from m3it.showing.rows import contact_sheet
 from m3it.showing.stats import PUBLISHED
 
+TASK_COLOURS = {
+    "captioning": "#cfe3f7", "classification": "#d7efd3", "vqa": "#fde5c8", "kvqa": "#f9d3d3", "reasoning": "#e3d9f2",
+    "generation": "#fbf3bf", "Chinese": "#d5f0ee", "video": "#e6e6e6",
+}  # fmt: skip
+
 
 def draw_figures(stats: dict[str, Any], repo: str, folder: Path) -> Iterator[Path]:
     """Draw task_coverage, data_instance, instruction_stat and task_stat as PNG files, and contact_sheet with the first
@@ -40,12 +45,6 @@ def _first_rows(repo: str) -> Iterator[dict[str, Any]]:
         if name in held:
             builder = load_builder(repo, name)
             yield {**next(builder.rows(next(iter(builder.shards(name))))), "title": name}
-
-
-TASK_COLOURS = {
-    "captioning": "#cfe3f7", "classification": "#d7efd3", "vqa": "#fde5c8", "kvqa": "#f9d3d3", "reasoning": "#e3d9f2",
-    "generation": "#fbf3bf", "Chinese": "#d5f0ee", "video": "#e6e6e6",
-}  # fmt: skip
 
 
 def _figure(width: float, height: float) -> tuple[Any, Any]:

@@ -1,7 +1,7 @@
 """One HTML page about runs, and its figures as PNG: gpt4_eval.png and case_study.png.
 
-In: folders of predictions, of scores.json, of judge.json, and of a training. What is shown of them m3it/cases.py says,
-how the page looks m3it/page.py.
+In: folders of predictions, of scores.json, of judge.json, and of a training.  Out: the page, as page.py has it, of what
+case_study.py finds in them.
 """
 
 from collections.abc import Sequence
@@ -9,9 +9,10 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
+from m3it.evaluating.runs import Key
 from m3it.showing.case_study import (
     Case,
-    Key,
+    ReportError,
     choose_cases,
     gather,
     mark,
@@ -21,16 +22,19 @@ from m3it.showing.case_study import (
     worst_cases,
 )
 from m3it.showing.page import render_page
-from m3it.showing.rows import FONTS, lacking, load_font, wrap
+from m3it.showing.rows import FONTS, Cell, draw_sheet, letters_of, missing_letters
 from m3it.work.folder import write_text
 
+PUBLISHED_VERDICTS = {"MiniGPT-4": (167, 28, 105), "InstructBLIP": (196, 9, 95)}  # win, tie, lose: arXiv 2306.04387
 VERDICT_COLOURS = {"win": "#2f6fde", "tie": "#b9b5ab", "lose": "#d9730d"}
 LABEL_LETTERS = 34  # of a line beside a bar
-PUBLISHED = {"MiniGPT-4": (167, 28, 105), "InstructBLIP": (196, 9, 95)}  # win, tie, lose: arXiv 2306.04387
+CASE_PIXELS, PICTURES_PIXELS = 520, 190  # of a case, and of its pictures
+MAX_PICTURES, MAX_LINES = 4, 8  # of a case, of a text
+INKS = {"right": "#14804f", "wrong": "#b3263e", "partly": "#946200", "": "#333"}
 
 
 def report(
-    paths: Sequence[Path | str], out: Path | str, repo: str | None = None, figures: Path | str | None = None
+    paths: Sequence[Path | str], out: Path | str, *, repo: str | None = None, figures: Path | str | None = None
 ) -> list[str]:
     """Write the page and, into the folder `figures`, the PNG figures; returns what could not be shown, in words.
 
@@ -39,21 +43,35 @@ def report(
     found = gather(paths, repo)
     cases, worst = choose_cases(found), {place: worst_cases(found, place) for place in places_of(found)}
     pictures, problems = read_pictures(found, [*cases, *(case for some in worst.values() for case in some)])
-    write_text(Path(out), render_page(found, cases, worst, pictures, problems))
+    try:
+        page = render_page(found, cases=cases, worst=worst, pictures=pictures, problems=problems)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ReportError(
+            f"{', '.join(map(str, paths))}: expected scores.json, judge.json and trainer_state.json as m3it writes "
+            f"them, found another value: {error!r}. Make them again."
+        ) from error
+    write_text(Path(out), page)
     if figures:
-        folder = Path(figures)
-        folder.mkdir(parents=True, exist_ok=True)
-        draw_verdicts(found.judges, folder / "gpt4_eval.png")
-        drawn = [case for case in cases if can_draw(case)]
-        if len(drawn) < len(cases):
-            left = f"{len(cases) - len(drawn)} of {len(cases)} rows, whose letters no font of this machine has"
-            problems.append(f"{folder / 'case_study.png'}: {left}. Install {FONTS[0]}.")
-        if drawn:
-            draw_cases(drawn, pictures, folder / "case_study.png")
+        problems += draw_report_figures(found.judges, cases, pictures, folder=Path(figures))
     return problems
 
 
 # ---- figures
+
+
+def draw_report_figures(
+    judges: list[dict[str, Any]], cases: list[Case], pictures: dict[Key, list[bytes]], *, folder: Path
+) -> list[str]:
+    """Draw both figures; returns what is left out, in words."""
+    folder.mkdir(parents=True, exist_ok=True)
+    draw_verdicts(judges, folder / "gpt4_eval.png")
+    drawn = [case for case in cases if can_draw(case)]
+    if drawn:
+        draw_cases(drawn, pictures, folder / "case_study.png")
+    if num_left := len(cases) - len(drawn):
+        left = f"{num_left} of {len(cases)} rows, whose letters no font of this machine has"
+        return [f"{folder / 'case_study.png'}: {left}. Install {FONTS[0]}."]
+    return []
 
 
 def draw_verdicts(judges: list[dict[str, Any]], path: Path) -> None:
@@ -62,7 +80,7 @@ def draw_verdicts(judges: list[dict[str, Any]], path: Path) -> None:
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    bars = [(f"Ying-VLM vs {other}\npublished", list(counts), True) for other, counts in PUBLISHED.items()]
+    bars = [(f"Ying-VLM vs {other}\npublished", list(counts), True) for other, counts in PUBLISHED_VERDICTS.items()]
     for judge in judges:
         counts = judge["results"]["all"]
         names = ", ".join(judge["replies"]["answered_as"]) or judge["replies"]["model"]
@@ -97,43 +115,17 @@ def draw_verdicts(judges: list[dict[str, Any]], path: Path) -> None:
     figure.savefig(path, dpi=110, metadata={"Software": None})
 
 
-def draw_cases(cases: list[Case], pictures: dict[Key, list[bytes]], path: Path, columns: int = 2) -> None:
-    """The case study as a picture: image, texts, each model's answer, right and wrong marked."""
-    from PIL import Image
-
-    cells = [_cell(case, pictures.get(case.key, [])) for case in cases]
-    heights = [max(cell.height for cell in cells[i : i + columns]) for i in range(0, len(cells), columns)]
-    sheet = Image.new("RGB", (CELL_PIXELS * min(columns, len(cells)), sum(heights)), "white")
-    for i, cell in enumerate(cells):
-        sheet.paste(cell, (CELL_PIXELS * (i % columns), sum(heights[: i // columns])))
-    sheet.save(path, "PNG", optimize=True)
+def draw_cases(cases: list[Case], pictures: dict[Key, list[bytes]], path: Path) -> None:
+    """The case study as a picture: images on the left, texts and each model's answer on the right, right and wrong
+    marked."""
+    cells = (case_cell(case, pictures.get(case.key, [])) for case in cases)
+    draw_sheet(cells, path, 2, width=CASE_PIXELS, beside=PICTURES_PIXELS, max_lines=MAX_LINES)
 
 
-CELL_PIXELS = 520
-MOST_PICTURES, MOST_LINES = 4, 8  # of a row, of a text
-INKS = {"right": "#14804f", "wrong": "#b3263e", "partly": "#946200", "": "#333"}
-
-
-def can_draw(case: Case) -> bool:
-    """Whether the font has every letter of the row; a missing one would be an empty box."""
-    texts = [case.prompt, case.references[0], *(text for answer in case.answers for text in (answer[1], answer[3]))]
-    return not lacking("".join({*"".join(texts)}))
-
-
-def _shortened(lines: list[str]) -> list[str]:
-    return lines if len(lines) <= MOST_LINES else [*lines[: MOST_LINES - 1], f"{lines[MOST_LINES - 1]} …"]
-
-
-def _cell(case: Case, images: list[bytes]) -> Any:
-    """One row: pictures on the left, up to four, texts on the right."""
-    import io
-
-    from PIL import Image, ImageDraw
-
-    margin, step, left = 12, 20, 190
-    width = CELL_PIXELS - left - margin
+def case_cell(case: Case, images: list[bytes]) -> Cell:
+    """What a sheet shows of a case."""
     instruction, _line, inputs = case.prompt.partition("\n")
-    more = f", first {MOST_PICTURES} of {len(images)} pictures" if len(images) > MOST_PICTURES else ""
+    more = f", first {MAX_PICTURES} of {len(images)} pictures" if len(images) > MAX_PICTURES else ""
     texts = [(f"{case.key[0]} {case.key[2]}{more}", "#888"), (instruction, "#666"), (inputs, "#000")]
     texts.append((f"reference: {case.references[0]}", "#555"))
     for model, prediction, score, error in case.answers:
@@ -141,21 +133,9 @@ def _cell(case: Case, images: list[bytes]) -> Any:
         told = kind or points_of(case, score)
         said = error or prediction.strip() or "(nothing)"
         texts.append((f"{model} [{told}]: {said}" if told else f"{model}: {said}", INKS[kind]))
-    font = load_font("".join({letter for text, _ink in texts for letter in text}))
-    lines = [(part, ink) for text, ink in texts for part in _shortened(wrap(text, font, width)) if part]
-    side = left - 2 * margin if len(images) < 2 else (left - 2 * margin) // 2
-    thumbs = [Image.open(io.BytesIO(image)) for image in images[:MOST_PICTURES]]
-    for thumb in thumbs:
-        thumb.thumbnail((side - 2, 220))
-    tall = sum(max(t.height for t in thumbs[i : i + 2]) + 4 for i in range(0, len(thumbs), 2)) if thumbs else 0
-    cell = Image.new("RGB", (CELL_PIXELS, max(tall, step * len(lines)) + 2 * margin), "white")
-    y = margin
-    for i in range(0, len(thumbs), 2 if len(images) > 1 else 1):
-        pair = thumbs[i : i + (2 if len(images) > 1 else 1)]
-        for k, thumb in enumerate(pair):
-            cell.paste(thumb, (margin + k * side, y))
-        y += max(thumb.height for thumb in pair) + 4
-    pen = ImageDraw.Draw(cell)
-    for i, (part, ink) in enumerate(lines):
-        pen.text((left, margin + step * i), part, font=font, fill=ink)
-    return cell
+    return Cell(images[:MAX_PICTURES], texts, case.key[2])
+
+
+def can_draw(case: Case) -> bool:
+    """Whether the font has every letter of the row; a missing one would be an empty box."""
+    return not missing_letters(letters_of(case_cell(case, [])))

@@ -9,22 +9,33 @@ from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from M3IT import image_bytes
 from m3it.rows.images import pixels, size
 
 CELL_PIXELS = 360  # width of a row on the sheet
-TEXT_PIXELS = 15
+TEXT_PIXELS, LINE_PIXELS = 15, 20
+MARGIN_PIXELS, GAP_PIXELS = 10, 15  # around a cell; between its pictures and its texts, and below them
 FONTS = (
     "NotoSansCJK-Regular.ttc", "NotoSans-Regular.ttf", "DejaVuSans.ttf",  # Linux, the last with Arabic
     "wqy-zenhei.ttc", "wqy-microhei.ttc", "DroidSansFallbackFull.ttf", "DroidSansFallback.ttf",
     "Arial Unicode.ttf", "PingFang.ttc", "Hiragino Sans GB.ttc", "msyh.ttc", "Nirmala.ttf",  # macOS, Windows
 )  # fmt: skip
-TEXTS = ("instruction", "inputs", "outputs")
 
 
-def as_text(row: dict[str, Any], width: int = 100) -> str:
+class Cell(NamedTuple):
+    """What a sheet shows of a row: image files, and texts with their colours. `name`: the row, for errors."""
+
+    images: list[bytes]
+    texts: list[tuple[str, str]]
+    name: str = ""
+
+
+# ---- rows
+
+
+def row_text(row: dict[str, Any], width: int = 100) -> str:
     """One row as a block of text: its four fields, the images as their sizes."""
     images = [f"{w}x{h} {len(image):,} bytes" for image in image_bytes(row) for w, h in [size(image, row_id_of(row))]]
     fields = {
@@ -47,52 +58,79 @@ def row_id_of(row: dict[str, Any]) -> str:
 
 def contact_sheet(rows: Iterable[dict[str, Any]], path: Path | str, columns: int = 3) -> int:
     """Draw rows (with an extra key `title`, if any) into one PNG file; returns how many."""
-    from PIL import Image
-
-    cells, boxes = [], ""
-    for row in rows:
-        cells.append(_cell(row))
-        boxes += lacking(letters_of([row]))
-    if boxes:
-        warnings.warn(
-            f"{len(set(boxes))} letters, such as {boxes[:3]}, are drawn as boxes: no font found here has them. Install "
-            "Noto Sans CJK (Chinese, Japanese, Korean) or Noto Sans of that script.",
-            stacklevel=2,
-        )
-    heights = [max(cell.height for cell in cells[i : i + columns]) for i in range(0, len(cells), columns)]
-    sheet = Image.new("RGB", (CELL_PIXELS * min(columns, max(1, len(cells))), max(1, sum(heights))), "white")
-    for i, cell in enumerate(cells):
-        sheet.paste(cell, (CELL_PIXELS * (i % columns), sum(heights[: i // columns])))
-    data = io.BytesIO()
-    sheet.save(data, "PNG", optimize=True)
-    Path(path).write_bytes(data.getvalue())
-    return len(cells)
+    return draw_sheet((_cell(row) for row in rows), path, columns)
 
 
-def _cell(row: dict[str, Any]) -> Any:
-    """One row as a picture: title, images side by side, then the texts."""
-    from PIL import Image, ImageDraw
-
-    font, margin, line_height = load_font(letters_of([row])), 10, TEXT_PIXELS + 5
-    images = [Image.fromarray(pixels(image, row_id_of(row))) for image in image_bytes(row)]
-    across = min(4, len(images)) or 1
-    side = (CELL_PIXELS - 2 * margin) // across
-    thumbs = [image.resize(_fit(image.size, side)) for image in images]
+def _cell(row: dict[str, Any]) -> Cell:
     texts = [
         (row.get("title", ""), "#888"),
         (row["instruction"], "#666"),
         (row["inputs"], "#000"),
         (f"→ {row['outputs']}", "#0a5"),
     ]
-    lines = [(part, colour) for text, colour in texts for part in wrap(text, font, CELL_PIXELS - 2 * margin) if part]
-    picture_rows = [max(t.height for t in thumbs[i : i + across]) + 4 for i in range(0, len(thumbs), across)]
-    cell = Image.new("RGB", (CELL_PIXELS, sum(picture_rows) + line_height * len(lines) + 3 * margin), "white")
+    return Cell(image_bytes(row), texts, row_id_of(row))
+
+
+# ---- sheets
+
+
+def draw_sheet(
+    cells: Iterable[Cell],
+    path: Path | str,
+    columns: int = 3,
+    *,
+    width: int = CELL_PIXELS,
+    beside: int = 0,
+    max_lines: int | None = None,
+) -> int:
+    """Draw cells of `width` pixels into one PNG file, side by side in `columns`; returns how many. Pictures stand above
+    the texts or, in a column of `beside` pixels, left of them; a text is cut after `max_lines`."""
+    from PIL import Image
+
+    drawn, boxes = [], ""
+    for cell in cells:
+        drawn.append(_drawn(cell, width, beside=beside, max_lines=max_lines))
+        boxes += missing_letters(letters_of(cell))
+    if boxes:
+        warnings.warn(
+            f"{len(set(boxes))} letters, such as {boxes[:3]}, are drawn as boxes: no font found here has them. Install "
+            "Noto Sans CJK (Chinese, Japanese, Korean) or Noto Sans of that script.",
+            stacklevel=2,
+        )
+    heights = [max(cell.height for cell in drawn[i : i + columns]) for i in range(0, len(drawn), columns)]
+    sheet = Image.new("RGB", (width * min(columns, max(1, len(drawn))), max(1, sum(heights))), "white")
+    for i, cell_image in enumerate(drawn):
+        sheet.paste(cell_image, (width * (i % columns), sum(heights[: i // columns])))
+    data = io.BytesIO()
+    sheet.save(data, "PNG", optimize=True)
+    Path(path).write_bytes(data.getvalue())
+    return len(drawn)
+
+
+def _drawn(cell: Cell, width: int, *, beside: int, max_lines: int | None) -> Any:
+    """The picture of a cell: its images in lines of up to four, of two in a column of their own, and its texts."""
+    from PIL import Image, ImageDraw
+
+    images = [Image.fromarray(pixels(image, cell.name)) for image in cell.images]
+    across = min(2 if beside else 4, len(images)) or 1
+    side = ((beside or width) - 2 * MARGIN_PIXELS) // across
+    thumbs = [image.resize(_fit(image.size, side)) for image in images]
+    heights = [max(t.height for t in thumbs[i : i + across]) + 4 for i in range(0, len(thumbs), across)]
+    left, top = (beside, MARGIN_PIXELS) if beside else (MARGIN_PIXELS, GAP_PIXELS + sum(heights))
+    font, lines = load_font(letters_of(cell)), []
+    for text, colour in cell.texts:
+        parts = wrap(text, font, width - left - MARGIN_PIXELS)
+        if max_lines and len(parts) > max_lines:
+            parts = [*parts[: max_lines - 1], f"{parts[max_lines - 1]} …"]
+        lines += [(part, colour) for part in parts if part]
+    bottom = max(MARGIN_PIXELS + sum(heights), top + LINE_PIXELS * len(lines))
+    drawn = Image.new("RGB", (width, bottom + GAP_PIXELS), "white")
     for i, thumb in enumerate(thumbs):
-        cell.paste(thumb, (margin + side * (i % across), margin + sum(picture_rows[: i // across])))
-    pen = ImageDraw.Draw(cell)
+        drawn.paste(thumb, (MARGIN_PIXELS + side * (i % across), MARGIN_PIXELS + sum(heights[: i // across])))
+    pen = ImageDraw.Draw(drawn)
     for i, (part, colour) in enumerate(lines):
-        pen.text((margin, 1.5 * margin + sum(picture_rows) + line_height * i), part, font=font, fill=colour)
-    return cell
+        pen.text((left, top + LINE_PIXELS * i), part, font=font, fill=colour)
+    return drawn
 
 
 def _fit(wh: tuple[int, int], side: int) -> tuple[int, int]:
@@ -113,20 +151,20 @@ def _installed() -> list[Any]:
 
 
 def load_font(letters: str = "") -> Any:
-    """The installed font that lacks the fewest of the letters, the first of FONTS where several are as good."""
-    return min(_installed(), key=lambda font: len(lacking(letters, font)))
+    """The installed font that has the most of the letters, the first of FONTS where several are as good."""
+    return min(_installed(), key=lambda font: len(missing_letters(letters, font)))
 
 
-def lacking(letters: str, font: Any = None) -> str:
+def missing_letters(letters: str, font: Any = None) -> str:
     """Those of the letters for which a font, or the best one that is installed, draws an empty box."""
     font = font or load_font(letters)
     box = bytes(font.getmask("\uffff"))  # no character: what a font draws for one that it does not have
     return "".join(letter for letter in letters if letter.isalpha() and bytes(font.getmask(letter)) == box)
 
 
-def letters_of(rows: Iterable[dict[str, Any]]) -> str:
-    """The letters of the rows' texts, each once."""
-    return "".join(sorted({letter for row in rows for name in TEXTS for letter in row[name]}))
+def letters_of(cell: Cell) -> str:
+    """The letters of the cell's texts, each once."""
+    return "".join(sorted({letter for text, _ in cell.texts for letter in text}))
 
 
 def wrap(text: str, font: Any, width: int) -> list[str]:

@@ -14,7 +14,6 @@ from M3IT import CATALOGUE, Repository, find_shards, image_bytes
 from m3it.catalogue import allows_commercial_use, group_of, instructions
 from m3it.reading.load import load_builder
 from m3it.rows.images import size
-from m3it.rows.instance import M3ITError
 
 PUBLISHED = {
     "tokens": (24.4, 9.6),
@@ -29,25 +28,29 @@ TOKEN = re.compile(
 
 
 def instruction_stats() -> dict[str, Any]:
-    """Number per task, tokens and edit distances (mean, standard deviation) of the 400 instructions."""
-    try:
-        from rapidfuzz.distance import Levenshtein
-    except ImportError as error:
-        raise M3ITError("Edit distances need rapidfuzz: pip install 'm3it[eval]'") from error
+    """Number per task, tokens and, where rapidfuzz is installed, edit distances (mean, standard deviation) of the 400
+    instructions."""
     texts = [(d.task, d.language, text) for d in CATALOGUE.values() for text in instructions(d.name)]
     lengths = [len(TOKEN.findall(text)) for *_, text in texts]
-    english = [(task, text) for task, language, text in texts if language == "en"]
-    same: list[int] = []
-    other: list[int] = []
-    for (task_a, a), (task_b, b) in combinations(english, 2):
-        (same if task_a == task_b else other).append(Levenshtein.distance(a, b))
     return {
         "instructions": dict(Counter(task for task, *_ in texts)),
         "lengths": lengths,
         "tokens": _spread(lengths),
-        "edit distance, same task": _spread(same),
-        "edit distance, other task": _spread(other),
+        **_edit_distances([(task, text) for task, language, text in texts if language == "en"]),
     }
+
+
+def _edit_distances(texts: list[tuple[str, str]]) -> dict[str, tuple[float, float]]:
+    """Of all pairs of (task, text); {} without rapidfuzz."""
+    try:
+        from rapidfuzz.distance import Levenshtein
+    except ImportError:
+        return {}
+    same: list[int] = []
+    other: list[int] = []
+    for (task_a, a), (task_b, b) in combinations(texts, 2):
+        (same if task_a == task_b else other).append(Levenshtein.distance(a, b))
+    return {"edit distance, same task": _spread(same), "edit distance, other task": _spread(other)}
 
 
 def _spread(numbers: list[int]) -> tuple[float, float]:
@@ -74,14 +77,16 @@ def row_stats(repo: str) -> dict[str, Any]:
     return stats
 
 
-def measure(repo: str) -> dict[str, Any]:
-    """Everything that `m3it stats` shows, as one JSON value."""
+def all_stats(repo: str) -> dict[str, Any]:
+    """Everything that `m3it stats` shows, as one JSON value; `left_out`: what could not be counted here."""
+    of_instructions = instruction_stats()
     licenses = Counter(d.license for d in CATALOGUE.values())
     languages = Counter(d.language for d in CATALOGUE.values())
     commercial = [d.name for d in CATALOGUE.values() if allows_commercial_use(d)]
     return {
-        "instructions": instruction_stats(),
+        "instructions": of_instructions,
         "published": PUBLISHED,
+        "left_out": [name for name in PUBLISHED if name not in of_instructions],
         "sizes": {d.name: {s: getattr(d, s) for s in ("train", "validation", "test")} for d in CATALOGUE.values()},
         "measured": row_stats(repo),
         "licenses": dict(licenses),
@@ -90,12 +95,15 @@ def measure(repo: str) -> dict[str, Any]:
     }
 
 
-def as_text(stats: dict[str, Any]) -> str:
-    """The measurement as lines for a terminal."""
+def stats_text(stats: dict[str, Any]) -> str:
+    """The statistics as lines for a terminal."""
     given = stats["instructions"]
     lines = [f"{sum(given['instructions'].values())} instructions: {_listed(given['instructions'])}"]
     for name, (mean, deviation) in stats["published"].items():
-        lines.append(f"  {name:<26}{given[name][0]:>6} ± {given[name][1]:<6} published {mean} ± {deviation}")
+        if name not in stats["left_out"]:
+            lines.append(f"  {name:<26}{given[name][0]:>6} ± {given[name][1]:<6} published {mean} ± {deviation}")
+    if stats["left_out"]:
+        lines.append(f"  {', '.join(stats['left_out'])} left out: pip install 'm3it[eval]' (rapidfuzz)")
     lines += ["", "rows by group, here / published"] + [
         f"  {group:<16}" + "".join(f"{split} {f'{a:,} / {b:,}':<20}" for split, (a, b) in row.items()).rstrip()
         for group, row in rows_by_group(stats).items()

@@ -1,91 +1,34 @@
-"""Judging: scripted judges that are fair, blind, lazy or broken, and what the report says of them."""
+"""m3it/evaluating/judge.py: scripted judges that are fair, blind, lazy or broken, and what is found of them."""
 
 import json
-import math
 import os
 import random
-import re
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from chat_server import ChatServer, Refuse, words_of
 from conftest import ROOT, make_row, write_rows
-
-from m3it.evaluating.judge import (
-    JudgeError,
-    Match,
-    choose_pairs,
-    entropy,
-    judge,
-    read_scores,
-    render,
-    request,
-    requests,
-    sign_test,
+from scripted_judges import (
+    SPLITS,
+    always_first,
+    always_longer,
+    answers_of,
+    judged,
+    match_of,
+    scores,
+    verdicts_of,
+    write_answers,
 )
+
+from m3it.evaluating.judge import JudgeError, choose_pairs, judge, request, requests
+from m3it.evaluating.tables import verdict_table
+from m3it.evaluating.verdicts import sign_test
 from m3it.rows.instance import hash_of
 from m3it.work.chat import Chat, ChatError, CostError
-
-SPLITS = {"okvqa": "validation", "a-okvqa": "validation", "viquae": "test"}
-
-
-def write_run(
-    folder: Path, answer: Callable[[int], str], num: int = 12, configs: tuple[str, ...] = ("viquae",)
-) -> Path:
-    """Predictions of a model that is named after its folder."""
-    lines = [
-        {"id": f"row-{i}", "config": config, "split": SPLITS.get(config, "test"), "prompt": f"What is {i}?"}
-        | {"prediction": answer(i), "references": [f"answer {i}"], "seconds": 0.1}
-        for config in configs
-        for i in range(num)
-    ]
-    write_rows(folder / "predictions.jsonl", lines)
-    run = {"options": {"model": folder.name, "repo": str(folder.parent / "repo")}}
-    (folder / "run.json").write_text(json.dumps(run), "utf-8")
-    return folder
-
-
-def answers_of(body: dict) -> tuple[str, str]:
-    """The two answers, as they stand in the request."""
-    text = words_of(body["messages"][-1])
-    return tuple(re.search(rf"\[Answer {n} begins\]\n(.*)\n\[Answer {n} ends\]", text, re.S)[1] for n in (1, 2))
-
-
-def scores(first: float, second: float, evidence: str = "The first names it, the second does not.") -> str:
-    return f"Evidence: {evidence}\nScore of answer 1: {first}\nScore of answer 2: {second}"
-
-
-def always_first(body: dict) -> str:
-    return scores(9, 3)
-
-
-def always_longer(body: dict) -> str:
-    first, second = map(len, answers_of(body))
-    return scores(*((8, 2) if first > second else (2, 8) if second > first else (5, 5)))
-
-
-def match_of(folder: Path, num: int = 12, **options) -> Match:
-    """Model `long` gives the longer answer in two rows of three, `short` in the third."""
-    long = write_run(folder / "long", lambda i: "yes" if i % 3 == 2 else "yes, it is", num)
-    short = write_run(folder / "short", lambda i: "no, it is not" if i % 3 == 2 else "no", num)
-    return choose_pairs(long, short, ("viquae",), **options)
-
-
-def judged(match: Match, out: Path, server: ChatServer, num_evidences: int = 3, **options) -> dict:
-    return judge(match, Chat("judge", server.url, cache_dir=out / "replies", **options), out, num_evidences)
-
-
-def verdicts_of(out: Path) -> list[dict]:
-    return [json.loads(line) for line in (out / "verdicts.jsonl").read_text("utf-8").splitlines()]
-
-
-# ---- what judges are found to be
 
 
 def test_an_always_first_judge_is_all_ties_and_wholly_biased(tmp_path):
@@ -97,7 +40,7 @@ def test_an_always_first_judge_is_all_ties_and_wholly_biased(tmp_path):
     assert bias["draws"] == {"first": 72, "second": 0, "neither": 0} and bias["side_entropy"] == 0
     assert bias["mean_entropy"] == 1  # half of a row's draws say win, half lose
     assert len(bias["review"]) == 12
-    assert "12 of 12 verdicts (100 %) turned with the sides: 12 for the first" in render(found)
+    assert "12 of 12 verdicts (100 %) turned with the sides: 12 for the first" in verdict_table(found)
 
 
 def test_an_always_longer_judge_heeds_no_side(tmp_path):
@@ -149,7 +92,7 @@ def test_a_row_without_a_readable_reply_in_one_order_has_no_verdict(tmp_path):
     assert found["results"]["all"]["unreadable"] == 12 and found["bias"]["num_rows"] == 0
     assert found["replies"]["num_asked_again"] == found["replies"]["num_unreadable"] == 36
     assert len(found["bias"]["review"]) == 12 and all(line["means"] == [] for line in verdicts_of(tmp_path / "out"))
-    assert "0 of 0 verdicts turned" in render(found)
+    assert "0 of 0 verdicts turned" in verdict_table(found)
 
 
 def test_bursts_of_429_cuts_and_slow_answers_change_no_verdict(tmp_path):
@@ -189,12 +132,9 @@ def test_a_server_that_draws_no_samples_is_named(tmp_path):
 
     match = match_of(tmp_path)
     with ChatServer(always_longer) as server:
-        assert "24 of 24 times all evidences are the same" in render(judged(match, tmp_path / "same", server))
+        assert "24 of 24 times all evidences are the same" in verdict_table(judged(match, tmp_path / "same", server))
     with ChatServer(sampling) as server:
-        assert "word for word" not in render(judged(match, tmp_path / "drawn", server))
-
-
-# ---- replays, costs
+        assert "word for word" not in verdict_table(judged(match, tmp_path / "drawn", server))
 
 
 def test_a_replay_gives_the_same_files_without_a_server(tmp_path):
@@ -265,19 +205,16 @@ def test_the_report_names_the_model_that_answered_and_the_day(tmp_path):
 
 
 def test_equal_answers_are_a_tie_without_asking(tmp_path):
-    long = write_run(tmp_path / "long", lambda i: "the same " if i else "one")
-    short = write_run(tmp_path / "short", lambda i: "the same" if i else "another")
+    long = write_answers(tmp_path / "long", lambda i: "the same " if i else "one")
+    short = write_answers(tmp_path / "short", lambda i: "the same" if i else "another")
     with ChatServer(always_first) as server:
         found = judged(choose_pairs(long, short, ("viquae",)), tmp_path / "out", server)
         assert len(server.asked) == 6
     assert found["results"]["all"]["tie"] == 12 and found["bias"]["num_rows"] == 1
 
 
-# ---- which rows, and what is sent
-
-
 def test_the_300_rows_are_100_of_each_by_hash(tmp_path):
-    runs = [write_run(tmp_path / name, lambda i, n=name: n, 130, tuple(SPLITS)) for name in ("one", "other")]
+    runs = [write_answers(tmp_path / name, lambda i, n=name: n, 130, tuple(SPLITS)) for name in ("one", "other")]
     match = choose_pairs(*runs)
     assert len(match.pairs) == 300
     assert match.num_there == {"okvqa/validation": 130, "a-okvqa/validation": 130, "viquae/test": 130}
@@ -320,47 +257,9 @@ def test_swapping_swaps_the_answers_and_nothing_else(tmp_path):
     assert f"[Reference answer]\n{pair.row['references'][0]}\n" in one
 
 
-# ---- reading, counting
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (scores(8, 6), (8, 6)),
-        (scores(8.5, 10), (8.5, 10)),
-        ("**Evidence:** fine\n\n**Score of answer 1:** 7/10\n**Score of answer 2:** 1 / 10", (7, 1)),
-        ("Both are right.\nThe score of answer 1: 7.\nThe score of Answer 2: 7.", (7, 7)),
-        ("Score of answer 1: 8\nScore of answer 2: 6", None),  # no evidence
-        ("Evidence:\nScore of answer 1: 8\nScore of answer 2: 6", None),
-        ("Good.\nScore of answer 2: 6\nScore of answer 1: 8", None),  # in the other order
-        ("Good.\nScore of answer 1: 8", None),
-        (scores(8, 6) + "\nScore of answer 1: 3", None),  # which of them?
-        ("Good.\nScore of answer 1: 8-9\nScore of answer 2: 6", None),
-        ("Good.\nScore of answer 1: -3\nScore of answer 2: 6", None),
-        (scores(0, 6), None),
-        (scores(11, 6), None),
-        ("I prefer the first: 8 to 6.", None),
-        ("", None),
-    ],
-)
-def test_replies_are_read_strictly(text, expected):
-    assert read_scores(text) == expected
-
-
-def test_entropy_and_sign_test_by_hand():
-    assert entropy([3, 3]) == 1 and entropy([6]) == 0 and entropy([]) == 0
-    assert entropy([1, 1, 2]) == pytest.approx(1.5)  # 2 * 1/4 * 2 + 1/2 * 1
-    assert sign_test(5, 0) == 2 / 32 and sign_test(3, 3) == 1 and sign_test(0, 0) == 1
-    # published: 167 won, 105 lost of 300; the normal approximation with continuity correction gives 0.0002
-    assert sign_test(167, 105) == pytest.approx(math.erfc((62 - 1) / math.sqrt(272) / math.sqrt(2)), rel=0.1)
-
-
-# ---- bad input
-
-
 def test_a_config_that_one_run_lacks_is_said(tmp_path):
-    write_run(tmp_path / "long", str)
-    write_run(tmp_path / "short", str, configs=("okvqa",))
+    write_answers(tmp_path / "long", str)
+    write_answers(tmp_path / "short", str, configs=("okvqa",))
     with pytest.raises(JudgeError, match="short has no predictions of viquae/test; it has okvqa/validation"):
         choose_pairs(tmp_path / "long", tmp_path / "short", ("viquae",))
 

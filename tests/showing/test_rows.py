@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFont
 
 from m3it.rows.images import ImageError, pixels
-from m3it.showing.rows import CELL_PIXELS, as_text, contact_sheet, lacking, letters_of, load_font, wrap
+from m3it.showing.rows import CELL_PIXELS, Cell, contact_sheet, letters_of, load_font, missing_letters, row_text, wrap
 
 COLOURS = [(250, 10, 20), (10, 200, 30), (20, 30, 240), (240, 200, 10)]
 
@@ -94,7 +94,7 @@ def test_words_stay_whole_where_they_fit():
 
 
 def test_rows_as_text_have_all_fields_and_the_sizes_of_the_pictures():
-    text = as_text(make_row(3, 2, inputs="one\n\ntwo " + "long " * 40, outputs="\u4e2d\u6587 \U0001f600"))
+    text = row_text(make_row(3, 2, inputs="one\n\ntwo " + "long " * 40, outputs="\u4e2d\u6587 \U0001f600"))
     assert "8x6" in text and text.count(" bytes") == 2
     assert [line.split()[0] for line in text.split("\n") if line[:1].strip()] == [
         "instruction",
@@ -104,21 +104,21 @@ def test_rows_as_text_have_all_fields_and_the_sizes_of_the_pictures():
     ]
     assert text.count("long") == 40 and max(map(len, text.split("\n"))) <= 100
     assert "\u4e2d\u6587 \U0001f600" in text
-    assert "none" in as_text(make_row(3, 0))
+    assert "none" in row_text(make_row(3, 0))
 
 
 def test_a_picture_that_cannot_be_drawn_is_named_by_its_row(tmp_path):
     row = make_row(3, image_base64_str=[base64.b64encode(b"<html>").decode()])
-    for draw in (as_text, lambda row: contact_sheet([row], tmp_path / "rows.png")):
+    for draw in (row_text, lambda row: contact_sheet([row], tmp_path / "rows.png")):
         with pytest.raises(ImageError, match="^row-3: expected an image, found an HTML page"):
             draw(row)
 
 
 def test_letters_that_a_font_draws_as_boxes_are_told():
     latin = ImageFont.load_default(size=15)
-    assert lacking("aZ. \n", latin) == ""
-    assert lacking("a\u4e2d\u6587b", latin) == "\u4e2d\u6587"
-    assert letters_of([make_row(1, inputs="\u4e2d\u4e2d", outputs="a")]).count("\u4e2d") == 1
+    assert missing_letters("aZ. \n", latin) == ""
+    assert missing_letters("a\u4e2d\u6587b", latin) == "\u4e2d\u6587"
+    assert letters_of(Cell([], [("\u4e2d\u4e2d", "#000"), ("a", "#555")])) == "a\u4e2d"
 
 
 def test_the_same_rows_give_the_same_sheet(tmp_path):

@@ -1,11 +1,11 @@
-"""What is counted, against figures worked out by hand."""
+"""m3it/showing/stats.py: what is counted, against figures worked out by hand."""
+
+import sys
 
 import pytest
-from conftest import ROOT
+from conftest import make_row, write_rows
 
-from M3IT import CATALOGUE
-from m3it.showing.figures import draw_figures
-from m3it.showing.stats import TOKEN, instruction_stats, measure, rows_by_group
+from m3it.showing.stats import PUBLISHED, TOKEN, all_stats, instruction_stats, row_stats, rows_by_group, stats_text
 
 
 @pytest.mark.parametrize(
@@ -37,22 +37,35 @@ def test_rows_stand_by_group_and_split_beside_those_published():
 
 @pytest.mark.parametrize("name", ["tokens", "edit distance, same task", "edit distance, other task"])
 def test_instructions_are_within_a_quarter_of_the_published_length_and_variety(name):
-    from m3it.showing.stats import PUBLISHED
-
     for here, published in zip(instruction_stats()[name], PUBLISHED[name], strict=True):
         assert 0.75 * published <= here <= 1.25 * published
 
 
-def test_the_sample_is_measured_and_the_figures_are_drawn(tmp_path):
-    stats = measure(str(ROOT))
-    assert set(CATALOGUE) <= set(stats["measured"])
-    assert stats["measured"]["nlvr"]["images"] == 2 and stats["measured"]["vist"]["images"] == 5
-    drawn = list(draw_figures(stats, str(ROOT), tmp_path))
-    assert [path.stem for path in drawn] == [
-        "task_coverage",
-        "instruction_stat",
-        "task_stat",
-        "data_instance",
-        "contact_sheet",
+@pytest.fixture
+def small_repository(tmp_path) -> str:
+    """Two configs, one of two pictures a row."""
+    write_rows(tmp_path / "data/reasoning/nlvr/train.jsonl", [make_row(i, 2, outputs="yes indeed.") for i in range(3)])
+    write_rows(tmp_path / "data/kvqa/viquae/test.jsonl", [make_row(9)])
+    return str(tmp_path)
+
+
+def test_rows_of_a_repository_are_counted_with_their_medians(small_repository):
+    assert row_stats(small_repository) == {
+        "nlvr": {"rows": {"train": 3}, "images": 2, "longer side": 8, "answer tokens": 3},
+        "viquae": {"rows": {"test": 1}, "images": 1, "longer side": 8, "answer tokens": 2},
+    }
+
+
+def test_without_rapidfuzz_the_rest_is_shown_and_what_is_left_out_is_said(small_repository, monkeypatch):
+    complete = all_stats(small_repository)
+    assert "edit distance, same task" in stats_text(complete) and "rapidfuzz" not in stats_text(complete)
+    for module in ("rapidfuzz", "rapidfuzz.distance"):
+        monkeypatch.setitem(sys.modules, module, None)
+    found = all_stats(small_repository)
+    assert found["left_out"] == ["edit distance, same task", "edit distance, other task"]
+    text = stats_text(found)
+    assert "edit distance, same task, edit distance, other task left out: pip install 'm3it[eval]' (rapidfuzz)" in text
+    assert {**found["instructions"], **{n: complete["instructions"][n] for n in found["left_out"]}} == complete[
+        "instructions"
     ]
-    assert all(path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 10_000 for path in drawn)
+    assert found["measured"] == complete["measured"]

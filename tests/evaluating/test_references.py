@@ -1,0 +1,50 @@
+"""m3it/evaluating/references.py: what a row is compared with."""
+
+import json
+
+from metric_cases import fixture
+
+from M3IT import CATALOGUE
+from m3it.catalogue import lookup
+from m3it.evaluating.references import choices, reference_fields, short_answer
+
+
+def test_options_are_read_from_lines_and_from_one_line():
+    assert choices("What?\nOptions:\n(A) red car\n(B) blue (dark) boat") == ["red car", "blue (dark) boat"]
+    assert choices("Options: (A) True (B) False") == ["True", "False"]
+    assert choices("As in figure (A).\nOptions:\n(A) x\n(B) y\n(C) z") == ["x", "y", "z"]
+    assert choices("选项：\n(A) 炒饭\n(B) 饺子") == ["炒饭", "饺子"]
+    assert choices("What is (A) here?") == choices("no options") == choices("(A) one (C) three") == []
+
+
+def test_short_answers_are_what_follows_the_last_the_answer_is():
+    assert short_answer("The flag is blue. The answer is Paris.") == "Paris"
+    assert short_answer("Answer: 14 March 1986") == "14 March 1986"
+    assert short_answer("The answer is no. The answer is yes.") == "yes"
+    assert short_answer("答案是宫保鸡丁。") == "宫保鸡丁"
+    assert short_answer("Paris.") == "Paris."
+
+
+def test_references_are_the_outputs_first_then_what_annotators_gave():
+    okvqa = fixture("okvqa")[1]
+    assert reference_fields("okvqa", okvqa)["references"] == [okvqa["outputs"], *okvqa["meta"]["answers"]]
+    assert len(okvqa["meta"]["answers"]) == 10
+    as_text = {**okvqa, "meta": json.dumps(okvqa["meta"])}
+    assert reference_fields("okvqa", as_text) == reference_fields("okvqa", okvqa)
+    assert reference_fields("okvqa-zh", {**okvqa, "outputs": "欧洲"}) == {"references": ["欧洲"]}  # answers are English
+    captions = fixture("flickr8k-cn")[0]
+    assert reference_fields("flickr8k-cn", captions)["references"][1:] == captions["meta"]["captions"]
+    # the captions of an option's image are no references for its letter
+    assert reference_fields("coco-itm", fixture("coco-itm")[0])["references"] == ["(B)"]
+    assert reference_fields("my-own", {"inputs": "x", "outputs": "y"}) == {"references": ["y"]}
+    short = {"inputs": "q", "outputs": "It is Paris.", "meta": {"short_answer": "Paris"}}
+    assert reference_fields("viquae", short)["references"] == ["It is Paris.", "Paris"]
+
+
+def test_captions_of_one_image_are_a_group_and_multi30k_rows_have_languages():
+    groups = [reference_fields("coco", row)["group"] for row in fixture("coco")]
+    assert len(set(groups)) < len(groups) and all(groups)
+    spoken = {reference_fields("multi30k", row).get("language", "en") for row in fixture("multi30k")}
+    assert spoken == {"en", "de", "fr", "cs"}
+    assert lookup("okvqa-zh") == (CATALOGUE["okvqa"], "zh") and lookup("coco-cn")[1] == "zh"
+    assert lookup("nothing") == (None, "en") and not lookup("coco-cn").is_translation

@@ -1,0 +1,71 @@
+"""m3it/evaluating/runs.py: files of predictions, and sentences for those that cannot be scored."""
+
+import json
+
+from conftest import make_row, write_rows
+from prediction_files import dataset_line, failure, line, write_run
+
+from m3it.evaluating.runs import read_run, read_runs
+from m3it.evaluating.score import score
+
+
+def test_folders_of_one_model_are_one_run_and_of_the_same_rows_two(tmp_path):
+    write_run(tmp_path / "a", [line(0, "x")], "tiny")
+    write_run(tmp_path / "b", [line(0, "x", config="gqa")], "tiny")
+    write_run(tmp_path / "c", [line(0, "y")], "tiny")
+    assert [len(run.rows) for run in read_runs([tmp_path / "a", tmp_path / "b"])] == [2]
+    assert len(read_runs([tmp_path / "a", tmp_path / "c"])) == 2
+    assert "named twice" in failure([tmp_path / "a", tmp_path / "c", tmp_path / "c"], tmp_path)
+
+
+def test_an_empty_file_and_none_at_all(tmp_path):
+    assert "is empty. Run m3it predict again" in failure([write_run(tmp_path / "a", [])], tmp_path)
+    assert "there is no such file" in failure([tmp_path / "nowhere"], tmp_path)
+
+
+def test_lines_that_predict_does_not_write(tmp_path):
+    (tmp_path / "a").mkdir()
+    file = tmp_path / "a/predictions.jsonl"
+    for text, said in [
+        ('{"id": "1", "conf', "line 1: expected a JSON object"),
+        ("[1]", "line 1: expected id to be a str, found [1]"),
+        ('{"id": 1}', "line 1: expected id to be a str, found 1"),
+        ('{"config": "viquae", "prediction": "x"}', "line 1: expected id to be a str, found null"),
+        (json.dumps({**line(0, None)}), "expected prediction to be a str, found null"),
+        (json.dumps({**line(0, "x"), "references": "x"}), 'expected references to be a list, found "x"'),
+    ]:
+        file.write_text(text + "\n", "utf-8")
+        assert said in failure([file], tmp_path)
+
+
+def test_a_row_that_stands_twice(tmp_path):
+    said = failure([write_run(tmp_path / "a", [line(0, "x"), line(1, "x"), line(0, "y")])], tmp_path)
+    assert "line 3: row 'row-0' of viquae/test stands there already" in said
+
+
+def test_predictions_of_another_config_or_split_than_the_run(tmp_path):
+    run = write_run(tmp_path / "a", [line(0, "x")], "tiny", num_rows={"viquae/validation": 3})
+    assert "holds rows of viquae/test, but run.json beside it is of a run on viquae/validation" in failure(
+        [run], tmp_path
+    )
+
+
+def test_rows_are_checked_against_their_repository(tmp_path, repository):
+    rows = [line(i, "x", f"answer {i}") for i in (20, 21)]
+    run = write_run(tmp_path / "a", rows, "tiny")
+    found = dataset_line(score([run], tmp_path / "out", repo=str(repository)), "viquae")
+    assert (found["num_rows"], found["num_missing"]) == (2, 1)
+    write_rows(repository / "data/kvqa/viquae/test.jsonl", [make_row(i, outputs="new") for i in range(20, 23)])
+    said = failure([run], tmp_path, repo=str(repository))
+    assert "viquae/test: 2 of 2 predicted rows have other references there, the first is 'row-20'" in said
+    run = write_run(tmp_path / "b", [line(99, "x")], "tiny")
+    assert "1 of 1 predicted rows are not in it, the first is 'row-99'" in failure(
+        [run], tmp_path, repo=str(repository)
+    )
+    run = write_run(tmp_path / "c", [{**line(0, "x"), "split": "validation"}], "tiny")
+    assert "holds no viquae/validation" in failure([run], tmp_path, repo=str(repository))
+
+
+def test_a_file_alone_is_a_run_named_after_its_folder(tmp_path):
+    run = read_run(write_run(tmp_path / "tiny", [line(0, "x")]) / "predictions.jsonl")
+    assert run.model == "tiny" and list(run.rows) == [("viquae", "test")]
