@@ -143,6 +143,7 @@ def evaluate(
     on_error: Annotated[str, Option(help="raise, or drop: leave out rows that cannot be read.")] = "raise",
 ) -> None:
     """Predict, score and report in one go; on all GPUs: accelerate launch -m m3it evaluate ...
+
     Example: m3it evaluate --model runs/tiny --config shapes --out eval"""
     from m3it.evaluating.tables import score_table
     from m3it.showing.evaluate import evaluate as predict_score_report
