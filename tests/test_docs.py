@@ -159,3 +159,10 @@ def test_the_readers_above_find_what_they_look_for():
         resolve("m3it.rows.jsonl.no_such_name")
     with pytest.raises((ImportError, AttributeError)):
         resolve("m3it.no_such_wing.module")
+
+
+def test_each_promise_is_held_by_a_test_that_there_is():
+    held = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs/promises.md").read_text("utf-8"))
+    assert 10 < len(held) <= 20
+    for file, name in held:
+        assert f"def {name}(" in (ROOT / file).read_text("utf-8"), f"{file}::{name}"
