@@ -5,7 +5,7 @@ import nox
 nox.options.sessions = ["matrix"]
 TESTS = ["tests/test_m3it.py", "tests/test_face.py", "tests/reading"]
 RELEASES = ["tests/publishing/test_readers.py", "-k", "matrix"]  # what plain `datasets` makes of a release
-TOOLS = ["pytest", "pytest-xdist", "hypothesis", "packaging", "requests"]
+TOOLS = ["pytest", "pytest-xdist", "hypothesis", "packaging", "requests", "setuptools>=70.1"]
 # The first environment is the oldest that works, to the patch: its versions are the lower bounds of setup.cfg.
 VERSIONS = {
     "2.16.1-then": [
