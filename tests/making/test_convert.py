@@ -335,7 +335,7 @@ def test_workers_of_a_killed_run_end_and_cannot_meddle_with_the_next(tmp_path, m
     )
     run = subprocess.Popen([sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": str(ROOT)})
     unfinished = wait_for(lambda: list((tmp_path / "out").rglob(".train-*.tmp")))
-    workers = {int(path.suffixes[-2][1:]) for path in unfinished}
+    workers = {int(path.suffixes[-2][1:].split("-")[0]) for path in unfinished}
     os.kill(run.pid, signal.SIGKILL)
     run.wait()
     (tmp_path / "my_set.py").write_text(source, "utf-8")

@@ -14,6 +14,7 @@ from mixtures import take
 from M3IT import Repository, ShardError
 from m3it.mixing import local_copies
 from m3it.mixing.mixture import Mixture
+from m3it.work.cache import keep_array
 
 
 def test_small_files_over_a_network_are_copied_once_and_shuffled_in_full(tmp_path, monkeypatch):
@@ -52,7 +53,7 @@ def test_what_was_counted_once_is_kept(tmp_path):
         return np.arange(5)
 
     for what in ("one", "one", "another"):
-        assert local_copies.kept(tmp_path, what, make).tolist() == [0, 1, 2, 3, 4]
+        assert keep_array(what, make, tmp_path).tolist() == [0, 1, 2, 3, 4]
     assert len(made) == 2
 
 

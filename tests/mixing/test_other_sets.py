@@ -132,7 +132,7 @@ def test_images_by_path_as_data_url_and_as_structs(tmp_path):
     ("image", "words"),
     [
         ("images/2.png", "expected an image file .*images/2.png, found none"),
-        ("no base64!", "expected base64"),
+        ("no base64!", "expected an image, found text of 10 characters that is not base64"),
         (7, "expected an image as bytes, base64 or path, found int"),
     ],
 )
