@@ -10,6 +10,7 @@ Paper: https://arxiv.org/abs/2306.04387
 
 import base64
 import difflib
+import gzip
 import hashlib
 import io
 import json
@@ -18,6 +19,7 @@ import os
 import posixpath
 import re
 import time
+import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -213,6 +215,16 @@ class ShardError(M3ITError):
     def __init__(self, message: str, reason: str = "unreadable"):
         super().__init__(message)
         self.reason = reason
+
+
+UNREADABLE = (ValueError, RecursionError, ShardError)  # what a row that cannot be read raises
+
+
+def reason_of(error):
+    """What a row that raised one of these is counted by."""
+    if isinstance(error, RecursionError):
+        return "nested too deep"
+    return error.reason if isinstance(error, ShardError) else "not JSON"
 
 
 # ---- where the bytes are
@@ -431,8 +443,8 @@ def cut(repository, paths):
 
 
 def read_rows(repository, piece):
-    """Yield (offset, line or row) of the rows that begin in a piece: bytes of JSON, or dicts from Parquet (offset:
-    row number)."""
+    """Yield (offset, line or row) of the rows that begin in a piece: bytes of JSON, or of Parquet dicts (offset: row
+    number), a ShardError where one cannot be made of what the file holds. `as_row` makes rows of them."""
     path, start, stop = piece
     if path.endswith(".jsonl"):
         yield from _read_lines(repository, path, start, stop)
@@ -441,7 +453,7 @@ def read_rows(repository, piece):
     rows = _read_parquet(repository, path, start, stop) if parquet else _read_compressed(repository, path)
     try:
         yield from rows
-    except (OSError, pyarrow.ArrowException) as error:
+    except (OSError, EOFError, ValueError, zlib.error, pyarrow.ArrowException) as error:
         raise ShardError(
             f"{repository.path}/{path}: cannot be read to its end ({error}). Download or write it again."
         ) from error
@@ -471,49 +483,94 @@ def _read_compressed(repository, path):
     offset = 0
     if not repository.size(path):
         raise OSError("it is empty")
-    kind = "gzip" if path.endswith(".gz") else "zstd"
-    with pyarrow.CompressedInputStream(pyarrow.PythonFile(RangeFile(repository, path), mode="r"), kind) as stream:
+    with unpack(RangeFile(repository, path)) as stream:
         for line in io.BufferedReader(stream, MiB):
             if not line.isspace():
                 yield offset, line.removeprefix(b"\xef\xbb\xbf") if not offset else line
             offset += len(line)
 
 
+def unpack(file):
+    """The stream of bytes that a RangeFile, named .gz or .zst, was compressed from."""
+    compressed = io.BufferedReader(file, 4 * MiB)  # one request for what a decompressor asks for in crumbs
+    if file.path.endswith(".gz"):
+        return gzip.GzipFile(
+            fileobj=compressed
+        )  # passes over zeros after the end, as gzip does: tapes are filled with them
+    return pyarrow.CompressedInputStream(pyarrow.PythonFile(compressed, mode="r"), "zstd")
+
+
 def _read_parquet(repository, path, start, stop):
-    file = pyarrow.parquet.ParquetFile(RangeFile(repository, path), pre_buffer=True)
+    file = open_parquet(repository, path, pre_buffer=True)
     number = 0
     for i in range(file.num_row_groups):
         group = file.metadata.row_group(i)
-        column = group.column(0)
-        begin = min(filter(None, (column.dictionary_page_offset, column.data_page_offset)))
-        if start <= begin < stop:
+        if start <= begin_of(group) < stop:
             for batch in file.iter_batches(batch_size=32, row_groups=[i]):
-                for row in batch.to_pylist():
-                    yield number, row
-                    number += 1
+                yield from enumerate(_rows_of(batch), number)
+                number += batch.num_rows
         else:
             number += group.num_rows
 
 
+def open_parquet(repository, path, **options):
+    """A Parquet file of the repository; ValueError where it has no columns, or one of them twice."""
+    file = pyarrow.parquet.ParquetFile(RangeFile(repository, path), **options)
+    names = file.schema_arrow.names
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if twice or not names:
+        raise ValueError(f"it has the column {twice[0]!r} more than once" if twice else "it has no columns")
+    return file
+
+
+def begin_of(group):
+    """Where a row group begins in its file, by the footer."""
+    column = group.column(0)
+    return min(filter(None, (column.dictionary_page_offset, column.data_page_offset)))
+
+
+def _rows_of(batch):
+    """The rows of a batch as dicts; for one that Python has no values for, its error."""
+    try:
+        return batch.to_pylist()
+    except (ValueError, OverflowError, pyarrow.ArrowException) as error:  # bytes that are no UTF-8, a year above 9999
+        if batch.num_rows > 1:
+            return [row for i in range(batch.num_rows) for row in _rows_of(batch.slice(i, 1))]
+        name, *others = batch.schema.names
+        if others:  # which of them is it?
+            found = (_rows_of(batch.select([each])) for each in (name, *others))
+            return next(rows for rows in found if isinstance(rows[0], ShardError))
+        told = f"expected a value that can be read in {name}, found one that cannot ({error})"
+        return [ShardError(told, f"{name} cannot be read")]
+
+
+def as_row(line):
+    """The row that `read_rows` gives as a line of JSON, a dict or an error: what it holds, or the error is raised."""
+    if isinstance(line, ShardError):
+        raise line
+    return parse(line) if isinstance(line, bytes) else line
+
+
 def parse(line):
     """The JSON object of a line. Nearly all of its bytes are base64, which a JSON parser reads slowly: a list of
-    plain strings is cut out first, verified, and put back as it is; anything else is parsed as a whole."""
+    plain strings is cut out first, verified, and put back as it is; anything else is parsed as a whole. A number stands
+    in its place: where the row has another list in the end, the key stands there twice, and JSON's last one counts."""
     key = line.find(IMAGES_KEY)
     start = line.find(b"[", key) if key >= 0 else -1
     stop = line.find(b"]", start) if start >= 0 else -1
     if stop >= 0 and line.find(b"\\", start, stop) < 0 and not line[key + len(IMAGES_KEY) : start].strip():
         try:
             images = _plain_strings(line, start, stop)
-            row = json.loads((line[: start + 1] + line[stop:]).decode()) if images else None
-            if isinstance(row, dict) and row.get("image_base64_str") == []:
+            row = json.loads((line[: start + 1] + b"%d" % stop + line[stop:]).decode()) if images else None
+            if isinstance(row, dict) and row.get("image_base64_str") == [stop]:
                 row["image_base64_str"] = images
                 return row
-        except ValueError:
+        except (ValueError, RecursionError):
             pass  # parsed as a whole it gives the better message
     try:
         return json.loads(line.decode("utf-8-sig"))
     except RecursionError as error:
-        raise ValueError("expected one JSON object a line, found one nested too deep") from error
+        raise ShardError("expected one JSON object a line, found one nested too deep", "nested too deep") from error
     except ValueError as error:
         found = "a Git LFS pointer (get the file: git lfs pull)" if line.startswith(LFS) else repr(line[:40])[1:]
         why = str(error).replace("line 1 ", "")  # of the row, where the file's line is what people look for
@@ -549,18 +606,13 @@ def check_row(row):
     pictures, kind = ("images", dict) if as_files else ("image_base64_str", str)
     missing = [name for name in ("instruction", "inputs", pictures, "outputs") if name not in row]
     if missing:
-        raise ShardError(f"expected the fields {', '.join(FIELDS)}; found {', '.join(row)}", f"no {missing[0]}")
+        found = ", ".join(row)[:200]
+        raise ShardError(f"expected the fields {', '.join(FIELDS)}; found {found}", f"no {missing[0]}")
     for name, default in (("instruction", ""), ("inputs", ""), ("outputs", None), ("meta", "{}")):
         value = default if row.get(name) is None else row[name]
         if not isinstance(value, str):
-            raise ShardError(f"expected a string in {name}, found {json.dumps(value)[:60]}", f"{name} is no string")
-        try:
-            value.encode()
-        except UnicodeEncodeError as error:
-            raise ShardError(
-                f"expected text in {name}, found half a character (a lone surrogate)", "broken text"
-            ) from error
-        row[name] = value
+            raise ShardError(f"expected a string in {name}, found {_told(value)}", f"{name} is no string")
+        row[name] = whole_text(value, name)
     images = row[pictures]
     images = [images] if isinstance(images, str) else images or []
     if not isinstance(images, list) or not all(isinstance(image, kind) for image in images):
@@ -569,8 +621,28 @@ def check_row(row):
         )
     if as_files and not all(isinstance(image.get("bytes"), bytes) for image in images):
         raise ShardError(f"expected the bytes of files in images, found {images[0]}"[:200], "image has no bytes")
-    row[pictures] = images if as_files else [clean_base64(image) for image in images]
+    row[pictures] = images if as_files else [clean_base64(whole_text(image, pictures)) for image in images]
     return row
+
+
+def _told(value):
+    """What a value is, for an error: how its JSON begins, or its type where it has none."""
+    try:
+        return json.dumps(value)[:60]
+    except (TypeError, ValueError, RecursionError):
+        return f"a value of type {type(value).__name__}"
+
+
+def whole_text(text, name):
+    """The text; ShardError where it cannot be written as UTF-8."""
+    try:
+        if not text.isascii():
+            text.encode()
+    except UnicodeEncodeError as error:
+        raise ShardError(
+            f"expected text in {name}, found half a character (a lone surrogate)", "broken text"
+        ) from error
+    return text
 
 
 def clean_base64(text):
@@ -599,7 +671,7 @@ def read_meta(row):
     """What a row's meta says; ShardError where it is no JSON object."""
     try:
         meta = json.loads(row["meta"])
-    except ValueError:
+    except (ValueError, RecursionError):
         meta = None
     if not isinstance(meta, dict):
         raise ShardError(f"expected a JSON object in meta, found {row['meta'][:60]!r}", "meta is no object")
@@ -748,15 +820,15 @@ class M3IT(datasets.GeneratorBasedBuilder):
         does."""
         place, refused = f"{path}:{offset}", refused or self.refuse
         try:
-            rows = self.map_row(parse(line) if isinstance(line, bytes) else line, place)
-        except (ValueError, ShardError) as error:
+            rows = self.map_row(as_row(line), place)
+        except UNREADABLE as error:
             refused(path, offset, place, error)
             return
         for k, row in enumerate(rows):
             key = f"{place}#{k}" if len(rows) > 1 else place
             try:
                 yield key, self._finish(check_row(row), key, self.config.images if images is None else images)
-            except (ValueError, ShardError) as error:
+            except UNREADABLE as error:
                 refused(path, offset, key, error)
 
     def _finish(self, row, key, images):
@@ -772,14 +844,18 @@ class M3IT(datasets.GeneratorBasedBuilder):
             if corrections and meta["id"] in corrections:
                 fields = corrections[meta["id"]]
                 row.update({name: text for name, (text, _) in fields.items()})
-                meta["corrected"] = {**meta.get("corrected", {}), **{name: who for name, (_, who) in fields.items()}}
+                before = meta.get("corrected", {})
+                if not isinstance(before, dict):
+                    told = f"expected who corrected what in corrected of meta, found {_told(before)}"
+                    raise ShardError(told, "corrected is no object")
+                meta["corrected"] = {**before, **{name: who for name, (_, who) in fields.items()}}
                 row["corrected"] = {"id": meta["id"], "fields": list(fields)}
-            row["meta"] = json.dumps(meta, ensure_ascii=False)
+            row["meta"] = whole_text(json.dumps(meta, ensure_ascii=False), "meta")
         return row
 
     def refuse(self, path, offset, key, error):
         """Raise with file, line and reason; or, with on_error="drop", list the row in the manifest."""
-        reason = getattr(error, "reason", "not JSON")
+        reason = reason_of(error)
         if self.config.on_error == "drop":
             logger.warning("%s: dropped, %s (%s)", key, reason, error)
             self._note("m3it-drops", {"id": key, "reason": reason, "error": str(error)})
@@ -792,8 +868,11 @@ class M3IT(datasets.GeneratorBasedBuilder):
         """Add a line to one of this config's lists in the cache."""
         path = self.listed(folder)
         os.makedirs(os.path.dirname(path), exist_ok=True)
+        line = json.dumps(told, ensure_ascii=False).encode(
+            "utf-8", "backslashreplace"
+        )  # half a character: as JSON has it
         with io.FileIO(path, "a") as file:  # one write, so that lines of several workers stay whole
-            file.write((json.dumps(told, ensure_ascii=False) + "\n").encode())
+            file.write(line + b"\n")
 
     def listed(self, folder):
         """Where a list of this config lies: m3it-drops, or m3it-corrected. A row read twice stands there twice."""

@@ -1,6 +1,7 @@
 """M3IT.py: rows from bytes, pieces, configs, the builder under `datasets`."""
 
 import base64
+import decimal
 import functools
 import gzip
 import http.server
@@ -23,6 +24,7 @@ from hypothesis import strategies as st
 import M3IT as module
 from M3IT import CATALOGUE, LANGUAGES, Repository, ShardError, config_names, cut, parse, read_rows
 from m3it.reading.load import count_drops, load_builder, load_dataset
+from m3it.rows.jsonl import read_shard
 
 
 def rows_of(folder, config="viquae", split="train", **options):
@@ -78,6 +80,10 @@ def test_a_line_parses_as_json_does_however_it_is_spaced(separators, num_images)
         b'{"image_base64_str": "aa]", "outputs": "x"}',
         b'{"outputs": "\\"image_base64_str\\": [\\"zz\\"]", "image_base64_str": ["aa"]}',
         b'{"image_base64_str": ["aa"], "image_base64_str": ["bb"]}',
+        b'{"image_base64_str": ["aa"], "image_base64_str": []}',
+        b'{"image_base64_str": ["aa"], "image_base64_st\\u0072" : []}',
+        b'{"x": {"image_base64_str": ["aa"]}, "image_base64_str": []}',
+        b'{"image_base64_str": ["aa"], "image_base64_str": [32]}',
         b'{"image_base64_str": {"k": ["aa"]}}',
         b'["image_base64_str", {"image_base64_str": ["aa"]}]',
     ],
@@ -210,6 +216,106 @@ def test_half_a_character_and_endless_nesting_say_file_line_and_reason(tmp_path)
         with pytest.raises(ShardError, match=f"train.jsonl:2: .*{words}"):
             rows_of(tmp_path)
         assert inputs_of(rows_of(tmp_path, on_error="drop")) == ["What is 0?"]
+
+
+DEEP = "[" * 2000 + "]" * 2000
+LINE = json.dumps(make_row(1))
+ODD_LINES = {  # a line that holds no row, and the reason that it is counted by
+    "deep field beside a picture": (f'{LINE[:-1]}, "x": {DEEP}}}', "nested too deep"),
+    "deep instruction": (LINE.replace('"Answer the question."', DEEP), "nested too deep"),
+    "deep meta": (json.dumps(make_row(1, meta=f'{{"a": {DEEP}}}')), "meta is no object"),
+    "half a character in a picture": (json.dumps(make_row(1, image_base64_str=["\ud800"])), "broken text"),
+    "half a character in the only picture": (json.dumps(make_row(1, image_base64_str="\ud800")), "broken text"),
+    "half a character as the id": (json.dumps(make_row(1, meta='{"id": "\\ud800"}')), "broken text"),
+    "half a character in meta": (json.dumps(make_row(1, meta='{"a": [{"\\udfff": 1}]}')), "broken text"),
+    "half a character as a field": ('{"\\ud800": 1}', "no instruction"),
+    "half a character in a value that is no text": (LINE.replace('"answer 1"', '["\\ud800"]'), "outputs is no string"),
+}
+
+
+@pytest.mark.parametrize(("line", "reason"), ODD_LINES.values(), ids=ODD_LINES)
+def test_a_line_that_holds_no_row_is_dropped_and_listed_in_every_way_of_reading(tmp_path, line, reason):
+    path = write_rows(tmp_path / "data/kvqa/viquae/train.jsonl", [make_row(0)])
+    path.write_bytes(path.read_bytes() + f"{line}\n".encode() + json.dumps(make_row(2)).encode())
+    with pytest.raises(ShardError, match=r"data/kvqa/viquae/train.jsonl:2: expected .*on_error='drop'"):
+        rows_of(tmp_path, meta=True)
+    with pytest.raises(ShardError, match=r"train.jsonl:2: expected "):
+        list(read_shard(path))
+    builder = load_builder(tmp_path, "viquae", meta=True, on_error="drop")
+    expected = ["What is 0?", "What is 2?"]
+    assert inputs_of(builder.as_streaming_dataset("train")) == expected
+    assert load_dataset(tmp_path, "viquae", meta=True, on_error="drop", split="train")["inputs"][:] == expected
+    assert count_drops(builder) == {reason: 1}
+
+
+def of_type(type, values):
+    """A column that Python's own types cannot say."""
+    return pa.array(values).cast(type)
+
+
+BYTES = pa.StringArray.from_buffers(3, pa.array([0, 1, 2, 3], pa.int32()).buffers()[1], pa.py_buffer(b"a\xffb"))
+ODD_COLUMNS = {
+    "bytes": pa.array([b"a", b"b", b"c"]),
+    "timestamp": of_type(pa.timestamp("us"), [1, 2, 3]),
+    "date": of_type(pa.date32(), pa.array([1, 2, 3], pa.int32())),
+    "year above 9999": of_type(pa.timestamp("s"), [10**15] * 3),
+    "duration": of_type(pa.duration("s"), [1, 2, 3]),
+    "decimal": pa.array([decimal.Decimal("1.5")] * 3),
+    "struct with bytes": pa.array([{"a": b"x"}] * 3),
+    "map": pa.array([[("k", b"v")]] * 3, pa.map_(pa.string(), pa.binary())),
+    "list of bytes": pa.array([[b"x"]] * 3),
+}
+
+
+def write_columns(path, **changes):
+    """A Parquet file of three rows with other columns."""
+    rows = [make_row(i) for i in range(3)]
+    columns = {name: pa.array([row[name] for row in rows]) for name in rows[0]} | changes
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+@pytest.mark.parametrize("column", ODD_COLUMNS.values(), ids=ODD_COLUMNS)
+@pytest.mark.parametrize("name", ["instruction", "outputs", "meta", "image_base64_str"])
+def test_a_column_of_parquet_that_holds_no_texts_is_refused_row_by_row(tmp_path, column, name):
+    path = write_columns(tmp_path / "data/t/mine/train.parquet", **{name: column})
+    with pytest.raises(ShardError, match=r"data/t/mine/train.parquet, row 0: expected .*on_error='drop'"):
+        rows_of(tmp_path, "mine")
+    with pytest.raises(ShardError, match=r"train.parquet, row 0: expected "):
+        list(read_shard(path))
+    assert rows_of(tmp_path, "mine", on_error="drop") == []
+
+
+def test_one_text_of_parquet_that_is_no_utf_8_costs_one_row(tmp_path):
+    write_columns(tmp_path / "data/t/mine/train.parquet", inputs=BYTES)
+    with pytest.raises(ShardError, match=r"train.parquet, row 1: expected a value that can be read in inputs, found"):
+        rows_of(tmp_path, "mine")
+    builder = load_builder(tmp_path, "mine", on_error="drop")
+    assert inputs_of(builder.as_streaming_dataset("train")) == ["a", "b"]
+    assert load_dataset(tmp_path, "mine", on_error="drop", split="train")["inputs"][:] == ["a", "b"]
+    assert count_drops(builder) == {"inputs cannot be read": 1}
+
+
+def test_parquet_with_no_columns_or_one_column_twice_is_refused_by_name(tmp_path):
+    path = write_columns(tmp_path / "data/t/mine/train.parquet")
+    table = pq.read_table(path)
+    for odd, told in (
+        (table.append_column("inputs", table["outputs"]), "it has the column 'inputs' more than once"),
+        (pa.table({}), "it has no columns"),
+    ):
+        pq.write_table(odd, path)
+        with pytest.raises(ShardError, match=f"data/t/mine/train.parquet: cannot be read to its end .{told}"):
+            rows_of(tmp_path, "mine")
+
+
+def test_zeros_after_the_end_of_a_gz_file_are_no_rows(tmp_path):
+    path = write_rows(tmp_path / "data/t/mine/train.jsonl.gz", [])
+    path.write_bytes(gzip.compress(json.dumps(make_row(4)).encode()) + bytes(1000))  # as a tape is filled up
+    assert inputs_of(rows_of(tmp_path, "mine")) == inputs_of(read_shard(path)) == ["What is 4?"]
+    path.write_bytes(gzip.compress(json.dumps(make_row(4)).encode()) + b"more")
+    with pytest.raises(ShardError, match="train.jsonl.gz: cannot be read to its end"):
+        rows_of(tmp_path, "mine")
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "utf-32"])

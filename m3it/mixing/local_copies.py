@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow
 from filelock import FileLock
 
-from M3IT import RangeFile, Repository, ShardError
+from M3IT import RangeFile, Repository, ShardError, unpack
 
 BLOCK_BYTES = 16 << 20
 
@@ -76,8 +75,7 @@ def copy(repository: Repository, path: str, cache: Path) -> Path:
 def _unpacked(repository: Repository, path: str) -> Any:
     """The bytes of a file as a stream, decompressed by its ending."""
     source = RangeFile(repository, path)
-    kind = {".gz": "gzip", ".zst": "zstd"}.get(Path(path).suffix)
-    return pyarrow.CompressedInputStream(pyarrow.PythonFile(source, mode="r"), kind) if kind else source
+    return unpack(source) if path.endswith((".gz", ".zst")) else source
 
 
 def kept(cache: Path, what: str, make: Callable[[], np.ndarray]) -> np.ndarray:

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from M3IT import M3IT, Repository, id_of
+from M3IT import M3IT, Repository, id_of, reason_of
 from m3it.publishing.columns import OWN_KINDS
 from m3it.publishing.formats import FORMATS
 from m3it.rows.images import ImageError, read_base64, size
@@ -68,7 +68,7 @@ def instances(
     def refused(path: str, offset: int, key: str, error: Exception) -> None:
         if builder.config.on_error != "drop":
             builder.refuse(path, offset, key, error)  # raises
-        drops.append(Drop(key, getattr(error, "reason", "not JSON")))  # no list in the cache of a worker's machine
+        drops.append(Drop(key, reason_of(error)))  # no list in the cache of a worker's machine
 
     for path, *bounds in pieces:
         for key, row in builder.read((path, *bounds), refused=refused):
