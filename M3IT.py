@@ -796,6 +796,19 @@ class M3IT(datasets.GeneratorBasedBuilder):
         splits = self.shards(self.config.name)
         return [datasets.SplitGenerator(name=split, gen_kwargs={"pieces": self.pieces(split)}) for split in splits]
 
+    def _prepare_split_single(self, *args, **kwargs):
+        """As `datasets` does it, but for its DatasetGenerationError, which says nothing, and loses its cause on the way
+        out of one of several processes: what we have to say is raised instead."""
+        try:
+            yield from super()._prepare_split_single(*args, **kwargs)
+        except Exception as error:
+            told = error
+            while told is not None and not isinstance(told, M3ITError):
+                told = told.__cause__
+            if told is None:
+                raise
+            raise told from told.__cause__
+
     def _generate_examples(self, pieces):
         names = list(self.info.features)
         for piece in pieces:

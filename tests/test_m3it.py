@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import M3IT as module
-from M3IT import CATALOGUE, LANGUAGES, Repository, ShardError, config_names, cut, parse, read_rows
+from M3IT import CATALOGUE, LANGUAGES, M3ITError, Repository, ShardError, config_names, cut, parse, read_rows
 from m3it.reading.load import count_drops, load_builder, load_dataset
 from m3it.rows.jsonl import read_shard
 
@@ -330,10 +330,21 @@ def test_text_that_is_not_utf_8_is_refused(tmp_path, encoding):
 @pytest.mark.parametrize("streaming", [True, False])
 def test_an_empty_file_that_has_no_end_is_named(tmp_path, ending, streaming):
     write_rows(tmp_path / f"data/kvqa/viquae/train.{ending}", [])
-    with pytest.raises(Exception, match="generating the dataset|cannot be read to its end") as error:
+    with pytest.raises(ShardError, match=f"train.{ending}: cannot be read to its end"):
         list(load_dataset(tmp_path, "viquae", split="train", streaming=streaming))
-    told = error.value if streaming else error.value.__cause__
-    assert isinstance(told, ShardError) and f"train.{ending}: cannot be read to its end" in str(told)
+
+
+@pytest.mark.parametrize("num_proc", [None, 2])
+def test_preparing_raises_what_streaming_raises(tmp_path, num_proc, monkeypatch):
+    monkeypatch.setattr(module, "MiB", 1 << 11)  # in several pieces, for several processes
+    path = write_rows(tmp_path / "data/kvqa/viquae/train.jsonl", [make_row(i) for i in range(40)])
+    path.write_bytes(path.read_bytes() + b"{bad")
+    with pytest.raises(M3ITError, match=r"train.jsonl:41: expected one JSON object a line, found .*on_error='drop'"):
+        rows_of(tmp_path)
+    for _ in range(2):  # nothing is kept of a failed run
+        with pytest.raises(M3ITError, match=r"train.jsonl:41: expected one JSON object a line, found") as error:
+            load_dataset(tmp_path, "viquae", num_proc=num_proc)
+        assert error.value.reason == "not JSON" and error.value.__cause__ is not None
 
 
 def test_a_link_that_leads_nowhere_is_no_empty_file(tmp_path):
