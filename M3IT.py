@@ -197,6 +197,7 @@ MiB = 1 << 20
 PIECE_BYTES = 16 * MiB  # what a worker reads at once: 11 ms of parsing to skip on resume, one request over HTTP
 TAIL_BYTES = MiB // 4  # read beyond a piece, since its last row ends there: most rows of 110 kB need no second request
 RETRY_SECONDS = (1, 2, 4, 8, 16, 32, 60, 60, 60, 60)
+STAMPS = ("size", "mtime", "LastModified", "last_modified", "updated", "ETag", "etag", "created")  # of a file's state
 IMAGES_KEY = b'"image_base64_str":'
 NEWLINE = b"\n"
 LFS = b"version https://git-lfs"
@@ -296,13 +297,35 @@ class Repository:
             root = data  # a folder may hold anything beside it
         else:
             options["maxdepth"] = 3  # a converted branch: <config>/<split>/0000.parquet
-        found = sorted(self._patiently(lambda: self.fs.find(root, **options), self.path).items())
+        found = sorted(self._find(root, options).items())
         files = {posixpath.relpath(name, self.root): i for name, i in found if i["type"] != "directory"}
         return {path: self._sized(path) if i["size"] is None else i for path, i in files.items()}
+
+    def _find(self, folder, options, way=()):
+        """Name -> info of the files below a folder. On a disk links are followed: to a file for its size and time, which
+        are those of what is read; to a folder, unless a link on the `way` down, or this one, lies in that folder."""
+        found = self._patiently(lambda: self.fs.find(folder, **options), self.path)
+        for name in [name for name, info in found.items() if info.get("islink")] if self.local else ():
+            target = os.path.realpath(name)
+            if os.path.isfile(target):
+                found[name] = {**found[name], **self.fs.info(target), "name": name}
+            elif os.path.isdir(target):
+                del found[name]
+                further = (*way, os.path.realpath(os.path.dirname(name)))
+                left = options.get("maxdepth", 99) - len(os.path.relpath(name, folder).split(os.sep))
+                if left and not any(os.path.commonpath((place, target)) == target for place in further):
+                    found |= self._find(name, {**options, "maxdepth": left}, further)
+        return found
 
     def _sized(self, path):
         """What a file server says of one file, where its listing, a page of links, states no size."""
         return self._patiently(lambda: self.fs.info(posixpath.join(self.root, path)), f"{self.path}/{path}")
+
+    def _look(self, name):
+        """What a listing says now of one file: in the words of the first, since `info` may round a time otherwise."""
+        self.fs.invalidate_cache()
+        listed = {i["name"]: i for i in self.fs.ls(posixpath.dirname(name), detail=True)}.get(name, {"size": None})
+        return self.fs.info(name) if listed["size"] is None else listed
 
     def size(self, path):
         return self.files[path]["size"]
@@ -315,8 +338,22 @@ class Repository:
         """What a cache entry is named after: the commit, or else every file's path, size and time."""
         if self.commit:
             return f"{huggingface_hub.constants.ENDPOINT} {self.root}"
-        stamps = ("size", "mtime", "LastModified", "last_modified", "updated", "ETag", "etag", "created")
-        return f"{self.root} {[(path, [str(self.files[path].get(stamp)) for stamp in stamps]) for path in paths]}"
+        return f"{self.root} {[(path, [str(self.files[path].get(stamp)) for stamp in STAMPS]) for path in paths]}"
+
+    def check_unchanged(self, path):
+        """ShardError if a file is no longer the one that was listed: read while it changes, it gives a mixture."""
+        if self.commit or path not in self.files:
+            return
+        name, listed = posixpath.join(self.root, path), self.files[path]
+        if self.local:
+            stat = os.stat(name) if os.path.exists(name) else None
+            now = {"size": stat.st_size, "mtime": stat.st_mtime} if stat else {"size": None}
+        else:
+            now = self._patiently(lambda: self._look(name), f"{self.path}/{path}")
+        if any(listed[stamp] != now[stamp] for stamp in STAMPS if stamp in listed and stamp in now):
+            raise ShardError(
+                f"{self.path}/{path}: changed while it was read. Call again when it stands still.", "changed"
+            )
 
     def read(self, path, start, stop):
         """Bytes [start, stop) of a file, all of them; ShardError if the server goes on failing."""
@@ -444,19 +481,23 @@ def cut(repository, paths):
 
 def read_rows(repository, piece):
     """Yield (offset, line or row) of the rows that begin in a piece: bytes of JSON, or of Parquet dicts (offset: row
-    number), a ShardError where one cannot be made of what the file holds. `as_row` makes rows of them."""
+    number), a ShardError where one cannot be made of what the file holds. `as_row` makes rows of them. ShardError at the
+    end if the file is another one by then."""
     path, start, stop = piece
     if path.endswith(".jsonl"):
-        yield from _read_lines(repository, path, start, stop)
-        return
-    parquet = path.endswith(".parquet")
-    rows = _read_parquet(repository, path, start, stop) if parquet else _read_compressed(repository, path)
+        rows = _read_lines(repository, path, start, stop)
+    elif path.endswith(".parquet"):
+        rows = _read_parquet(repository, path, start, stop)
+    else:
+        rows = _read_compressed(repository, path)
     try:
         yield from rows
     except (OSError, EOFError, ValueError, zlib.error, pyarrow.ArrowException) as error:
+        repository.check_unchanged(path)
         raise ShardError(
             f"{repository.path}/{path}: cannot be read to its end ({error}). Download or write it again."
         ) from error
+    repository.check_unchanged(path)
 
 
 def _read_lines(repository, path, start, stop):
@@ -873,6 +914,7 @@ class M3IT(datasets.GeneratorBasedBuilder):
             logger.warning("%s: dropped, %s (%s)", key, reason, error)
             self._note("m3it-drops", {"id": key, "reason": reason, "error": str(error)})
             return
+        self.repository.check_unchanged(path)  # that would be the reason
         where = self.repository.where(path, offset)
         advice = "Fix the row, or pass on_error='drop' to leave such rows out."
         raise ShardError(f"{where}: {error}. {advice}", reason) from error

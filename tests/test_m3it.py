@@ -7,6 +7,7 @@ import gzip
 import http.server
 import io
 import json
+import os
 import pickle
 import re
 import threading
@@ -490,6 +491,126 @@ def test_a_line_alone_is_read_as_in_its_piece(tmp_path):
     assert count_drops(builder) == {"outputs is no string": 1}
     ((key, row),) = builder.read_line(name, 0, line, images=True)
     assert key == f"{name}:0" and [image["bytes"] for image in row["images"]] == [picture(0)]
+
+
+# ---- files that change
+
+
+def write_as(path, rows):
+    """The rows as a file of the kind that its name tells, with another one's time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    if path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=8)
+    elif path.suffix == ".zst":
+        path.write_bytes(pa.compress(text, "zstd", asbytes=True))
+    else:
+        path.write_bytes(gzip.compress(text) if path.suffix == ".gz" else text)
+    return path
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "jsonl.gz", "jsonl.zst", "parquet"])
+@pytest.mark.parametrize("num_rows", [20, 40, 60])
+def test_a_file_that_is_replaced_while_it_is_read_is_no_mixture(tmp_path, monkeypatch, ending, num_rows):
+    monkeypatch.setattr(module, "MiB", 1 << 11)
+    monkeypatch.setattr(module, "TAIL_BYTES", 1 << 9)
+    path = write_as(tmp_path / f"data/t/mine/train.{ending}", [make_row(i, inputs="old") for i in range(40)])
+    new = write_as(tmp_path / f"new.{ending}", [make_row(i, inputs="new") for i in range(num_rows)])
+    os.utime(new, (1, 1))
+    rows, seen = iter(load_dataset(tmp_path, "mine", split="train", streaming=True, on_error="drop")), []
+    seen.append(next(rows)["inputs"])
+    os.replace(new, path)
+    with pytest.raises(ShardError, match="changed while it was read|asked for"):
+        seen += [row["inputs"] for row in rows]
+    assert len(seen) < 40 or set(seen) == {"old"}
+
+
+@pytest.mark.parametrize("num_proc", [None, 2])
+def test_a_mixture_of_two_states_is_never_kept(tmp_path, monkeypatch, num_proc):
+    monkeypatch.setattr(module, "MiB", 1 << 11)
+    path = write_as(tmp_path / "data/t/mine/train.jsonl", [make_row(i, inputs="old") for i in range(40)])
+    new = write_as(tmp_path / "new.jsonl", [make_row(i, inputs="new") for i in range(40)])
+    os.utime(new, (1, 1))
+
+    def replacing(self, row, place):
+        if new.exists():
+            os.replace(new, path)
+        return [row]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module.M3IT, "map_row", replacing)
+        builder = load_builder(tmp_path, "mine")
+        with pytest.raises(ShardError, match="data/t/mine/train.jsonl: changed while it was read. Call again"):
+            builder.download_and_prepare(num_proc=num_proc)
+        assert not Path(builder.cache_dir).exists()
+    assert set(load_dataset(tmp_path, "mine", split="train")["inputs"]) == {"new"}
+
+
+def test_a_line_that_is_broken_since_its_file_changed_is_not_called_broken(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "MiB", 1 << 11)
+    path = write_as(tmp_path / "data/t/mine/train.jsonl", [make_row(i) for i in range(40)])
+    rows = iter(load_dataset(tmp_path, "mine", split="train", streaming=True))
+    next(rows)
+    path.write_bytes(b"x" * path.stat().st_size)
+    os.utime(path, (1, 1))
+    with pytest.raises(ShardError, match="changed while it was read"):
+        list(rows)
+
+
+def test_a_file_of_a_url_that_changes_while_it_is_read_is_no_mixture(monkeypatch):
+    import fsspec
+
+    memory, name = fsspec.filesystem("memory"), "/changing/data/t/mine/train.jsonl"
+    old, new = (b"".join(json.dumps(make_row(i, inputs=t)).encode() + b"\n" for i in range(40)) for t in ("old", "new"))
+    monkeypatch.setattr(module, "MiB", 1 << 11)
+    memory.pipe_file(name, old)
+    rows = iter(load_dataset("memory://changing", "mine", split="train", streaming=True))
+    next(rows)
+    memory.pipe_file(name, new)
+    with pytest.raises(ShardError, match="memory://changing/data/t/mine/train.jsonl: changed while it was read"):
+        list(rows)
+
+
+# ---- links
+
+
+def test_a_linked_file_has_the_time_of_the_file_that_is_read(tmp_path):
+    file = write_rows(tmp_path / "store/x.jsonl", [make_row(0, inputs="old")])
+    (tmp_path / "repo/data/t/mine").mkdir(parents=True)
+    (tmp_path / "repo/data/t/mine/train.jsonl").symlink_to(file)
+    assert load_dataset(tmp_path / "repo", "mine")["train"]["inputs"][:] == ["old"]
+    write_rows(file, [make_row(0, inputs="new")])
+    os.utime(file, (1, 1))
+    assert load_dataset(tmp_path / "repo", "mine")["train"]["inputs"][:] == ["new"]
+
+
+@pytest.mark.parametrize("linked", ["data", "data/vqa", "data/vqa/there"])
+def test_linked_folders_are_entered(tmp_path, linked):
+    write_rows(tmp_path / "repo/data/vqa/there/train.jsonl", [make_row(0)])
+    write_rows(tmp_path / "repo/data/t/here/train.jsonl", [make_row(1)])
+    (tmp_path / "repo" / linked).rename(tmp_path / "store")
+    (tmp_path / "repo" / linked).symlink_to(tmp_path / "store")
+    assert load_builder(tmp_path / "repo", "here").found() == ["here", "there"]
+    assert inputs_of(rows_of(tmp_path / "repo", "there")) == ["What is 0?"]
+
+
+def test_links_that_lead_in_a_circle_end(tmp_path):
+    write_rows(tmp_path / "data/vqa/a/train.jsonl", [make_row(0)])
+    write_rows(tmp_path / "data/vqa/b/train.jsonl", [make_row(1)])
+    (tmp_path / "data/vqa/a/up").symlink_to(tmp_path / "data")
+    (tmp_path / "data/vqa/a/self").symlink_to(tmp_path / "data/vqa/a")
+    (tmp_path / "data/vqa/a/zh").symlink_to(tmp_path / "data/vqa/b")
+    (tmp_path / "data/vqa/b/en").symlink_to(tmp_path / "data/vqa/a")
+    files = sorted(Repository(tmp_path).files)
+    assert files == [f"data/vqa/{name}/train.jsonl" for name in ("a", "a/zh", "b/en", "b")]
+
+
+def test_linked_folders_of_a_converted_branch_are_entered_as_deep_as_others(tmp_path):
+    write_rows(tmp_path / "store/train/0000.parquet", [])
+    write_rows(tmp_path / "store/train/too/deep.parquet", [])
+    (tmp_path / "repo").mkdir()
+    (tmp_path / "repo/coco").symlink_to(tmp_path / "store")
+    assert list(Repository(tmp_path / "repo").files) == ["coco/train/0000.parquet"]
 
 
 # ---- configs and files

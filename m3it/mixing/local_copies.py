@@ -21,6 +21,11 @@ def is_remote(repository: Repository) -> bool:
     return repository.commit is not None or "file" not in ([protocol] if isinstance(protocol, str) else protocol)
 
 
+def state_of(stat: os.stat_result) -> tuple[int, int]:
+    """What tells one state of a file from another."""
+    return stat.st_size, stat.st_mtime_ns
+
+
 class Copies(Repository):
     """A repository with local copies of some files; one that was unpacked goes by its name without the ending."""
 
@@ -28,6 +33,7 @@ class Copies(Repository):
         vars(self).update(vars(repository))
         self.copies = {self.plain(path): str(copy) for path, copy in copies.items()}
         self.names = {self.plain(path): path for path in copies}
+        self.states = {path: state_of(os.stat(copy)) for path, copy in self.copies.items()}
         self._open: dict[str, int] = {}
 
     @staticmethod
@@ -48,9 +54,9 @@ class Copies(Repository):
         if path not in self._open:
             self._open[path] = os.open(self.copies[path], os.O_RDONLY)
         data = os.pread(self._open[path], stop - start, start)
-        if len(data) != stop - start:
+        if len(data) != stop - start or state_of(os.fstat(self._open[path])) != self.states[path]:
             raise ShardError(
-                f"{self.copies[path]}: asked for {stop - start} bytes from {start} on, got {len(data)}. Has it changed?"
+                f"{self.copies[path]}: changed while it was read. Call again when it stands still.", "changed"
             )
         return data
 
@@ -68,6 +74,7 @@ def copy(repository: Repository, path: str, cache: Path) -> Path:
             unfinished = target.with_name(f".{name}")
             with open(unfinished, "wb") as file:
                 shutil.copyfileobj(_unpacked(repository, path), file, BLOCK_BYTES)
+            repository.check_unchanged(path)
             os.replace(unfinished, target)
     return target
 

@@ -7,7 +7,6 @@ that a release holds what its source held.
 
 import hashlib
 import json
-import posixpath
 import struct
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -114,14 +113,9 @@ def header_size(image: bytes) -> tuple[int, int] | tuple[None, None]:
 
 
 def check_unchanged(repository: Repository, paths: set[str]) -> None:
-    """ShardError if a file is no longer the one that was listed: read while it changes, it would give a mixture."""
-    if repository.commit:
-        return
-    repository.fs.invalidate_cache()
-    for path in paths & set(repository.files):
-        listed, now = repository.files[path], repository.fs.info(posixpath.join(repository.root, path))
-        if any(listed.get(stamp) != now.get(stamp) for stamp in ("size", "ETag", "mtime")):
-            raise ShardError(f"{repository.path}/{path}: changed while it was read. Call again when it stands still.")
+    """ShardError if one of the files that a shard was made of is no longer the one that was listed."""
+    for path in sorted(paths):
+        repository.check_unchanged(path)
 
 
 def row_digest(config: str, split: str, row_id: str, row: dict[str, Any], image_sha256: list[str]) -> bytes:

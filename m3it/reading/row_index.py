@@ -8,6 +8,8 @@ from pathlib import Path
 import datasets
 import numpy as np
 
+from m3it.rows.instance import ShardError
+
 CHUNK_BYTES = 1 << 24
 
 
@@ -50,6 +52,9 @@ def load_index(path: Path | str, cache_dir: Path | str | None = None) -> np.ndar
     if not cached.exists():
         cached.parent.mkdir(parents=True, exist_ok=True)
         unfinished = cached.with_name(f".{name}.{os.getpid()}.npy")
-        np.save(unfinished, row_starts(path))
+        starts, after = row_starts(path), path.stat()
+        if (after.st_size, after.st_mtime_ns) != (stat.st_size, stat.st_mtime_ns):
+            raise ShardError(f"{path}: changed while it was read. Call again when it stands still.", "changed")
+        np.save(unfinished, starts)
         os.replace(unfinished, cached)
     return np.load(cached, mmap_mode="r")

@@ -1027,3 +1027,13 @@ def test_a_plain_sft_trainer_sees_every_row_once_and_resumes(mixed, tmp_path, wo
         (tmp_path / "alone").mkdir()
         launch(SFT, 1, mixed, tmp_path / "alone", 27 + 10, tmp_path / "whole/checkpoint-27", **environ)
         assert rows_seen(tmp_path / "alone", 1) == expected[27 * 8 : 27 * 8 + 40]
+
+
+def test_a_local_file_that_is_written_again_under_a_mixture_is_no_mixture_of_two(tmp_path):
+    path = write_rows(tmp_path / "data/t/mine/train.jsonl", [make_row(i, inputs="old") for i in range(40)])
+    mixture = Mixture(str(tmp_path), ["mine"], batch_size=4)
+    assert mixture.row(0)["inputs"] == "old"
+    write_rows(path, [make_row(i, inputs="new") for i in range(40)])
+    os.utime(path, (1, 1))
+    with pytest.raises(ShardError, match="data/t/mine/train.jsonl: changed while it was read. Call again"):
+        mixture.row(1)
