@@ -18,6 +18,7 @@ import logging
 import os
 import posixpath
 import re
+import threading
 import time
 import zlib
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from urllib.parse import unquote
 import datasets
 import fsspec
 import huggingface_hub
+import PIL.Image
+import PIL.ImageFile
 import pyarrow
 import pyarrow.parquet
 
@@ -218,6 +221,7 @@ class ShardError(M3ITError):
         self.reason = reason
 
 
+_PILLOW = threading.Lock()  # held while its settings, which are those of the whole process, are ours
 UNREADABLE = (ValueError, RecursionError, ShardError)  # what a row that cannot be read raises
 
 
@@ -703,6 +707,25 @@ def image_bytes(row):
         raise ShardError(f"expected base64 in image_base64_str: {error}", "image is not base64") from error
 
 
+def check_picture(image, decode=False):
+    """ShardError where a file is no picture that Pillow, and so a column of Image, can show: by its header; with
+    `decode` by all of it, a JPEG at an eighth of its size, so that a truncated one is found."""
+    try:
+        picture = PIL.Image.open(io.BytesIO(image))
+        if decode:
+            picture.draft("L", (1, 1))
+            with _PILLOW:
+                lenient, PIL.ImageFile.LOAD_TRUNCATED_IMAGES = PIL.ImageFile.LOAD_TRUNCATED_IMAGES, False
+                try:
+                    picture.load()  # half a picture is none, whatever another library has told Pillow
+                finally:
+                    PIL.ImageFile.LOAD_TRUNCATED_IMAGES = lenient
+            picture.getexif()  # a column of Image turns pictures by it
+    except Exception as error:  # of a format that is broken Pillow raises whatever happens to fail
+        told = f"expected a picture, found {len(image)} bytes that begin with {image[:16]!r} ({type(error).__name__}: {error})"
+        raise ShardError(told, "image cannot be read") from error
+
+
 def id_of(row):
     """The id of a row that was read with its meta: what predictions, corrections and drop lists name it by."""
     return str(json.loads(row["meta"])["id"])
@@ -724,7 +747,8 @@ def read_meta(row):
 
 @dataclass
 class M3ITConfig(datasets.BuilderConfig):
-    """`images`: a list of Image instead of the base64 strings. `meta`: one more column, a JSON string with the row id
+    """`images`: a list of Image instead of the base64 strings; what Pillow does not take for a picture is an error, by its
+    header, or with on_error="drop" by decoding it. `meta`: one more column, a JSON string with the row id
     and what the source knew. `on_error`: "raise", or "drop" to leave out rows that cannot be read, count them by
     reason and list them. `corrections`: config -> row id -> field -> (text, who), by m3it/reading/corrections.py."""
 
@@ -751,6 +775,7 @@ class M3IT(datasets.GeneratorBasedBuilder):
     BUILDER_CONFIG_CLASS = M3ITConfig
     BUILDER_CONFIGS = [M3ITConfig(name=name, version=datasets.Version("1.0.0")) for name in config_names()]
     DEFAULT_CONFIG_NAME = "coco"
+    LOOKS_AT_PICTURES = True  # before they are given away as a column of Image
     DEFAULT_WRITER_BATCH_SIZE = 100  # rows of 100 kB and more
 
     def __init__(self, cache_dir=None, repository=None, dataset_name=None, config_name=None, hash=None, **kwargs):
@@ -888,7 +913,11 @@ class M3IT(datasets.GeneratorBasedBuilder):
     def _finish(self, row, key, images):
         """The row with the columns of this config; its id is the source's own where it has one."""
         if images:
-            row["images"] = [{"path": None, "bytes": image} for image in image_bytes(row)]
+            files = image_bytes(row)
+            if self.config.images and self.LOOKS_AT_PICTURES:
+                for image in files:
+                    check_picture(image, decode=self.config.on_error == "drop")
+            row["images"] = [{"path": None, "bytes": image} for image in files]
         elif "images" in row:
             row["image_base64_str"] = [base64.b64encode(image).decode() for image in image_bytes(row)]
         corrections = (self.config.corrections or {}).get(self.config.name)

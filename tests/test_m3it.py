@@ -21,6 +21,7 @@ from conftest import make_row, picture, write_rows
 from datasets.distributed import split_dataset_by_node
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image, ImageFile
 
 import M3IT as module
 from M3IT import CATALOGUE, LANGUAGES, M3ITError, Repository, ShardError, config_names, cut, parse, read_rows
@@ -52,7 +53,7 @@ def test_every_release_the_builder_promises_sees_one_import_per_line():
     source = Path(module.__file__).read_text("utf-8")
     imports = [line for line in source.split("\n") if line.startswith(("import ", "from "))]
     assert imports and not any("," in line for line in imports)
-    allowed = {"datasets", "pyarrow", "fsspec", "huggingface_hub"}
+    allowed = {"datasets", "pyarrow", "fsspec", "huggingface_hub", "PIL"}
     import sys
 
     assert {line.split()[1].split(".")[0] for line in imports} - allowed <= set(sys.stdlib_module_names)
@@ -391,6 +392,60 @@ def test_base64_that_is_none_is_refused_when_images_are_asked_for(tmp_path):
     write_rows(tmp_path / "data/kvqa/viquae/train.jsonl", [make_row(0, image_base64_str=["not base64!"])])
     with pytest.raises(ShardError, match="train.jsonl:1: expected base64 in image_base64_str"):
         rows_of(tmp_path, images=True)
+
+
+def jpeg(size=(64, 48)):
+    """A JPEG file."""
+    data = io.BytesIO()
+    Image.effect_noise(size, 60).convert("RGB").save(data, "JPEG")
+    return data.getvalue()
+
+
+NO_PICTURES = {
+    "a page": b"<html>",
+    "nothing behind the signature": picture(1)[:8],
+    "half a header": picture(1)[:20],
+    "a header of 4294967295 columns": picture(1)[:16] + b"\xff" * 4 + picture(1)[20:],
+    "text": b"no picture at all",
+}
+TRUNCATED = {"PNG": picture(1)[:-30], "JPEG": jpeg()[:-200]}
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+@pytest.mark.parametrize("image", NO_PICTURES.values(), ids=NO_PICTURES)
+def test_what_is_no_picture_raises_or_is_dropped_where_pictures_are_asked_for(tmp_path, image, streaming):
+    odd = make_row(1, image_base64_str=[base64.b64encode(data).decode() for data in (picture(0), image)])
+    write_rows(tmp_path / "data/kvqa/viquae/train.jsonl", [make_row(0), odd, make_row(2)])
+    options = {"split": "train", "streaming": streaming, "images": True}
+    with pytest.raises(ShardError, match=r"train.jsonl:2: expected a picture, found \d+ bytes that begin with b"):
+        list(load_dataset(tmp_path, "viquae", **options))
+    rows = list(load_dataset(tmp_path, "viquae", on_error="drop", **options))
+    assert inputs_of(rows) == ["What is 0?", "What is 2?"] and rows[1]["images"][0].size == (8, 6)
+    assert count_drops(load_builder(tmp_path, "viquae", images=True, on_error="drop")) == {"image cannot be read": 1}
+    assert len(list(load_dataset(tmp_path, "viquae", split="train", streaming=streaming))) == 3  # unread
+
+
+@pytest.mark.parametrize("lenient", [True, False])
+@pytest.mark.parametrize("image", TRUNCATED.values(), ids=TRUNCATED)
+def test_half_a_picture_is_dropped_whatever_another_library_tells_pillow(tmp_path, monkeypatch, image, lenient):
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", lenient)
+    odd = make_row(1, image_base64_str=[base64.b64encode(image).decode()])
+    whole = make_row(2, image_base64_str=[base64.b64encode(jpeg()).decode()])
+    write_rows(tmp_path / "data/kvqa/viquae/train.jsonl", [make_row(0), odd, whole])
+    rows = rows_of(tmp_path, images=True, on_error="drop")
+    assert inputs_of(rows) == ["What is 0?", "What is 2?"] and rows[1]["images"][0].size == (64, 48)
+    assert lenient == ImageFile.LOAD_TRUNCATED_IMAGES
+
+
+def test_pictures_of_a_release_are_looked_at_as_well(tmp_path):
+    rows = [make_row(i) for i in range(3)]
+    images = [[{"bytes": b"<html>" if i == 1 else picture(i), "path": None}] for i in range(3)]
+    table = pa.Table.from_pylist(rows).drop_columns("image_base64_str").append_column("images", pa.array(images))
+    (tmp_path / "data/t/mine").mkdir(parents=True)
+    pq.write_table(table, tmp_path / "data/t/mine/train.parquet")
+    with pytest.raises(ShardError, match="train.parquet, row 1: expected a picture, found 6 bytes"):
+        rows_of(tmp_path, "mine", images=True)
+    assert inputs_of(rows_of(tmp_path, "mine", images=True, on_error="drop")) == ["What is 0?", "What is 2?"]
 
 
 def test_meta_has_the_sources_id_or_file_and_offset(tmp_path):
