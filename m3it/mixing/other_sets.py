@@ -44,6 +44,7 @@ class Other(M3IT):
     """Reads a set that is not in our layout: `convert`, or one of the three shapes, maps its rows."""
 
     BUILDER_CONFIGS = []
+    LOOKS_AT_PICTURES = False  # a mixture decodes them itself
 
     def __init__(self, *, convert: Callable[[dict[str, Any]], Instance] | None = None, **options: Any):
         self.convert = convert

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, zip_longest
 from typing import Any, NamedTuple
 
-from M3IT import Repository, check_row, complete, find_shards, image_bytes, parse, read_rows
+from M3IT import UNREADABLE, Repository, as_row, check_row, complete, find_shards, image_bytes, read_rows
 from m3it.publishing.configs import open_configs
 from m3it.publishing.hub_card import check_hub
 from m3it.publishing.hub_rules import Finding
@@ -128,14 +128,14 @@ def check_shard(repository: Repository, path: str) -> Iterator[tuple[str, str | 
             end = offset + len(line)
         where = f"{path}:{line_number}" if path.endswith(".jsonl") else repository.where(path, offset)
         try:
-            row = parse(line) if isinstance(line, bytes) else line
+            row = as_row(line)
             if path.endswith(".parquet") and "outputs" in row:  # a release has the published four columns
                 row.setdefault("meta", "{}")
             if isinstance(row, dict) and "messages" in row:  # of `m3it release --format messages`
                 row = {**from_messages(row), "images": row["images"]}
             rule, message = row_problem(row)
             row_id = json.loads(row["meta"]).get("id") if not rule else None
-        except (ValueError, RecursionError) as error:
+        except UNREADABLE as error:
             rule, message, row_id = "json", str(error), None
         yield where, row_id, Finding(rule, where, message) if rule else None
 
@@ -212,6 +212,8 @@ def check_twins(repository: Repository, config: str | None = None) -> Iterator[F
                 continue
             both = ((repository, (each, 0, repository.size(each))) for each in (path, pictures[path]))
             for (number, row), (_, twin) in zip_longest(*(read_rows(*each) for each in both), fillvalue=(0, {})):
+                if isinstance(row, ShardError) or isinstance(twin, ShardError):
+                    break  # said of the row already
                 same = all(row.get(key) == twin.get(key) for key in ("instruction", "inputs", "outputs"))
                 if not row or not same or image_bytes(row) != image_bytes(twin):
                     where = f"{path}, row {number}"

@@ -257,6 +257,7 @@ class Pictures:
                 number += 1
                 self.known[number] = offset + len(line) + 1
                 if number > stop or number == stop < num_rows:
+                    self.repository.check_unchanged(self.path)
                     return
 
 
