@@ -132,10 +132,10 @@ def check_shard(repository: Repository, path: str) -> Iterator[tuple[str, str | 
             if path.endswith(".parquet") and "outputs" in row:  # a release has the published four columns
                 row.setdefault("meta", "{}")
             if isinstance(row, dict) and "messages" in row:  # of `m3it release --format messages`
-                row = {**from_messages(row), "images": row["images"]}
+                row = {**from_messages(row), "images": row.get("images") or []}
             rule, message = row_problem(row)
             row_id = json.loads(row["meta"]).get("id") if not rule else None
-        except (ValueError, RecursionError) as error:
+        except (ValueError, RecursionError, ShardError) as error:
             rule, message, row_id = "json", str(error), None
         yield where, row_id, Finding(rule, where, message) if rule else None
 
