@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from m3it.mixing.order import LANES
 from m3it.rows.images import pixels
 from m3it.rows.instance import M3ITError
-from m3it.rows.messages import to_messages
+from m3it.rows.messages import split_answer, to_messages
 
 try:
     from torch.utils.data import DataLoader, IterableDataset, get_worker_info
@@ -28,6 +28,8 @@ class Stream(Protocol):
     def holds_rows(self) -> bool: ...
 
     def batch(self, start: int, stop: int) -> list[Any]: ...
+
+    def row(self, position: int) -> Any: ...
 
     def state_dict(self) -> dict[str, Any]: ...
 
@@ -98,27 +100,34 @@ class Loader(DataLoader):
 
 
 class Conversations:
-    """Yields the rows of a mixture as TRL reads them, from where the mixture stands when it is called."""
+    """Yields the rows of a mixture as TRL reads them, from where the mixture stands when it is called: without end, or
+    those of some positions that can be read."""
 
-    def __init__(self, mixture: Stream):
-        self.mixture = mixture
+    def __init__(self, mixture: Stream, num_rows: int | None = None):
+        self.mixture, self.num_rows = mixture, num_rows
 
     def __call__(self) -> Iterator[dict[str, Any]]:
-        own = copy.copy(self.mixture)
+        own, start = copy.copy(self.mixture), self.mixture.rows_consumed
         own.transform = self.transform
-        for position in itertools.count(self.mixture.rows_consumed):
+        if self.num_rows is not None:
+            rows = map(own.row, range(start, start + self.num_rows))
+            yield from (row for row in rows if row is not None)
+            return
+        for position in itertools.count(start):  # a row for each position: the callback counts them by the steps
             yield own.batch(position, position + 1)[0]
 
     def transform(self, row: dict[str, Any]) -> dict[str, Any]:
-        """The row as `images` and `messages`, after the mixture's own transform."""
+        """The row as `images`, `prompt` and `completion`, after the mixture's own transform: the loss is on the
+        completion, the last answer. Of `messages` TRL would learn the questions and the places of images, too."""
         from PIL import Image
 
         row = row if self.mixture.transform is None else self.mixture.transform(row)
         if not isinstance(row, dict):
             found = f"the mixture's transform gives a {type(row).__name__}"
             raise ValueError(f"to_hf: {found}, expected a row. Leave it out: to_hf decodes images itself.")
+        prompt, completion = split_answer(to_messages(row), row["id"])
         images = [Image.fromarray(pixels(image, row["id"])) for image in row["images"]]
-        return {"images": images, "messages": to_messages(row)}
+        return {"images": images, "prompt": prompt, "completion": completion}
 
 
 def make_callback(mixture: Stream) -> Any:

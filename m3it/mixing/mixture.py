@@ -242,12 +242,14 @@ class Mixture(IterableDataset):
         options |= {"batch_size": None, "num_workers": num_workers, "collate_fn": Collate(collate_fn)}
         return Loader(batches, **options)
 
-    def to_hf(self) -> Any:
-        """A `datasets.IterableDataset` of `images` (upright, RGB) and `messages`, without end, for a trainer of TRL.
+    def to_hf(self, epochs: float | None = None) -> Any:
+        """A `datasets.IterableDataset` of `images` (upright, RGB), `prompt` and `completion`, for a trainer of TRL:
+        without end, or some epochs long, to evaluate on.
 
         It knows nothing of ranks and is one stream: every process reads all rows and keeps its own, in one worker.
         """
-        return datasets.IterableDataset.from_generator(Conversations(self))
+        num_rows = None if epochs is None else int(epochs * self.num_rows)
+        return datasets.IterableDataset.from_generator(Conversations(self, num_rows))
 
     def callback(self) -> Any:
         """The TrainerCallback that writes `state_dict` into each checkpoint and goes on from there on resume."""

@@ -10,11 +10,12 @@ from types import SimpleNamespace
 import datasets
 import pytest
 from conftest import make_row, write_rows
-from mixtures import ids, launch, mix_of, read_ranks, take
+from mixtures import ids, launch, mix_of, read_ranks, take, texts_row, write_parquet
 
 from M3IT import M3ITError
 from m3it.mixing.loaders import Batches
 from m3it.mixing.mixture import Mixture
+from m3it.mixing.part import Part
 from m3it.rows.messages import to_messages
 
 
@@ -121,16 +122,59 @@ def test_two_gloo_processes_read_every_row_once(mixed, tmp_path):
     assert len(set(read[: mixture.num_rows])) == mixture.num_rows  # an epoch: each row once
 
 
-def test_to_hf_gives_images_and_messages_from_where_the_mixture_stands(mixed):
+def test_to_hf_gives_images_prompt_and_completion_from_where_the_mixture_stands(mixed):
     mixture = mix_of(mixed)
-    expected = list(itertools.islice(mixture, 12))
+    expected = [to_messages(row) for row in itertools.islice(mixture, 12)]
     stream = mixture.to_hf()
     assert isinstance(stream, datasets.IterableDataset)
     rows = list(itertools.islice(stream, 12))
-    assert [row["messages"] for row in rows] == [to_messages(row) for row in expected]
+    assert all(set(row) == {"images", "prompt", "completion"} for row in rows)
+    assert [(row["prompt"], row["completion"]) for row in rows] == [(asked[:1], asked[1:]) for asked in expected]
     assert [image.size for row in rows for image in row["images"]] == [(8, 6)] * 12
     mixture.rows_consumed = 5
-    assert [row["messages"] for row in itertools.islice(stream, 7)] == [to_messages(row) for row in expected[5:]]
+    assert [row["prompt"] for row in itertools.islice(stream, 7)] == [asked[:1] for asked in expected[5:]]
+
+
+def test_to_hf_of_an_epoch_ends_and_gives_each_row_that_can_be_read_once(spoiled):
+    mixture = Mixture(spoiled / "jsonl", ["gqa"], batch_size=4, on_error="drop")
+    stream = mixture.to_hf(epochs=1)
+    asked = Counter(row["prompt"][0]["content"][-1]["text"] for row in stream)
+    assert asked == Counter(
+        to_messages(make_row_of(i))[0]["content"][-1]["text"] for i in range(40) if i not in (3, 17, 30)
+    )
+    assert sum(1 for _ in stream) == 37  # and begins again
+
+
+def make_row_of(number):
+    """A row as a mixture gives it."""
+    return {**make_row(number), "id": f"row-{number}", "images": [b""], "meta": {}}
+
+
+@pytest.mark.parametrize("name", ["llava", "qwen2_5_vl", "idefics3"])
+def test_trl_learns_the_answers_and_no_place_of_an_image_and_its_evaluation_ends(mixed, tmp_path, name):
+    trl = pytest.importorskip("trl", reason="trl is an extra")
+    from small_models import small
+
+    model, processor = small(name)
+    place = processor.tokenizer.convert_tokens_to_ids("<|image_pad|>" if "qwen" in name else "<image>")
+    chat = [{"user": f"Question {k}?", "assistant": f"Answer {k}"} for k in range(2)]
+    write_parquet(mixed / "chat/train.parquet", [{**texts_row(7), "texts": chat}] * 2)
+    mixture = mix_of(mixed, parts=[Part(str(mixed / "fine"), "ai2d"), Part(str(mixed), "chat")], weights=2)
+    args = trl.SFTConfig(str(tmp_path / "out"), max_length=None, max_steps=1, report_to=[], use_cpu=True, bf16=False)
+    few = Mixture(mixed / "ours", ["iqa"], batch_size=4)
+    trainer = trl.SFTTrainer(
+        model, args, train_dataset=mixture.to_hf(), eval_dataset=few.to_hf(epochs=1), processing_class=processor
+    )
+    rows = list(itertools.islice(mixture.to_hf(), 24))
+    assert any(len(row["prompt"]) == 3 for row in rows)
+    answers = [row["completion"][0]["content"][0]["text"] for row in rows]
+    batch = trainer.data_collator(rows)
+    assert (batch["input_ids"] == place).any() and not (batch["labels"] == place).any()
+    learned = [
+        processor.tokenizer.decode(labels[labels != -100], skip_special_tokens=True) for labels in batch["labels"]
+    ]
+    assert [text.strip() for text in learned] == [answer.strip() for answer in answers]
+    assert trainer.evaluate()["eval_loss"] > 0
 
 
 def test_to_hf_refuses_a_transform_that_gives_no_row(mixed):
