@@ -374,3 +374,59 @@ def test_workers_that_are_spawned_read_the_sequence(mixed):
 def test_a_rank_beyond_the_world_is_refused(mixed):
     with pytest.raises(ValueError, match="rank=2, world_size=2, batch_size=4: expected 0 <= rank < size"):
         mix_of(mixed).loader(rank=2, world_size=2)
+
+
+@pytest.mark.parametrize(
+    ("num_workers", "start", "set_by_hand"),
+    [(0, None, False), (2, None, True), (2, "fork", False), (2, "fork", True), (1, "forkserver", False)],
+)
+def test_a_loader_that_is_iterated_again_goes_on(mixed, num_workers, start, set_by_hand):
+    mixture = mix_of(mixed)
+    expected = take(mixture, 60)
+    options = {"multiprocessing_context": start, "persistent_workers": True} if start else {}
+    loader = mixture.loader(num_workers=num_workers, num_batches=5, collate_fn=ids, **options)
+    read = []
+    for _ in range(3):
+        read += itertools.chain.from_iterable(loader)
+        mixture.rows_consumed += 20 if set_by_hand else 0
+    assert read == expected
+    mixture.rows_consumed = 8
+    assert next(iter(loader)) == expected[8:12]
+
+
+def test_a_loader_that_was_left_goes_on_after_the_batches_that_it_gave(mixed):
+    mixture = mix_of(mixed)
+    loader = mixture.loader(rank=1, world_size=2, collate_fn=ids)
+    read = [list(itertools.islice(loader, count)) for count in (3, 0, 2)]
+    assert sum(read, []) == [take(mixture, 40)[k * 4 : k * 4 + 4] for k in range(1, 10, 2)]
+
+
+def test_a_plain_data_loader_whose_workers_stay_is_not_read_twice(mixed):
+    from torch.utils.data import DataLoader
+
+    mixture = mix_of(mixed)
+    loader = DataLoader(mixture, batch_size=4, num_workers=1, collate_fn=ids, persistent_workers=True)
+    assert next(iter(loader)) == take(mixture, 4)
+    with pytest.raises(M3ITError, match="would begin at the same row. Use mixture.loader"):
+        next(iter(loader))
+
+
+@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("start", ["forkserver", "spawn"])
+def test_a_function_that_cannot_be_sent_to_workers_is_named(mixed, start, plain):
+    from torch.utils.data import DataLoader
+
+    def loader(function=ids, **options):
+        mixture, shared = mix_of(mixed, **options), {"num_workers": 1, "multiprocessing_context": start}
+        if plain:
+            return DataLoader(mixture, batch_size=4, collate_fn=function, **shared)
+        return mixture.loader(collate_fn=function, **shared)
+
+    with pytest.raises(M3ITError, match="^transform cannot be sent to a worker .*Expected a function that a module"):
+        iter(loader(transform=lambda row: row))
+    part = Part(str(mixed / "fine"), "ai2d", convert=lambda row: row)
+    with pytest.raises(M3ITError, match="^convert of ai2d cannot be sent to a worker"):
+        iter(loader(parts=[part]))
+    if not plain:
+        with pytest.raises(M3ITError, match="^collate_fn cannot be sent to a worker"):
+            iter(loader(lambda rows: rows))
