@@ -20,7 +20,7 @@ import pyarrow
 
 from M3IT import M3IT, Repository, ShardError, begin_of, open_parquet
 from m3it.mixing.local_copies import Copies, is_remote, local_copy
-from m3it.mixing.other_sets import split_name
+from m3it.mixing.webdataset import group
 from m3it.reading.published.joined import Legacy80
 from m3it.reading.published.raw import Legacy
 from m3it.reading.row_index import load_index
@@ -223,14 +223,16 @@ def _tar_starts(path: Path, cache: Path) -> np.ndarray:
     """Where the rows of a WebDataset begin, and the end of the last one."""
 
     def scan() -> np.ndarray:
-        starts, last, end = [], None, 0
-        with tarfile.open(path, "r:") as archive:
-            for member in archive:
-                key, _ = split_name(member.name)
-                if member.isfile() and key is not None:
-                    starts += [member.offset] if key != last else []
-                    last, end = key, member.offset_data + -(-member.size // 512) * 512
+        starts, end = [], 0
+        try:
+            with tarfile.open(path, "r:") as archive:
+                for _, files in group(archive):
+                    starts.append(files[0][1].offset)
+                    last = files[-1][1]
+                    end = last.offset_data + -(-last.size // 512) * 512
+        except tarfile.TarError as error:
+            raise ShardError(f"{path}: no whole tar ({error}). Download or write it again.") from error
         return np.array([*starts, end], np.int64)
 
     stat = path.stat()
-    return keep_array(f"tar {path} {stat.st_size} {stat.st_mtime_ns}", scan, cache)
+    return keep_array(f"tar rows {path} {stat.st_size} {stat.st_mtime_ns}", scan, cache)

@@ -132,7 +132,7 @@ def check_shard(repository: Repository, path: str) -> Iterator[tuple[str, str | 
             if path.endswith(".parquet") and "outputs" in row:  # a release has the published four columns
                 row.setdefault("meta", "{}")
             if isinstance(row, dict) and "messages" in row:  # of `m3it release --format messages`
-                row = {**from_messages(row), "images": row["images"]}
+                row = {**from_messages(row), "images": row.get("images") or []}
             rule, message = row_problem(row)
             row_id = json.loads(row["meta"]).get("id") if not rule else None
         except UNREADABLE as error:
