@@ -18,7 +18,7 @@ import threading
 import traceback
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -142,6 +142,7 @@ class Conversion:
     converter: str | None
     on_error: str
     _kept: dict[str, list[Instance | Drop]] = field(default_factory=dict, init=False)
+    _said: dict[str, list[bytes]] = field(default_factory=dict, init=False)  # of the rows that are kept
     _place: Place = field(default_factory=Place, init=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -176,44 +177,65 @@ class Conversion:
 
     def plan_split(self, split: str) -> list[Piece]:
         """Which rows of the converter go into which shard; one pass over the annotations, no picture is read."""
-        bounds, num_bytes, stop = [0], 0, 0
-        kept: list[Instance | Drop] = []
-        num_kept_bytes = 0
+        start, stop, num_bytes, num_kept_bytes = 0, 0, 0, 0
+        kept, kept_said = list[Instance | Drop](), list[bytes]()
+        source, planned = self.source_digest(), list[dict[str, Any]]()
         for stop, instance in enumerate(self.instances(split), 1):
             if stop <= KEPT_ROWS and num_kept_bytes <= KEPT_BYTES:
                 kept.append(instance)
+            said, states = said_of(instance), states_of(instance)
+            source.update(said + repr(states).encode())
+            if stop == len(kept):
+                kept_said.append(said)
             if isinstance(instance, Instance):
                 num_kept_bytes += sum(len(image) for image in instance.images if isinstance(image, bytes))
-                num_bytes += sum(_base64_bytes(image) for image in instance.images) + 500
+                num_bytes += _line_bytes(instance, states)
             if num_bytes >= self.shard_bytes:
-                bounds, num_bytes = [*bounds, stop], 0
-        if stop > bounds[-1] or stop == 0:
-            bounds.append(stop)
+                planned.append({"split": split, "start": start, "stop": stop, "source": source.hexdigest()})
+                start, num_bytes, source = stop, 0, self.source_digest()
+        if stop > start or stop == 0:
+            planned.append({"split": split, "start": start, "stop": stop, "source": source.hexdigest()})
         if len(kept) == stop:
-            self._kept[split] = kept
-        names = shard_names(split, len(bounds) - 1)
-        return [
-            Piece(name, {"split": split, "start": a, "stop": b})
-            for name, a, b in zip(names, bounds, bounds[1:], strict=False)
-        ]
+            self._kept[split], self._said[split] = kept, kept_said
+        return [Piece(name, given) for name, given in zip(shard_names(split, len(planned)), planned, strict=True)]
 
-    def write(self, path: Path, *, split: str, start: int, stop: int) -> Made:
-        """Write rows [start, stop) of the converter into one file."""
-        num_rows, drops, digest = 0, [], hashlib.sha256()
+    def source_digest(self) -> Any:
+        """The digest that a shard's source is known by, begun: one's own converter is part of what the rows are made
+        of."""
+        return hashlib.sha256(self._own_converter)
+
+    @cached_property
+    def _own_converter(self) -> bytes:
+        """The file of one's own converter; empty for those of the catalogue."""
+        file = Path((self.converter or "").partition(":")[0])
+        return file.read_bytes() if file.is_file() else b""
+
+    def write(self, path: Path, *, split: str, start: int, stop: int, source: str) -> Made:
+        """Write rows [start, stop) of the converter into one file; SourceError where they are not those that were
+        planned."""
+        num_rows, drops, digest, read = 0, [], hashlib.sha256(), self.source_digest()
         with open(path, "wb") as file:
-            for instance in self.rows(split, start, stop):
+            for number, instance in enumerate(self.rows(split, start, stop), start):
+                said = self._said[split][number] if split in self._kept else said_of(instance)
                 if isinstance(instance, Instance):
                     try:
                         for part in line_parts(finish(instance, self.dataset, self.num_frames)):
                             file.write(part)
                             digest.update(part)
                         num_rows += 1
-                        continue
                     except (Unreadable, ShardError) as error:
                         if self.on_error == "raise":
                             raise self._unreadable(split, instance, error) from error
-                        instance = Drop(instance.id, getattr(error, "reason", str(error)))
-                drops.append(instance)
+                        drops.append(Drop(instance.id, getattr(error, "reason", str(error))))
+                else:
+                    drops.append(instance)
+                # After its files were read: a change before or meanwhile shows.
+                read.update(said + repr(states_of(instance)).encode())
+        if read.hexdigest() != source:
+            raise SourceError(
+                f"{self.dataset}/{split}: rows {start + 1:,} to {stop:,} are not those of a moment ago: a file in "
+                f"{self.root} changed while it was read. Call again when it stands still."
+            )
         return Made(num_rows, drops, digest.hexdigest())
 
     def rows(self, split: str, start: int, stop: int) -> Iterator[Instance | Drop]:
@@ -259,11 +281,33 @@ class Conversion:
         )
 
 
-def _base64_bytes(image: Any) -> int:
-    """About how many characters an image takes in a line: a clip's frames are taken as 30 kB each."""
+def said_of(row: Instance | Drop) -> bytes:
+    """A digest of what a converter says of a row: its texts, and which images it has."""
+    if isinstance(row, Drop):
+        return hashlib.sha256(repr(tuple(row)).encode()).digest()
+    said = [row.id, row.instruction, row.inputs, row.outputs, row.meta, *(_name(image) for image in row.images)]
+    return hashlib.sha256(repr(said).encode()).digest()
+
+
+def _name(image: Any) -> str:
+    """What an image is known by before it is read."""
     if isinstance(image, bytes):
-        return len(image) * 4 // 3
-    return image.num_frames * 40_000 if isinstance(image, Clip) else image.path.num_bytes() * 4 // 3
+        return hashlib.sha256(image).hexdigest()
+    return repr(image) if is_dataclass(image) else type(image).__name__
+
+
+def states_of(row: Instance | Drop) -> list[tuple[int, int]]:
+    """Size and time of each file that a row's images lie in."""
+    return [image.path.state() for image in getattr(row, "images", ()) if not isinstance(image, bytes)]
+
+
+def _line_bytes(row: Instance, states: list[tuple[int, int]]) -> int:
+    """About how many bytes a row's line takes: a clip's frames are taken as 30 kB each."""
+    num_bytes, files = 500, iter(states)
+    for image in row.images:
+        size = len(image) if isinstance(image, bytes) else next(files)[0]
+        num_bytes += image.num_frames * 40_000 if isinstance(image, Clip) else size * 4 // 3
+    return num_bytes
 
 
 def finish(instance: Instance, dataset: str, num_frames: int = NUM_FRAMES) -> Instance:

@@ -137,11 +137,11 @@ def _finished(out: str, pieces: list[Piece], options: dict[str, Any]) -> dict[st
             continue
         theirs = {**record["options"], **record["arguments"]}
         ours = {**options, **asked.get(path, record["arguments"])}
-        if changed := [
-            f"{name}={theirs.get(name)}, not {ours[name]}" for name in ours if theirs.get(name) != ours[name]
-        ]:
-            how = "; ".join(changed)
-            raise M3ITError(f"{out}/{path}: was made with {how}. Delete {out} to make it anew, or pass another --out.")
+        if changed := [name for name in ours if theirs.get(name) != ours[name]]:
+            how = "; ".join(f"{name}={theirs.get(name)}, not {ours[name]}" for name in changed)
+            why = " Its source has changed since." if changed == ["source"] else ""
+            say = f"Delete {out} to make it anew, or pass another --out."
+            raise M3ITError(f"{out}/{path}: was made with {how}.{why} {say}")
         for name, file in made.items():
             if sizes[name] != file["num_bytes"]:
                 raise M3ITError(

@@ -110,6 +110,7 @@ class Files:
 
     def __init__(self, folder: Path, homepage: str = ""):
         self.folder, self.homepage, self._opened = folder, homepage, Opened()
+        self.base = str(folder)  # each row asks
         if not folder.is_dir():
             raise SourceError(f"{folder}: expected a folder with the source files; there is none. Pass it with --root.")
 
@@ -124,7 +125,7 @@ class Files:
 
     def locate(self, path: str) -> str | tuple[Archive, str] | None:
         """Where the bytes of a path are: a file, an archive's member, or nowhere."""
-        file = os.path.join(self.folder, path)
+        file = f"{self.base}/{path}"
         if os.path.isfile(file):
             return file
         for prefix, archive in self.archives:
@@ -155,7 +156,8 @@ class SourcePath:
     def __str__(self) -> str:
         return str(self.files.folder / self.path)
 
-    __repr__ = __str__
+    def __repr__(self) -> str:  # the same wherever the root lies: rows are compared by it
+        return f"SourcePath({self.path!r})"
 
     @property
     def name(self) -> str:
@@ -199,16 +201,22 @@ class SourcePath:
         place = self.files.locate(self.path)
         return Path(place) if isinstance(place, str) else None
 
-    def num_bytes(self) -> int:
-        """Its size, 0 where it lacks."""
+    def state(self) -> tuple[int, int]:
+        """(its size in bytes, when it was changed last, in ns), the time of its archive if it lies in one; zeros where
+        it is missing."""
         try:
-            return os.path.getsize(os.path.join(self.files.folder, self.path))
-        except OSError:
+            found = os.stat(f"{self.files.base}/{self.path}")
+            return found.st_size, found.st_mtime_ns
+        except (OSError, ValueError):
             place = self.files.locate(self.path)
         if place is None or isinstance(place, str):
-            return 0
-        member = place[0].members[place[1]]
-        return member.file_size if isinstance(member, zipfile.ZipInfo) else member.size
+            return 0, 0
+        archive, name = place
+        member = archive.members[name]
+        return (
+            member.file_size if isinstance(member, zipfile.ZipInfo) else member.size,
+            os.stat(archive.path).st_mtime_ns,
+        )
 
     def open(self) -> IO[bytes]:
         """The file, opened for reading; SourceError where it lacks."""
