@@ -221,6 +221,20 @@ def test_half_a_character_in_a_source_is_named_or_dropped(tmp_path, mine):
     assert {"id": "train-7", "reason": "broken text"}.items() <= drops_of(tmp_path / "out/data/vqa/my-set")[1].items()
 
 
+def test_annotations_that_name_a_file_outside_of_the_root_get_no_row_of_it(tmp_path):
+    root = tmp_path / "root"
+    shutil.copytree(FIXTURES / "visual-mrc", root)
+    lines = (root / "data/train.jsonl").read_text("utf-8").splitlines(keepends=True)
+    record = json.loads(lines[0])
+    shutil.move(root / record["image_filename"], tmp_path / "photo.png")
+    lines[0] = json.dumps({**record, "image_filename": "../photo.png"}) + "\n"
+    (root / "data/train.jsonl").write_text("".join(lines), "utf-8")
+    with pytest.raises(SourceError, match=r"visual-mrc/train: row .*: file outside of the source \(.*photo.png\)"):
+        convert("visual-mrc", root, tmp_path / "out", ["train"])
+    run = convert("visual-mrc", root, tmp_path / "out", ["train"], on_error="drop")
+    assert run["files"]["train.jsonl"]["drops"]["file outside of the source"] == len(record["qa_data"])
+
+
 # ---- the same bytes
 
 

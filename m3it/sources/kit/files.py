@@ -11,6 +11,7 @@ import gzip
 import io
 import json
 import os
+import posixpath
 import re
 import shutil
 import tarfile
@@ -80,11 +81,13 @@ class Archive:
 
     @cached_property
     def members(self) -> dict[str, Any]:
-        """Member by its path inside, folders left out."""
+        """Member by its path inside; folders, and what would be unpacked elsewhere, are left out."""
         try:
             if isinstance(self._file, zipfile.ZipFile):
-                return {_clean(m.filename): m for m in self._file.infolist() if not m.is_dir()}
-            return {_clean(m.name): m for m in self._file.getmembers() if m.isfile()}
+                found = {_clean(m.filename): m for m in self._file.infolist() if not m.is_dir()}
+            else:
+                found = {_clean(m.name): m for m in self._file.getmembers() if m.isfile()}
+            return {name: member for name, member in found.items() if not _is_outside(name)}
         except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError) as error:
             raise SourceError(f"{self.path}: not a readable archive ({error}). Download it again.") from error
 
@@ -101,8 +104,16 @@ def _remove(name: str, process: int) -> None:
 
 
 def _clean(name: str) -> str:
-    """The path without empty parts and dots, as `str(PurePosixPath(name))` at a tenth of its time: each row asks."""
+    """The path without empty parts and dots, as `str(PurePosixPath(name))` at a tenth of its time: each row asks. What
+    leads out of the folder begins with ".."."""
+    if ".." in name:
+        return posixpath.normpath(name.lstrip("/"))
     return "/".join(part for part in name.split("/") if part not in ("", ".")) or "."
+
+
+def _is_outside(path: str) -> bool:
+    """Whether a path is none below the root: a file that annotations may not name."""
+    return path.startswith(("../", "/")) or path == ".."
 
 
 class Files:
@@ -124,7 +135,10 @@ class Files:
         return [(_clean(p.parent.relative_to(self.folder).as_posix()), Archive(p, self._opened)) for p in found]
 
     def locate(self, path: str) -> str | tuple[Archive, str] | None:
-        """Where the bytes of a path are: a file, an archive's member, or nowhere."""
+        """Where the bytes of a path are: a file, an archive's member, or nowhere, as all is that is not below the
+        root."""
+        if _is_outside(path):
+            return None
         file = f"{self.base}/{path}"
         if os.path.isfile(file):
             return file
@@ -151,7 +165,8 @@ class SourcePath:
         self.path = path
 
     def __truediv__(self, name: str | int) -> "SourcePath":
-        return SourcePath(self.files, _clean(f"{self.path}/{name}"))
+        path = str(name) if str(name).startswith("/") else f"{self.path}/{name}"  # as of `pathlib.Path`
+        return SourcePath(self.files, path if path.startswith("/") else _clean(path))
 
     def __str__(self) -> str:
         return str(self.files.folder / self.path)
@@ -166,6 +181,11 @@ class SourcePath:
     @property
     def stem(self) -> str:
         return PurePosixPath(self.path).stem
+
+    @property
+    def is_outside(self) -> bool:
+        """Whether it leads out of the root, as "../photo.png" and "/home/photo.png" do: such a file is never read."""
+        return _is_outside(self.path)
 
     def exists(self) -> bool:
         """Whether it is a file here, on disk or in an archive (a folder is not)."""
@@ -189,7 +209,9 @@ class SourcePath:
         return next((path for path in paths if path.exists()), paths[0])
 
     def missing(self, *names: str) -> SourceError:
-        """The error that says which file lacks, where it comes from, and what lies there instead."""
+        """The error that says which file is missing, where it comes from, and what lies there instead."""
+        if self.is_outside:
+            return SourceError(f"{self.files.folder}: {self.path} lies outside of this folder: it is not read.")
         wanted = " or ".join(names) or self.name
         near = difflib.get_close_matches(PurePosixPath(names[0] if names else self.path).name, self.files.names, 3, 0.5)
         tops = near or sorted({name.split("/")[0] for name in self.files.names})[:8]
@@ -205,6 +227,8 @@ class SourcePath:
         """(its size in bytes, when it was changed last, in ns), the time of its archive if it lies in one; zeros where
         it is missing."""
         try:
+            if self.is_outside:
+                return 0, 0
             found = os.stat(f"{self.files.base}/{self.path}")
             return found.st_size, found.st_mtime_ns
         except (OSError, ValueError):

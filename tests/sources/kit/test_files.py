@@ -16,6 +16,7 @@ from scenes import write_tar, write_zip
 from m3it.rows.instance import SourceError
 from m3it.sources.kit import files
 from m3it.sources.kit.files import SourcePath, read_csv, read_values
+from m3it.sources.kit.media import Clip, Picture, Unreadable
 
 
 @pytest.mark.parametrize(("write", "name"), [(write_zip, "a.zip"), (write_tar, "a.tar"), (write_tar, "a.tar.gz")])
@@ -158,3 +159,38 @@ def test_a_thousand_archives_are_read_with_few_files_open(tmp_path):
         assert [(root / "train" / f"{i}.bin").read_bytes() for i in range(80)] == [bytes([i]) for i in range(80)]
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("name", ["../private/photo.png", "a/../../private/photo.png", "{}/private/photo.png", ".."])
+def test_what_lies_outside_of_the_root_is_not_read_whatever_names_it(name, tmp_path):
+    (tmp_path / "private").mkdir()
+    (tmp_path / "private/photo.png").write_bytes(b"mine")
+    (tmp_path / "root/a").mkdir(parents=True)
+    path = SourcePath(tmp_path / "root") / name.format(tmp_path)
+    for outside in (path, SourcePath(tmp_path / "root") / "a" / ".." / name.format(tmp_path)):
+        assert (outside.exists(), outside.local(), outside.state(), outside.read_if_there()) == (
+            False,
+            None,
+            (0, 0),
+            None,
+        )
+        with pytest.raises(SourceError, match="lies outside of this folder: it is not read"):
+            outside.read_bytes()
+    with pytest.raises(Unreadable, match="file outside of the source"):
+        Picture(path).read()
+    with pytest.raises(Unreadable, match="file outside of the source"):
+        Clip(path).read()
+
+
+def test_a_path_that_comes_back_below_the_root_is_read(tmp_path):
+    (tmp_path / "b..c").mkdir()
+    (tmp_path / "b..c/x.png").write_bytes(b"here")
+    assert (SourcePath(tmp_path) / "a/../b..c/x.png").read_bytes() == b"here"
+
+
+@pytest.mark.parametrize(("write", "name"), [(write_zip, "a.zip"), (write_tar, "a.tar")])
+def test_a_member_that_would_be_unpacked_elsewhere_is_none(write, name, tmp_path):
+    write(tmp_path / "folder" / name, {"../x.png": b"1", "y.png": b"2"})
+    root = SourcePath(tmp_path)
+    assert [path.path for path in root.iterdir()] == [f"folder/{name}", "folder/y.png"]
+    assert not (root / "x.png").exists()
