@@ -129,10 +129,15 @@ class Files:
         return Files, (self.folder, self.homepage)
 
     @cached_property
+    def on_disk(self) -> list[str]:
+        """Every file's path below the root, sorted; those in linked folders too."""
+        return sorted(_walk(self.base))
+
+    @cached_property
     def archives(self) -> list[tuple[str, Archive]]:
         """(prefix, archive): the prefix is the folder that holds the archive."""
-        found = sorted(p for p in self.folder.rglob("*") if p.name.endswith(ARCHIVES) and p.is_file())
-        return [(_clean(p.parent.relative_to(self.folder).as_posix()), Archive(p, self._opened)) for p in found]
+        found = [name for name in self.on_disk if name.endswith(ARCHIVES)]
+        return [(posixpath.dirname(name) or ".", Archive(self.folder / name, self._opened)) for name in found]
 
     def locate(self, path: str) -> str | tuple[Archive, str] | None:
         """Where the bytes of a path are: a file, an archive's member, or nowhere, as all is that is not below the
@@ -151,10 +156,28 @@ class Files:
     @cached_property
     def names(self) -> list[str]:
         """Every path below the root, sorted; for error messages and listings."""
-        names = {p.relative_to(self.folder).as_posix() for p in self.folder.rglob("*") if p.is_file()}
+        names = set(self.on_disk)
         for prefix, archive in self.archives:
             names.update(_clean(f"{prefix}/{name}") for name in archive.members)
         return sorted(names)
+
+
+def _walk(folder: str, prefix: str = "", above: tuple[tuple[int, int], ...] = ()) -> Iterator[str]:
+    """The path below `folder` of each file; a link that leads back to a folder above it is not entered again."""
+    found = os.stat(folder)
+    here = (found.st_dev, found.st_ino)
+    if here in above:
+        return
+    try:
+        with os.scandir(folder) as entries:
+            listed = [entry for entry in entries if not entry.name.startswith("._")]  # what macOS adds to each file
+    except PermissionError:
+        return  # such as lost+found; what is needed of it is said to be missing
+    for entry in listed:
+        if entry.is_dir():
+            yield from _walk(entry.path, f"{prefix}{entry.name}/", (*above, here))
+        elif entry.is_file():
+            yield f"{prefix}{entry.name}"
 
 
 class SourcePath:

@@ -194,3 +194,24 @@ def test_a_member_that_would_be_unpacked_elsewhere_is_none(write, name, tmp_path
     root = SourcePath(tmp_path)
     assert [path.path for path in root.iterdir()] == [f"folder/{name}", "folder/y.png"]
     assert not (root / "x.png").exists()
+
+
+def test_a_linked_folder_is_entered_and_a_loop_of_links_ends(tmp_path):
+    write_tar(tmp_path / "disk/more/a.tar", {"in a tar.jpg": b"2"})
+    (tmp_path / "disk/x.jpg").write_bytes(b"1")
+    (tmp_path / "root/train").mkdir(parents=True)
+    (tmp_path / "root/train/images").symlink_to(tmp_path / "disk")
+    (tmp_path / "root/again").symlink_to(tmp_path / "disk")
+    (tmp_path / "disk/more/back").symlink_to(tmp_path / "disk")
+    (tmp_path / "root/self").symlink_to(tmp_path / "root")
+    (tmp_path / "root/gone").symlink_to(tmp_path / "nowhere")
+    root = SourcePath(tmp_path / "root")
+    assert [path.path for path in root.iterdir()] == [
+        "again/more/a.tar",
+        "again/more/in a tar.jpg",
+        "again/x.jpg",
+        "train/images/more/a.tar",
+        "train/images/more/in a tar.jpg",
+        "train/images/x.jpg",
+    ]
+    assert (root / "train/images/more/in a tar.jpg").read_bytes() == b"2"
