@@ -17,6 +17,7 @@ import sys
 import threading
 import traceback
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
@@ -30,7 +31,7 @@ from m3it.rows.instance import Drop, Instance, M3ITError, ShardError, SourceErro
 from m3it.rows.jsonl import SHARD_BYTES, line_parts, refuse_others, shard_names
 from m3it.sources.kit.files import Files, SourcePath
 from m3it.sources.kit.media import NUM_FRAMES, Clip, Unreadable
-from m3it.work.folder import write_text
+from m3it.work.folder import Folder, write_text
 from m3it.work.runner import Made, Piece, Progress, map_shards, open_workers, silent, write_run
 
 WRITTEN = tuple(dict.fromkeys(SPLITS.values()))  # the names of splits that we write
@@ -38,6 +39,10 @@ KEPT_ROWS, KEPT_BYTES = 32_768, 64_000_000  # of a split, up to which the rows t
 # What a converter meets in files that are not what they should be: a missing field, null where a text should be.
 NOT_AS_DESCRIBED = (LookupError, TypeError, ValueError, AttributeError, EOFError, csv.Error, struct.error, zlib.error)
 Converter = Callable[[SourcePath, str], Iterator[Instance | Drop]]
+
+
+class NoRows(SourceError):
+    """Every row of a split is dropped."""
 
 
 def load_converter(dataset: str, converter: str | None = None) -> Converter:
@@ -108,6 +113,7 @@ def convert(
         refuse_others(folder, split, [piece.path for piece in pieces if piece.arguments["split"] == split])
     with open_workers(conversion.write, workers, cluster) as (executor, write):
         made = map_shards(write, pieces, folder, options, executor, progress, "convert")
+    refuse_empty(conversion, pieces, made, folder)
     records = {name: made[name] for split in WRITTEN for name in sorted(made) if name.startswith(split)}
     drops = [(name, *drop) for name, record in records.items() for drop in record["drops"]]
     lines = [
@@ -115,6 +121,16 @@ def convert(
     ]
     write_text(folder / "drops.jsonl", "".join(f"{line}\n" for line in lines))
     return write_run(folder / "run.json", "convert", {**options, "on_error": on_error}, records)
+
+
+def refuse_empty(conversion: "Conversion", pieces: list[Piece], made: dict[str, dict[str, Any]], folder: Path) -> None:
+    """SourceError if no row of a split could be read; its empty shards go, so that the next call makes them anew."""
+    for split in dict.fromkeys(piece.arguments["split"] for piece in pieces):
+        paths = [piece.path for piece in pieces if piece.arguments["split"] == split]
+        if not any(made[path]["num_rows"] for path in paths):
+            for path in paths:
+                Folder(folder).remove(path)
+            raise conversion.no_rows(split, [why for path in paths for _, why in made[path]["drops"]])
 
 
 class Place(threading.local):
@@ -143,6 +159,7 @@ class Conversion:
     on_error: str
     _kept: dict[str, list[Instance | Drop]] = field(default_factory=dict, init=False)
     _said: dict[str, list[bytes]] = field(default_factory=dict, init=False)  # of the rows that are kept
+    _missed: dict[str, str] = field(default_factory=dict, init=False)  # where a picture was looked for first
     _place: Place = field(default_factory=Place, init=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -166,11 +183,14 @@ class Conversion:
             try:
                 planned = self.plan_split(split)
             except SourceError as error:
-                if not optional:
+                if not optional or isinstance(error, NoRows):
                     raise
                 reason = str(error)
             else:
-                pieces += [piece for piece in planned if piece.arguments["stop"] or not optional]
+                if planned[-1].arguments["stop"]:
+                    pieces += planned
+                elif not optional:
+                    raise NoRows(f"{self.dataset}/{split}: its source files hold no row. Download them again.")
         if not pieces:
             raise M3ITError(f"{self.dataset}: nothing to convert, {reason}")
         return pieces
@@ -178,16 +198,22 @@ class Conversion:
     def plan_split(self, split: str) -> list[Piece]:
         """Which rows of the converter go into which shard; one pass over the annotations, no picture is read."""
         start, stop, num_bytes, num_kept_bytes = 0, 0, 0, 0
+        self.files.missed, reasons = "", list[str]()
         kept, kept_said = list[Instance | Drop](), list[bytes]()
         source, planned = self.source_digest(), list[dict[str, Any]]()
         for stop, instance in enumerate(self.instances(split), 1):
             if stop <= KEPT_ROWS and num_kept_bytes <= KEPT_BYTES:
                 kept.append(instance)
             said, states = said_of(instance), states_of(instance)
+            if (0, 0) in states and not self.files.missed:
+                images = [image for image in instance.images if not isinstance(image, bytes)]  # type: ignore[union-attr]
+                self.files.missed = images[states.index((0, 0))].path.path
             source.update(said + repr(states).encode())
             if stop == len(kept):
                 kept_said.append(said)
-            if isinstance(instance, Instance):
+            if isinstance(instance, Drop):
+                reasons.append(instance.reason)
+            else:
                 num_kept_bytes += sum(len(image) for image in instance.images if isinstance(image, bytes))
                 num_bytes += _line_bytes(instance, states)
             if num_bytes >= self.shard_bytes:
@@ -195,6 +221,9 @@ class Conversion:
                 start, num_bytes, source = stop, 0, self.source_digest()
         if stop > start or stop == 0:
             planned.append({"split": split, "start": start, "stop": stop, "source": source.hexdigest()})
+        self._missed[split] = self.files.missed
+        if stop and stop == len(reasons):
+            raise self.no_rows(split, reasons)
         if len(kept) == stop:
             self._kept[split], self._said[split] = kept, kept_said
         return [Piece(name, given) for name, given in zip(shard_names(split, len(planned)), planned, strict=True)]
@@ -271,6 +300,16 @@ class Conversion:
                 f"{type(error).__name__} {error} ({Path(place.filename).name}:{place.lineno}). "
                 f"Compare them with {self.homepage}, and download them again."
             ) from error
+
+    def no_rows(self, split: str, reasons: list[str]) -> "NoRows":
+        """The error of a split whose rows are all dropped: why, and which path was looked for first."""
+        counts = ", ".join(f"{number:,} {reason}" for reason, number in Counter(reasons).most_common())
+        missed = self._missed.get(split, "")
+        where = f" Looked first for {self.root / missed}.{self.files.hint(missed)}" if missed else ""
+        return NoRows(
+            f"{self.dataset}/{split}: no row is left of {len(reasons):,} ({counts}).{where} "
+            "Fix the source, or pass another --root."
+        )
 
     def _unreadable(self, split: str, instance: Instance, error: Exception) -> SourceError:
         """The error that names a row whose pictures cannot be read, and where they lie."""

@@ -40,6 +40,7 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
         if len(utterances) < 2 or not utterances[-1]:
             yield Drop(row_id, "no response")
         elif not images:
+            root.either(image_name(addresses[0]))  # so that the error of a split without rows can name it
             yield Drop(row_id, "missing image")
         else:
             good.append({"id": row_id, "utterances": utterances, "image": images[0], "addresses": addresses})

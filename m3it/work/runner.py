@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from m3it.rows.instance import Drop, M3ITError
-from m3it.work.folder import Folder, absolute, sha256_of, write_json
+from m3it.work.folder import Folder, absolute, record_of, sha256_of, write_json
 
 PACKAGES = ("m3it", "datasets", "pyarrow", "pillow", "av")
 
@@ -97,7 +97,7 @@ def map_shards(
 def run_piece(function: Callable[..., Made], piece: Piece, out: str, options: dict[str, Any]) -> dict[str, Any]:
     """Make one file, with those beside it, and its record; a file has its name only when it is whole and recorded."""
     folder, names = Folder(out), (piece.path, *piece.beside)
-    record_path = f".work/{piece.path.replace('/', '--')}.json"
+    record_path = record_of(piece.path)
     try:
         if folder.is_local:  # first: a folder that cannot be written costs no work
             (Path(out) / ".work").mkdir(parents=True, exist_ok=True)

@@ -235,6 +235,64 @@ def test_annotations_that_name_a_file_outside_of_the_root_get_no_row_of_it(tmp_p
     assert run["files"]["train.jsonl"]["drops"]["file outside of the source"] == len(record["qa_data"])
 
 
+@pytest.mark.parametrize(
+    ("dataset", "pictures", "first"),
+    [
+        ("vist", "images", r"images/train/\d+\.jpg"),
+        ("ocr-vqa", "images", r"images/\w+\.\w+"),
+        ("mocheg", "train/images", "train/images"),
+        ("vcr", "vcr1images", r"vcr1images/.*\.json"),
+        ("okvqa", "train2014", r"train2014/COCO_train2014_\d+\.jpg"),  # looked for when its rows are written
+    ],
+)
+def test_a_split_of_which_no_row_is_left_is_an_error_that_says_where_it_looked_first(
+    tmp_path, dataset, pictures, first
+):
+    root = tmp_path / "root"
+    shutil.copytree(FIXTURES / dataset, root)
+    for archive in (root / f"{pictures}.zip", root / f"{pictures}.tar", root / f"{pictures}.tar.gz"):
+        archive.unlink(missing_ok=True)
+    if (root / pictures).exists():
+        shutil.rmtree(root / pictures)
+    with pytest.raises(
+        SourceError, match=rf"{dataset}/train: no row is left of \d+ \(.*Looked first for {root}/{first}"
+    ):
+        convert(dataset, root, tmp_path / "out", ["train"], on_error="drop")
+    assert not [path for path in bytes_of(tmp_path / "out") if "train" in path]
+    shutil.copytree(FIXTURES / dataset, root, dirs_exist_ok=True)
+    assert convert(dataset, root, tmp_path / "out", ["train"], on_error="drop")["files"]["train.jsonl"]["num_rows"]
+
+
+def test_a_file_of_the_name_that_lies_elsewhere_is_told(tmp_path):
+    root = tmp_path / "root"
+    shutil.copytree(FIXTURES / "vist", root)
+    shutil.move(root / "images/train", root / "photos")
+    with pytest.raises(SourceError, match=rf"A file of that name lies in {root}/photos\."):
+        convert("vist", root, tmp_path / "out", ["train"])
+
+
+def test_source_files_without_a_row_are_an_error(tmp_path):
+    shutil.copytree(FIXTURES / "a-okvqa", tmp_path / "root")
+    (tmp_path / "root/aokvqa_v1p0_train.json").write_text("[]")
+    with pytest.raises(SourceError, match="a-okvqa/train: its source files hold no row"):
+        convert("a-okvqa", tmp_path / "root", tmp_path / "out", ["train"])
+
+
+def test_pictures_known_by_their_names_are_missed_by_name(tmp_path):
+    shutil.copytree(FIXTURES / "mmchat", tmp_path / "root")
+    for path in [path for path in (tmp_path / "root").rglob("*") if path.suffix in (".jpg", ".png", ".zip", ".gif")]:
+        path.unlink()
+    with pytest.raises(SourceError, match=r"mmchat/train: no row is left .*Looked first for .*/[0-9a-f]{64}\.\w+"):
+        convert("mmchat", tmp_path / "root", tmp_path / "out", ["train"], on_error="drop")
+
+
+def test_a_split_of_ones_own_of_which_no_row_is_left_is_not_passed_over(tmp_path, mine):
+    source = (tmp_path / "my_set.py").read_text("utf-8").replace("i % 10 == 3", "i % 10 == 3 or split == 'test'")
+    (tmp_path / "my_set.py").write_text(source, "utf-8")
+    with pytest.raises(SourceError, match=r"my-set/test: no row is left of 5 \(5 ends in three\)"):
+        convert(out=tmp_path / "out", **mine)
+
+
 # ---- the same bytes
 
 

@@ -122,6 +122,7 @@ class Files:
     def __init__(self, folder: Path, homepage: str = ""):
         self.folder, self.homepage, self._opened = folder, homepage, Opened()
         self.base = str(folder)  # each row asks
+        self.missed = ""  # the first path at which a picture of the split was looked for in vain
         if not folder.is_dir():
             raise SourceError(f"{folder}: expected a folder with the source files; there is none. Pass it with --root.")
 
@@ -160,6 +161,18 @@ class Files:
         for prefix, archive in self.archives:
             names.update(_clean(f"{prefix}/{name}") for name in archive.members)
         return sorted(names)
+
+    def hint(self, path: str) -> str:
+        """Where a file of that name lies instead, as a sentence; empty where none does."""
+        name = posixpath.basename(path)
+        for found in self.on_disk:
+            if posixpath.basename(found) == name:
+                return f" A file of that name lies in {self.folder / posixpath.dirname(found)}."
+        for _, archive in self.archives:
+            for member in archive.members:
+                if posixpath.basename(member) == name:
+                    return f" A file of that name lies in {archive.path}, as {member}."
+        return ""
 
 
 def _walk(folder: str, prefix: str = "", above: tuple[tuple[int, int], ...] = ()) -> Iterator[str]:
@@ -217,7 +230,10 @@ class SourcePath:
     def iterdir(self) -> Iterator["SourcePath"]:
         """The files directly below, and below its subfolders, in the order of their names."""
         prefix = "" if self.path == "." else self.path + "/"
-        return (SourcePath(self.files, name) for name in self.files.names if name.startswith(prefix))
+        found = [name for name in self.files.names if name.startswith(prefix)]
+        if not found:
+            self.files.missed = self.files.missed or prefix
+        return (SourcePath(self.files, name) for name in found)
 
     def first(self, *names: str) -> "SourcePath":
         """The first of several names under which users hold the same file; SourceError if there is none."""
@@ -229,7 +245,10 @@ class SourcePath:
     def either(self, *names: str) -> "SourcePath":
         """The first of several names under which a picture may lie; where none is there, the first of all."""
         paths = [self / name for name in names]
-        return next((path for path in paths if path.exists()), paths[0])
+        found = next((path for path in paths if path.exists()), None)
+        if found is None:
+            self.files.missed = self.files.missed or paths[0].path
+        return found or paths[0]
 
     def missing(self, *names: str) -> SourceError:
         """The error that says which file is missing, where it comes from, and what lies there instead."""
