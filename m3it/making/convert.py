@@ -38,6 +38,7 @@ WRITTEN = tuple(dict.fromkeys(SPLITS.values()))  # the names of splits that we w
 KEPT_ROWS, KEPT_BYTES = 32_768, 64_000_000  # of a split, up to which the rows that planning saw stay in memory
 # What a converter meets in files that are not what they should be: a missing field, null where a text should be.
 NOT_AS_DESCRIBED = (LookupError, TypeError, ValueError, AttributeError, EOFError, csv.Error, struct.error, zlib.error)
+LOADING = threading.Lock()  # held while a converter of one's own is loaded: threads share the one name of its module
 Converter = Callable[[SourcePath, str], Iterator[Instance | Drop]]
 
 
@@ -56,8 +57,9 @@ def load_converter(dataset: str, converter: str | None = None) -> Converter:
             f"--converter {converter}: expected a Python file and a function, my_set.py:convert; {file} is not there."
         )
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses look for the module of their class
-    spec.loader.exec_module(module)
+    with LOADING:
+        sys.modules[spec.name] = module  # where dataclasses look for the module of their class
+        spec.loader.exec_module(module)
     if not callable(getattr(module, function or "convert", None)):
         raise M3ITError(f"--converter {converter}: {file} has no function {function or 'convert'!r}.")
     return getattr(module, function or "convert")

@@ -17,10 +17,11 @@ import shutil
 import tarfile
 import tempfile
 import threading
+import unicodedata
 import weakref
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -34,6 +35,7 @@ MAX_OPEN = 48
 BETWEEN = re.compile(r"[\s,:]*")  # what stands between the values of a JSON list or object
 AFTER = re.compile(r"\s*[,:\]}]")  # what tells that a value is at its end
 NUM_CHARACTERS = 1 << 20  # of a piece of a large JSON file
+BLOCK_BYTES = 1 << 20  # read at a time where two files are compared
 MAX_FIELD_CHARACTERS = (1 << 31) - 1  # of a table's field: the most that Python takes on every system
 FIELD_LIMIT = threading.Lock()  # held while the limit of the whole process is another one
 
@@ -91,6 +93,16 @@ class Archive:
         except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError) as error:
             raise SourceError(f"{self.path}: not a readable archive ({error}). Download it again.") from error
 
+    @property
+    def is_dear(self) -> bool:
+        """Whether its members are not known yet, and it must be unpacked to know them."""
+        return self._plain is None
+
+    def has_bytes_of(self, name: str, other: "Archive", other_name: str) -> bool:
+        """Whether a member holds the bytes of another archive's."""
+        with self.open(name) as mine, other.open(other_name) as theirs:
+            return _same_bytes(mine, theirs)
+
     def open(self, name: str) -> IO[bytes]:
         """One member, opened for reading."""
         is_zip = isinstance(self._file, zipfile.ZipFile)
@@ -101,6 +113,16 @@ def _remove(name: str, process: int) -> None:
     """Remove a temporary file, in the process that has made it."""
     if os.getpid() == process:
         Path(name).unlink(missing_ok=True)
+
+
+def _same_bytes(mine: IO[bytes], theirs: IO[bytes]) -> bool:
+    """Whether two opened files hold the same bytes."""
+    while True:
+        block = mine.read(BLOCK_BYTES)
+        if block != theirs.read(BLOCK_BYTES):
+            return False
+        if not block:
+            return True
 
 
 def _clean(name: str) -> str:
@@ -148,11 +170,19 @@ class Files:
         file = f"{self.base}/{path}"
         if os.path.isfile(file):
             return file
+        found = None
         for prefix, archive in self.archives:
             inner = path if prefix == "." else path.removeprefix(prefix + "/")
+            if found and archive.is_dear:
+                continue  # not unpacked only to see whether it holds the same file again
             if inner in archive.members:
-                return archive, inner
-        return None
+                if found and not archive.has_bytes_of(inner, *found):
+                    raise SourceError(
+                        f"{archive.path}: its {inner} has other bytes than that of {found[0].path}. Take one of the "
+                        "two archives away."
+                    )
+                found = found or (archive, inner)
+        return found
 
     @cached_property
     def names(self) -> list[str]:
@@ -235,6 +265,10 @@ class SourcePath:
             self.files.missed = self.files.missed or prefix
         return (SourcePath(self.files, name) for name in found)
 
+    def named(self, endings: tuple[str, ...] = ("",), key: Callable[["SourcePath"], str] | None = None) -> "Named":
+        """The files below by their names, or by what `key` makes of them, whatever folder they lie in."""
+        return Named((path for path in self.iterdir() if path.name.endswith(endings)), key)
+
     def first(self, *names: str) -> "SourcePath":
         """The first of several names under which users hold the same file; SourceError if there is none."""
         for name in names:
@@ -284,6 +318,13 @@ class SourcePath:
             os.stat(archive.path).st_mtime_ns,
         )
 
+    def has_bytes_of(self, other: "SourcePath") -> bool:
+        """Whether both files hold the same bytes."""
+        if self.state()[0] != other.state()[0]:
+            return False
+        with self.open() as mine, other.open() as theirs:
+            return _same_bytes(mine, theirs)
+
     def open(self) -> IO[bytes]:
         """The file, opened for reading; SourceError where it lacks."""
         place = self.files.locate(self.path)
@@ -316,6 +357,39 @@ class SourcePath:
             return (gzip.decompress(raw) if self.name.endswith(".gz") else raw).decode("utf-8-sig")
         except (UnicodeDecodeError, OSError, EOFError) as error:
             raise SourceError(f"{self}: expected UTF-8 text ({error}). Download it again.") from error
+
+
+class Named:
+    """Files by name. Two of one name may be copies of one another; where they differ nobody knows which is meant:
+    SourceError for who asks for them."""
+
+    def __init__(self, paths: Iterable[SourcePath], key: Callable[[SourcePath], str] | None = None):
+        self._paths: dict[str, SourcePath] = {}
+        self._others: dict[str, list[SourcePath]] = {}  # of a name that is not unique, all but the last
+        for path in paths:
+            name = unicodedata.normalize("NFC", key(path) if key else path.name)
+            if name in self._paths:
+                self._others.setdefault(name, []).append(self._paths[name])
+            self._paths[name] = path
+
+    def __contains__(self, name: str) -> bool:
+        return unicodedata.normalize("NFC", name) in self._paths
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def get(self, name: str, default: SourcePath) -> SourcePath:
+        """The file of that name, else the default; SourceError where there are several that differ."""
+        name = unicodedata.normalize("NFC", name)
+        path = self._paths.get(name, default)
+        for other in self._others.get(name, ()):
+            if not other.has_bytes_of(path):
+                raise SourceError(f"{path}: {other} has the same name and other bytes. Take one of them away.")
+        self._others.pop(name, None)  # compared once
+        return path
 
 
 def read_json(path: SourcePath) -> Any:

@@ -215,3 +215,26 @@ def test_a_linked_folder_is_entered_and_a_loop_of_links_ends(tmp_path):
         "train/images/x.jpg",
     ]
     assert (root / "train/images/more/in a tar.jpg").read_bytes() == b"2"
+
+
+def test_of_two_files_of_one_name_none_wins_unless_they_are_copies(tmp_path):
+    for path, content in {"a/1.jpg": b"1", "b/1.jpg": b"1", "a/2.jpg": b"2", "b/2.jpg": b"3", "c/2.png": b"4"}.items():
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_bytes(content)
+    root = SourcePath(tmp_path)
+    names = root.named((".jpg",))
+    assert sorted(names) == ["1.jpg", "2.jpg"] and len(names) == 2 and "2.png" not in names
+    assert names.get("1.jpg", root).path == "b/1.jpg"
+    assert names.get("3.jpg", root / "3.jpg").path == "3.jpg"
+    for _ in range(2):  # and it stays so
+        with pytest.raises(SourceError, match=r"b/2\.jpg: .*a/2\.jpg has the same name and other bytes\. Take one"):
+            names.get("2.jpg", root)
+
+
+@pytest.mark.parametrize(("write", "end"), [(write_zip, "zip"), (write_tar, "tar")])
+def test_of_two_archives_with_one_path_none_wins_unless_they_are_copies(write, end, tmp_path):
+    write(tmp_path / f"a.{end}", {"x/1.jpg": b"1", "x/2.jpg": b"2"})
+    write(tmp_path / f"b.{end}", {"x/1.jpg": b"1", "x/2.jpg": b"3"})
+    assert (SourcePath(tmp_path) / "x/1.jpg").read_bytes() == b"1"
+    with pytest.raises(SourceError, match=rf"b\.{end}: its x/2\.jpg has other bytes than that of .*a\.{end}"):
+        (SourcePath(tmp_path) / "x/2.jpg").read_bytes()
