@@ -75,6 +75,12 @@ class Folder:
             for unfinished in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
                 unfinished.unlink(missing_ok=True)
 
+    def remove(self, path: str) -> None:
+        """Remove a finished file and its record."""
+        for name in (path, record_of(path)):
+            if self.exists(name):
+                self.fs.rm_file(posixpath.join(self.root, name))
+
     def sweep(self) -> None:
         """The same for every shard of the folder, for when no process is at work in it."""
         if self.is_local:
@@ -85,6 +91,11 @@ class Folder:
         """What the finished pieces left in `.work/`, by name."""
         names = sorted(self.fs.glob(posixpath.join(self.root, ".work", "*.json")))
         return [json.loads(self.fs.cat_file(name)) for name in names]
+
+
+def record_of(path: str) -> str:
+    """Where a run keeps the record of a file that it has finished."""
+    return f".work/{path.replace('/', '--')}.json"
 
 
 def absolute(path: Path | str) -> str:
