@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from M3IT import CATALOGUE, M3IT, id_of, image_bytes
+from M3IT import CATALOGUE, M3IT, id_of, image_bytes, public_url
 from m3it.catalogue import lookup
 from m3it.evaluating.references import reference_fields
 from m3it.reading.load import load_builder
@@ -180,7 +180,8 @@ class Server:
         """What to send; None, with the reason in `waiting`, where there is no use in it."""
         number, error, request = question.num_images, "", None
         if number and number not in self.taken and self.refused[number] >= MAX_REFUSALS:
-            error = f"not sent: {self.chat.base_url} refused {self.refused[number]} rows with {_pictures(number)}"
+            refused = f"{self.refused[number]} rows with {_pictures(number)}"
+            error = f"not sent: {public_url(self.chat.base_url)} refused {refused}"
         else:
             try:
                 asked = message(question.head["prompt"], question.images, row_id=question.head["id"])
@@ -232,8 +233,8 @@ def predict(
     are not asked again. Started by `accelerate launch`, every process predicts its share.
     """
     folder, (rank, num_processes, wait) = Path(out), _process()
-    options = {"model": model, "max_tokens": max_tokens, "repo": repo, "split": split, "limit": limit}
-    options |= {"base_url": base_url} if base_url else {"batch_size": batch_size}
+    options = {"model": model, "max_tokens": max_tokens, "repo": public_url(repo), "split": split, "limit": limit}
+    options |= {"base_url": public_url(base_url)} if base_url else {"batch_size": batch_size}
     if rank == 0:
         _open(folder, options)
     wait()

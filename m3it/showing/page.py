@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from M3IT import public_url
 from m3it.evaluating.metrics import METRICS
 from m3it.evaluating.runs import Place, Row
 from m3it.evaluating.score import majority_score
@@ -280,7 +281,7 @@ def _gallery(
 
 
 def _settings(name: str, told: Any) -> str:
-    return fold(esc(name), f"<pre>{esc(json.dumps(told, indent=1, ensure_ascii=False))}</pre>")
+    return fold(esc(name), f"<pre>{esc(public_url(json.dumps(told, indent=1, ensure_ascii=False)))}</pre>")
 
 
 PAGE = """<!doctype html>

@@ -12,6 +12,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import fsspec
 import pytest
 from chat_server import ChatServer, Refuse, completion, words_of
 from conftest import ROOT, make_row, picture, write_rows
@@ -22,6 +23,7 @@ from m3it.evaluating.runs import read_run
 from m3it.evaluating.score import score
 from m3it.reading.load import load_builder
 from m3it.rows.instance import M3ITError
+from m3it.showing.report import report
 from m3it.work.chat import Chat
 
 
@@ -74,6 +76,22 @@ def test_a_line_holds_the_row_and_what_the_server_said(repository, tmp_path):
     }
     assert run["num_rows"] == {"viquae/test": 3} and run["num_failed"] == {"viquae/test": 0}
     assert run["options"]["model"] == "m" and "openai" in run["versions"]
+
+
+def test_no_file_of_a_run_holds_the_password_of_the_server_or_of_the_repository(repository, tmp_path):
+    rows = Path("memory://private" + str(tmp_path).replace("/", "-"))
+    url = f"memory://user:SECRET@{rows.name}"
+    for path in repository.rglob("*.jsonl"):
+        fsspec.filesystem("memory").pipe_file(f"{url}/{path.relative_to(repository)}", path.read_bytes())
+    with ChatServer(shout) as server:
+        secret = server.url.replace("http://", "http://user:SECRET@")
+        predict("m", ["viquae"], tmp_path / "out", url, base_url=secret)
+        score([tmp_path / "out"], tmp_path / "scores", url)
+    report([tmp_path / "out", tmp_path / "scores"], tmp_path / "report.html")
+    run = json.loads((tmp_path / "out/run.json").read_text("utf-8"))
+    assert run["options"]["base_url"] == server.url and run["options"]["repo"] == f"memory://{rows.name}"
+    written = [path.read_text("utf-8") for path in tmp_path.rglob("*") if path.is_file() and "repo" not in path.parts]
+    assert len(written) > 5 and not [text for text in written if "SECRET" in text]
 
 
 def test_pictures_go_with_their_own_bytes_in_order_before_the_text(tmp_path):

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 
+import fsspec
 import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT, make_row, write_rows
@@ -49,6 +50,20 @@ def test_run_json_has_a_checksum_of_every_shard_and_no_path_of_this_machine(sour
     sums = sums_of(made[0])
     assert {path: sums[path] for path in run["files"]} == {p: file["sha256"] for p, file in run["files"].items()}
     assert {path for path in sums if path.endswith(".parquet")} == set(run["files"])
+
+
+@pytest.mark.parametrize(
+    ("prefix", "named"),
+    [("memory://user:SECRET@", "memory://rows-of-a-bucket"), ("file://", "repo")],
+)
+def test_run_json_names_no_password_and_no_folder_of_this_machine_in_a_url(source, tmp_path, prefix, named):
+    url = f"{prefix}{source}" if named == "repo" else f"{prefix}rows-of-a-bucket"
+    for path in source.rglob("*.jsonl") if named != "repo" else ():
+        fsspec.filesystem("memory").pipe_file(f"{url}/{path.relative_to(source)}", path.read_bytes())
+    for format in ("parquet", "jsonl"):
+        run = release(url, tmp_path / format, ["nlvr"], format=format)
+        text = (tmp_path / format / "run.json").read_text("utf-8")
+        assert run["source"] == {named: None} and "SECRET" not in text and str(source.parent) not in text
 
 
 def test_the_line_that_uploads_names_the_folder_as_a_shell_takes_it():
