@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from m3it.publishing.card_yaml import SPLIT_ORDER
 from m3it.publishing.columns import COLUMNS, ParquetRows
 from m3it.publishing.configs import ReleaseConfig, open_configs, origin
+from m3it.publishing.destination import refuse_others_card, refuse_source
 from m3it.publishing.formats import FORMATS
 from m3it.publishing.jsonl import release_lines
 from m3it.publishing.parquet import FILE_KINDS, split_digest, write_shard
@@ -71,10 +72,11 @@ def release(
     if corrections and format == "jsonl":
         raise M3ITError(f"{corrections}: corrected rows must be written anew. Pass --format parquet.")
     opened = open_configs(repo, configs, fields, on_error, corrections)
+    for config in opened:
+        refuse_source(config.builder.repository, out)
+    refuse_others_card(Folder(out))
     if format == "jsonl":
         return release_lines(repo, out, opened)
-    if out == opened[0].builder.repository.root:
-        raise M3ITError(f"{out}: expected another folder than the one that is read. Pass another --out.")
     holds = format if format in FORMATS else images
     kinds = KINDS_BY_IMAGES.get(holds, [holds])
     options: dict[str, Any] = {"configs": [config.name for config in opened], "images": holds}
