@@ -180,6 +180,29 @@ def test_a_folder_without_rows_is_refused(source, tmp_path):
         release(str(source), tmp_path / "out", images="png")
 
 
+@pytest.mark.parametrize("name", ["data/reasoning/nlvr/", "data/reasoning/nlvr-images/", "data/text/", ".work/rows/"])
+@pytest.mark.parametrize("change", ["empty", "cut", "one byte"])
+def test_a_finished_file_that_has_changed_is_named_and_made_anew_where_it_is_deleted(source, tmp_path, name, change):
+    run = release(str(source), tmp_path / "out", ["nlvr"])
+    path = next((tmp_path / "out" / name).rglob("*.parquet"))
+    data = path.read_bytes()
+    middle = len(data) // 2
+    flipped = data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+    path.write_bytes({"empty": b"", "cut": data[:middle], "one byte": flipped}[change])
+    with pytest.raises(M3ITError, match=rf"{name}.*validation.parquet: .*[Dd]elete it to make it anew"):
+        release(str(source), tmp_path / "out", ["nlvr"])
+    path.unlink()
+    assert release(str(source), tmp_path / "out", ["nlvr"]) == run and path.read_bytes() == data
+
+
+def test_a_record_that_was_emptied_is_named(source, tmp_path):
+    release(str(source), tmp_path / "out", ["nlvr"])
+    (record,) = (tmp_path / "out/.work").glob("*nlvr*.json")
+    record.write_bytes(b"")
+    with pytest.raises(M3ITError, match=f"{record.name}: expected the record of a finished file"):
+        release(str(source), tmp_path / "out", ["nlvr"])
+
+
 def test_a_folder_begun_from_another_state_of_the_source_is_refused(source, tmp_path):
     shutil.copytree(source, tmp_path / "repo")
     release(str(tmp_path / "repo"), tmp_path / "out", ["nlvr"])
