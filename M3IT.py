@@ -211,8 +211,26 @@ CACHE_FOLDER = "m3_it"  # of prepared rows: `datasets` would name it after the m
 logger = logging.getLogger(__name__)
 
 
+URL = re.compile(r"""(\w[\w+.-]*)://(?:([^\s/]*)@)?((?:(?!::\w+://)[^\s?#"'<>])*)(?:[?#][^\s"'<>]*[^\s"'<>:;,.)?])?""")
+PLACE_BEFORE_HOST = {"abfs", "abfss", "wasb", "wasbs", "git", "github"}  # a container, a repository: nobody's password
+
+
+def public_url(text):
+    """The text with each URL in it as anybody may see it: without user and password, and without what follows ? or #,
+    where tokens and signatures stand."""
+
+    def shown(match):
+        scheme, user, place = match.groups()
+        return f"{scheme}://{f'{user}@' if user and scheme.lower() in PLACE_BEFORE_HOST else ''}{place}"
+
+    return URL.sub(shown, text) if "://" in text else text
+
+
 class M3ITError(Exception):
-    """Something a user can fix: the message says where, what was expected, what was found, what to do."""
+    """Something a user can fix: the message says where, what was expected, what was found, what to do; no password."""
+
+    def __init__(self, message=""):
+        super().__init__(public_url(str(message)))
 
 
 class ShardError(M3ITError):
@@ -242,11 +260,12 @@ class Repository:
     travels to workers."""
 
     def __init__(self, path, revision=None, token=None, storage_options=None, cache_dir=None):
-        self.path, self.commit, self.repo_id = os.fspath(path), None, None
-        repo_id, _, named = self.path.removeprefix("hf://datasets/").partition("@")
-        folder = os.path.expanduser(self.path)
+        path, self.commit, self.repo_id = os.fspath(path), None, None
+        self.path = public_url(path)  # for people: what is read stands in `fs` and `root`
+        repo_id, _, named = path.removeprefix("hf://datasets/").partition("@")
+        folder = os.path.expanduser(path)
         if "://" in repo_id:
-            self.fs, self.root = fsspec.core.url_to_fs(self.path, **(storage_options or {}))
+            self.fs, self.root = fsspec.core.url_to_fs(path, **(storage_options or {}))
         elif os.path.isdir(folder):
             self.fs, self.root = fsspec.filesystem("file"), os.path.abspath(folder)
         elif re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", repo_id):
@@ -390,7 +409,8 @@ class Repository:
             try:
                 return action()
             except Exception as error:
-                found = f"{what}: cannot be read, {type(error).__name__}: {' '.join(str(error).split())[:400]}"
+                told = public_url(" ".join(str(error).split()))[:400]
+                found = f"{what}: cannot be read, {type(error).__name__}: {told}"
                 if wait is None or not self._passes(error):
                     raise ShardError(found) from error
                 wait = max(wait, _answer(error)[1])

@@ -40,5 +40,7 @@ def main() -> None:
         # Asked last: m3it.M3ITError brings `datasets`, which wrong usage need not wait for.
         if os.environ.get("M3IT_DEBUG") or not isinstance(error, (ValueError, OSError, m3it.M3ITError)):
             raise
-        typer.echo(str(error), err=True)
+        from M3IT import public_url
+
+        typer.echo(public_url(str(error)), err=True)
         sys.exit(1)

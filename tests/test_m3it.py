@@ -24,7 +24,18 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
 import M3IT as module
-from M3IT import CATALOGUE, LANGUAGES, M3ITError, Repository, ShardError, config_names, cut, parse, read_rows
+from M3IT import (
+    CATALOGUE,
+    LANGUAGES,
+    M3ITError,
+    Repository,
+    ShardError,
+    config_names,
+    cut,
+    parse,
+    public_url,
+    read_rows,
+)
 from m3it.reading.load import count_drops, load_builder, load_dataset
 from m3it.rows.jsonl import read_shard
 
@@ -761,14 +772,57 @@ class Ranges(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-def test_a_web_servers_folder_is_a_repository(repository):
+@pytest.fixture
+def web(repository):
+    """host:port of a web server of the repository."""
     handler = functools.partial(Ranges, directory=str(repository))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        address = f"http://127.0.0.1:{server.server_port}"
-        assert inputs_of(rows_of(address)) == inputs_of(rows_of(repository))
-        assert load_dataset(address, "okvqa-zh")["validation"]["inputs"][0] == "什么 0"
+        yield f"127.0.0.1:{server.server_port}"
         server.shutdown()
+
+
+def test_a_web_servers_folder_is_a_repository(repository, web):
+    assert inputs_of(rows_of(f"http://{web}")) == inputs_of(rows_of(repository))
+    assert load_dataset(f"http://{web}", "okvqa-zh")["validation"]["inputs"][0] == "什么 0"
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("https://user:SECRET@host:8000/m3it", "https://host:8000/m3it"),
+        ("https://SECRET@host/m3it", "https://host/m3it"),
+        ("https://u:SE@CRET@host/m3it", "https://host/m3it"),
+        ("https://host/m3it?X-Amz-Signature=SECRET&sig=SECRET", "https://host/m3it"),
+        ("https://host?token=SECRET", "https://host"),
+        ("https://host/m3it#access_token=SECRET", "https://host/m3it"),
+        ("zip://a.jsonl::https://u:SECRET@host/a.zip?sig=SECRET", "zip://a.jsonl::https://host/a.zip"),
+        ("s3://KEY:SECRET@bucket/m3it", "s3://bucket/m3it"),
+        ("hf://datasets/user/name@main/data", "hf://datasets/user/name@main/data"),
+        ("abfs://container@account.dfs.core.windows.net/m3it", "abfs://container@account.dfs.core.windows.net/m3it"),
+        ("https://u:SECRET@host/a?sig=SECRET: cannot be read.", "https://host/a: cannot be read."),
+        ("'https://host/a?b' or (https://host/c?d)?", "'https://host/a' or (https://host/c)?"),
+        ("user@example.org asks: what is 1?", "user@example.org asks: what is 1?"),
+    ],
+)
+def test_no_password_and_no_signature_of_a_url_is_shown(given, shown):
+    assert public_url(given) == shown
+
+
+def test_no_error_shows_the_password_of_a_repository(web, monkeypatch, caplog):
+    monkeypatch.setattr(module, "RETRY_SECONDS", (0,))
+    secret = f"http://user:SECRET@{web}"
+    repository = Repository(secret)
+    assert repository.path == f"http://{web}" and len(repository.files) == 3
+    with pytest.raises(ValueError, match="Unknown config 'nowhere'") as unknown:
+        load_builder(secret, "nowhere")
+    with pytest.raises(ShardError, match="gone.jsonl: cannot be read, FileNotFoundError") as gone:
+        repository.read("data/gone.jsonl", 0, 3)
+    monkeypatch.setattr(repository.fs, "cat_file", lambda path, **_: exec("raise ConnectionError(path)"))
+    with pytest.raises(ShardError, match="ConnectionError: http://127") as cut_off:
+        repository.read("data/gone.jsonl", 0, 3)
+    said = [caplog.text, *(str(each.value) for each in (unknown, gone, cut_off))]
+    assert "trying again" in caplog.text and "SECRET" not in "".join(said)
 
 
 # ---- the cache

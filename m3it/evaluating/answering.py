@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
-from M3IT import image_bytes
+from M3IT import image_bytes, public_url
 from m3it.rows.instance import M3ITError
 from m3it.work.chat import Chat, ChatError, Reply, Request, message
 
@@ -135,7 +135,8 @@ class ServedModel:
         """What to send; None, with the reason in `waiting`, where there is no use in it."""
         number, error, request = question.num_images, "", None
         if number and number not in self.taken and self.refused[number] >= MAX_REFUSALS:
-            error = f"not sent: {self.chat.base_url} refused {self.refused[number]} rows with {_pictures(number)}"
+            refused = f"{self.refused[number]} rows with {_pictures(number)}"
+            error = f"not sent: {public_url(self.chat.base_url)} refused {refused}"
         else:
             try:
                 asked = message(question.head["prompt"], question.images, row_id=question.head["id"])

@@ -10,6 +10,7 @@ from itertools import chain, zip_longest
 from typing import Any, NamedTuple
 
 from M3IT import UNREADABLE, Repository, as_row, check_row, complete, find_shards, image_bytes, read_rows
+from m3it.publishing.card_yaml import read_readme
 from m3it.publishing.configs import open_configs
 from m3it.publishing.hub_card import check_hub
 from m3it.publishing.hub_rules import Finding
@@ -108,8 +109,7 @@ def check_rows(
 
 def check_names(repository: Repository, config: str | None = None) -> Iterator[Finding]:
     """Yield the files of rows below data/ that no config finds, and the card does not name."""
-    readme = f"{repository.root}/README.md"
-    card = repository.fs.cat_file(readme).decode("utf-8", "replace") if repository.fs.exists(readme) else ""
+    card = read_readme(repository)
     read = {path for listed in find_shards(repository).values() for shards in listed.values() for path, _ in shards}
     for path in repository.files if config is None else ():
         name = posixpath.basename(path)

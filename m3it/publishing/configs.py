@@ -84,4 +84,4 @@ def origin(opened: list[ReleaseConfig], splits: dict[str, Any]) -> dict[str, Any
 
 def public_name(repository: Repository) -> str:
     """The Hub id or URL of a repository; of a folder its name alone, since a release is made to be published."""
-    return repository.repo_id or (repository.path if "://" in repository.path else posixpath.basename(repository.root))
+    return repository.repo_id or (posixpath.basename(repository.root) if repository.local else repository.path)

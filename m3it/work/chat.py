@@ -21,7 +21,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from M3IT import RETRY_SECONDS, nearest, stated_wait
+from M3IT import RETRY_SECONDS, nearest, public_url, stated_wait
 from m3it.rows.images import media_type
 from m3it.rows.instance import M3ITError
 from m3it.work import cache
@@ -328,7 +328,7 @@ class Chat:
 
     @property
     def _server(self) -> str:
-        return str(self._connect().base_url).rstrip("/")
+        return public_url(str(self._connect().base_url)).rstrip("/")
 
     def _error(self, fault: "Fault", num_tries: int, others_pass: bool) -> ChatError:
         """The sentence for what did not pass: who, what it said, what to do. Servers say 500 of a request that they

@@ -16,6 +16,8 @@ from typing import Any
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from M3IT import M3ITError
+
 
 class Folder:
     """Where a run writes: a local folder, or an fsspec URL such as s3://bucket/m3it. A file appears there whole or not
@@ -90,7 +92,14 @@ class Folder:
     def records(self) -> list[dict[str, Any]]:
         """What the finished pieces left in `.work/`, by name."""
         names = sorted(self.fs.glob(posixpath.join(self.root, ".work", "*.json")))
-        return [json.loads(self.fs.cat_file(name)) for name in names]
+        found = []
+        for name in names:
+            try:
+                found.append(json.loads(self.fs.cat_file(name)))
+            except ValueError as error:
+                say = f"expected the record of a finished file, {error}. Delete it and the file that it is named after."
+                raise M3ITError(f"{name}: {say}") from error
+        return found
 
 
 def record_of(path: str) -> str:
@@ -105,10 +114,15 @@ def absolute(path: Path | str) -> str:
 
 def sha256_of(path: Path) -> str:
     """The sha256 of a file, as hex."""
-    digest = hashlib.sha256()
     with open(path, "rb") as file:
-        while block := file.read(1 << 22):
-            digest.update(block)
+        return digest_of(file)
+
+
+def digest_of(file: Any) -> str:
+    """The sha256 of what an open file holds, as hex."""
+    digest = hashlib.sha256()
+    while block := file.read(1 << 22):
+        digest.update(block)
     return digest.hexdigest()
 
 

@@ -401,6 +401,15 @@ def test_a_server_that_never_answered_is_given_up_soon(tmp_path):
         chat.ask([message("a")])
 
 
+def test_no_sentence_and_no_warning_shows_the_password_of_the_server(server, tmp_path, caplog):
+    server.fault(500, times=1)
+    server.fault(404, times=1)
+    chat = Chat("m", server.url.replace("http://", "http://user:SECRET@") + "?sig=SECRET", cache_dir=tmp_path)
+    with pytest.raises(ChatError, match=r"^http://127.0.0.1:\d+/v1 has no 'm': 404") as raised:
+        chat.ask([message("a")])
+    assert "trying again" in caplog.text and "SECRET" not in caplog.text + str(raised.value)
+
+
 def test_replies_before_a_failure_are_kept(tmp_path):
     def reply(request):
         if request["messages"][0]["content"] == "question 5":
