@@ -886,7 +886,8 @@ class M3IT(datasets.GeneratorBasedBuilder):
         more = f" and {len(found) - 8} more" if len(found) > 8 else ""
         what = f"Unknown config {name!r}" if name else "Config name is missing"
         held = ", ".join(found[:8]) or "no shards below data/"
-        return ValueError(f"{what}.{hint} {self.repository.path} holds {held}{more}.")
+        where = self.repository.root if self.repository.path == "." else self.repository.path
+        return ValueError(f"{what}.{hint} {where} holds {held}{more}.")
 
     def get_exported_dataset_info(self):
         return datasets.DatasetInfo()  # dataset_infos.json has the sizes of one repository, not of every one

@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 
+import legacy_maker
 import pytest
 from chat_server import ChatServer
 from conftest import FIXTURES, ROOT, make_row, picture, write_rows
@@ -14,6 +16,8 @@ from typer.main import get_command
 
 from m3it import CATALOGUE
 from m3it.cli import app, main
+from m3it.commands.options import default_repo, holds_rows
+from m3it.reading.load import load_builder
 from m3it.rows.images import pixels
 
 COMMANDS = sorted(get_command(app).commands)
@@ -183,6 +187,18 @@ def test_show_prints_rows(m3it, repository):
 def test_show_finds_the_repository_of_this_folder(m3it, repository, monkeypatch):
     monkeypatch.chdir(repository)
     assert "What is 0?" in m3it("show", "viquae")[1]
+
+
+@pytest.mark.parametrize("beside", ["data/raw/notes.txt", "data/images/train/cats/1.jpg", "data/train.jsonl"])
+def test_a_data_folder_of_something_else_does_not_hide_the_hub(tmp_path, monkeypatch, beside):
+    (tmp_path / beside).parent.mkdir(parents=True)
+    (tmp_path / beside).write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    assert default_repo(None) == "MMInstruction/M3IT" and not holds_rows()
+    with pytest.raises(ValueError, match=f"Config name is missing. {re.escape(str(tmp_path))} holds no shards below"):
+        load_builder(".")
+    legacy_maker.m3it(tmp_path, ("viquae",))  # a clone of the published repository
+    assert default_repo(None) == "." and default_repo("Org/other") == "Org/other"
 
 
 def test_show_as_json_and_as_a_picture(m3it, repository, tmp_path):

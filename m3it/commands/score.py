@@ -1,7 +1,6 @@
 """Models asked, scored and compared."""
 
 import json
-import os
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +14,7 @@ from m3it.commands.options import (
     Repo,
     app,
     default_repo,
+    holds_rows,
     progress,
 )
 
@@ -132,13 +132,13 @@ def quickstart(
         Path, Option(help="Folder of the data, the model and the report; a killed run goes on there.")
     ] = Path("quickstart"),
     repo: Annotated[
-        str | None, Option(help="Mix in its configs. Default: this folder where it holds data/, else none.")
+        str | None, Option(help="Mix in its configs. Default: this folder where data/ holds rows, else none.")
     ] = None,
 ) -> None:
     """Make SHAPES, train a tiny model, test it: some minutes on two cores, offline.   Example: m3it quickstart"""
     from m3it.quickstart import quickstart as run_all
 
-    repo = repo or ("." if os.path.isdir("data") else None)
+    repo = repo or ("." if holds_rows() else None)
     found = run_all(out, repo, tell=partial(typer.echo, err=True), progress=progress)
     interval = f"{found['score']:.1f} % [{found['low']:.1f}, {found['high']:.1f}]"
     always = f"always {found['majority_answer']!r}: {found['majority_score']:.1f} %"
