@@ -262,6 +262,7 @@ class Repository:
     def __init__(self, path, revision=None, token=None, storage_options=None, cache_dir=None):
         path, self.commit, self.repo_id = os.fspath(path), None, None
         self.path = public_url(path)  # for people: what is read stands in `fs` and `root`
+        self.known_columns = {}
         repo_id, _, named = path.removeprefix("hf://datasets/").partition("@")
         folder = os.path.expanduser(path)
         if "://" in repo_id:
@@ -394,6 +395,17 @@ class Repository:
 
         return self._patiently(fetch, f"{self.path}/{path}")
 
+    def columns(self, path):
+        """The names of the columns of a Parquet file, by its footer."""
+        if path not in self.known_columns:
+            try:
+                self.known_columns[path] = open_parquet(self, path).schema_arrow.names
+            except (OSError, ValueError, pyarrow.ArrowException) as error:
+                raise ShardError(
+                    f"{self.path}/{path}: cannot be read ({error}). Download or write it again."
+                ) from error
+        return self.known_columns[path]
+
     def where(self, path, offset):
         """A row's place for people: file and line, or file and byte (row, in Parquet) where counting lines would mean
         fetching them."""
@@ -488,6 +500,16 @@ def find_shards(repository):
         if shard and folders[:1] == ["data"] and len(folders) in (3, 4):
             found.setdefault("-".join(folders[2:]), {}).setdefault(SPLITS[shard[1]], []).append((path, shard))
     return found
+
+
+def twin_of(repository, found, config_name):
+    """The config of a release, `<name>-images`, that holds the rows of a config as image files, with their ids; the
+    config itself where there is none, or one that is no such twin: a release is known by its columns."""
+    twin = f"{config_name}-images"
+    paths = [path for name in (config_name, twin) for shards in found.get(name, {}).values() for path, _ in shards]
+    if twin not in found or not all(path.endswith(".parquet") for path in paths):
+        return config_name
+    return twin if {"images", "row_id", "image_sha256"} <= set(repository.columns(paths[-1])) else config_name
 
 
 def complete(shards):
@@ -726,6 +748,21 @@ def whole_text(text, name):
     return text
 
 
+def from_conversation(row):
+    """The row of a release for trainers (`m3it release --format messages`): the question, which begins with the
+    instruction, as inputs, the answer as outputs."""
+    turns = row["messages"] if isinstance(row["messages"], list) else []
+    said = [(turn.get("role"), turn.get("content")) for turn in turns if isinstance(turn, dict)]
+    if [role for role, _ in said] != ["user", "assistant"] or not isinstance(said[0][1], str):
+        told = "expected one question and its answer in messages, as m3it release --format messages writes them"
+        raise ShardError(f"{told}; found {_told(turns)}. Other conversations are read by m3it.Part", "no answer")
+    images = row.get("images") or []
+    meta = {"id": row["row_id"]} if isinstance(row.get("row_id"), str) else {}
+    asked = said[0][1].removeprefix("<image>" * len(images))
+    texts = {"instruction": "", "inputs": asked, "outputs": said[1][1], "meta": json.dumps(meta, ensure_ascii=False)}
+    return {**texts, "images": images}
+
+
 def clean_base64(text):
     """The base64 alone, without the head of a data URI, blanks and line breaks; what is no such head stays."""
     if any(blank in text for blank in "\n\r\t "):
@@ -847,7 +884,10 @@ class M3IT(datasets.GeneratorBasedBuilder):
         found = find_shards(self.repository)
         if config_name not in found:
             raise self._unknown(config_name)
-        listed = found.get(f"{config_name}-images", found[config_name])  # of a release, the same rows with their ids
+        twin = twin_of(self.repository, found, config_name)  # of a release, the same rows with their ids
+        listed = found[config_name] | {
+            split: found[twin][split] for split in found[config_name] if split in found[twin]
+        }
         return {split: complete(listed[split]) for split in dict.fromkeys(SPLITS.values()) if split in listed}
 
     def pieces(self, split):
@@ -865,8 +905,8 @@ class M3IT(datasets.GeneratorBasedBuilder):
         return read_rows(self.repository, piece)
 
     def map_row(self, row, place):
-        """The rows that one line holds, in our schema: here, itself."""
-        return [row]
+        """The rows that one line holds, in our schema: here, itself, or what a release for trainers says in messages."""
+        return [from_conversation(row) if isinstance(row, dict) and "messages" in row and "inputs" not in row else row]
 
     def _choose(self, name):
         """The config to read. Whether a known one's files are on the Hub is asked when they are needed: the cache
@@ -888,7 +928,8 @@ class M3IT(datasets.GeneratorBasedBuilder):
         more = f" and {len(found) - 8} more" if len(found) > 8 else ""
         what = f"Unknown config {name!r}" if name else "Config name is missing"
         held = ", ".join(found[:8]) or "no shards below data/"
-        return ValueError(f"{what}.{hint} {self.repository.path} holds {held}{more}.")
+        where = self.repository.root if self.repository.path == "." else self.repository.path
+        return ValueError(f"{what}.{hint} {where} holds {held}{more}.")
 
     def get_exported_dataset_info(self):
         return datasets.DatasetInfo()  # dataset_infos.json has the sizes of one repository, not of every one

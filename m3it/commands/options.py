@@ -18,7 +18,7 @@ READ, MAKE, TRAIN, SCORE = "Read", "Make", "Train", "Score"
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 Repo = Annotated[
     str | None,
-    Option(help="Hub id, folder or URL. Default: this folder where it holds data/, else MMInstruction/M3IT."),
+    Option(help="Hub id, folder or URL. Default: this folder where data/ holds rows, else MMInstruction/M3IT."),
 ]
 Fields = Annotated[
     list[str] | None,
@@ -69,7 +69,16 @@ def m3it(
 
 def default_repo(repo: str | None) -> str:
     """What --repo stands for where it is not given."""
-    return repo or ("." if os.path.isdir("data") else "MMInstruction/M3IT")
+    return repo or ("." if holds_rows() else "MMInstruction/M3IT")
+
+
+def holds_rows() -> bool:
+    """Whether this folder is a repository of any age: its data/ may be anything else's."""
+    from M3IT import M3IT, Repository, find_shards
+    from m3it.reading.layouts import layout
+
+    here = Repository(".") if os.path.isdir("data") else None
+    return here is not None and (bool(find_shards(here)) or layout(here) is not M3IT)
 
 
 def as_fields(given: list[str] | None) -> dict[str, str] | None:

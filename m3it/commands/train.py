@@ -23,6 +23,7 @@ from m3it.commands.options import (
     app,
     as_settings,
     default_repo,
+    holds_rows,
     progress,
 )
 
@@ -114,7 +115,7 @@ def quickstart(
         Path, Option(help="Folder of the data, the model and the report; a killed run goes on there.")
     ] = Path("quickstart"),
     repo: Annotated[
-        str | None, Option(help="Mix in its configs. Default: this folder where it holds data/, else none.")
+        str | None, Option(help="Mix in its configs. Default: this folder where data/ holds rows, else none.")
     ] = None,
 ) -> None:
     """Make SHAPES, train a tiny model, test it: some minutes on two cores, offline.
@@ -122,7 +123,7 @@ def quickstart(
     Example: m3it quickstart"""
     from m3it.quickstart import quickstart as run_all
 
-    repo = repo or ("." if os.path.isdir("data") else None)
+    repo = repo or ("." if holds_rows() else None)
     found = run_all(out, repo, tell=partial(typer.echo, err=True), progress=progress)
     interval = f"{found['score']:.1f} % [{found['low']:.1f}, {found['high']:.1f}]"
     always = f"always {found['majority_answer']!r}: {found['majority_score']:.1f} %"

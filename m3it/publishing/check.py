@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, zip_longest
 from typing import Any, NamedTuple
 
-from M3IT import UNREADABLE, Repository, as_row, check_row, complete, find_shards, image_bytes, read_rows
+from M3IT import UNREADABLE, Repository, as_row, check_row, complete, find_shards, image_bytes, read_rows, twin_of
 from m3it.publishing.card_yaml import read_readme
 from m3it.publishing.configs import open_configs
 from m3it.publishing.hub_card import check_hub
@@ -202,7 +202,7 @@ def check_counts(repository: Repository, counts: Counts, config: str | None = No
 def check_twins(repository: Repository, config: str | None = None) -> Iterator[Finding]:
     """Yield where a release's base64 rows are not those of its image files: the ids of both stand with the latter."""
     found = find_shards(repository)
-    for name in (name for name in found if config in (None, name) and f"{name}-images" in found):
+    for name in (name for name in found if config in (None, name) and twin_of(repository, found, name) != name):
         pictures = {
             path.replace("-images/", "/"): path for listed in found[f"{name}-images"].values() for path, _ in listed
         }
