@@ -15,6 +15,7 @@ import struct
 import sys
 import threading
 import traceback
+import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -23,6 +24,7 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from xml.etree.ElementTree import ParseError
 
 from M3IT import CATALOGUE, SPLITS
 from m3it.catalogue import catalogue_row, instructions
@@ -37,7 +39,10 @@ SHARD_BYTES = 500_000_000  # a shard ends with the row that reaches this size
 WRITTEN = tuple(dict.fromkeys(SPLITS.values()))  # the names of splits that we write
 KEPT_ROWS, KEPT_BYTES = 32_768, 64_000_000  # of a split, up to which the rows that planning saw stay in memory
 # What a converter meets in files that are not what they should be: a missing field, null where a text should be.
-NOT_AS_DESCRIBED = (LookupError, TypeError, ValueError, AttributeError, EOFError, csv.Error, struct.error, zlib.error)
+NOT_AS_DESCRIBED = (
+    LookupError, TypeError, ValueError, AttributeError, EOFError, csv.Error, struct.error, zlib.error,
+    zipfile.BadZipFile, ParseError, RuntimeError,  # of a workbook; of what is nested too deep or encrypted
+)  # fmt: skip
 LOADING = threading.Lock()  # held while a converter of one's own is loaded: threads share the one name of its module
 Converter = Callable[[SourcePath, str], Iterator[Instance | Drop]]
 

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 import resource
 import shutil
 import signal
@@ -291,6 +292,17 @@ def test_a_split_of_ones_own_of_which_no_row_is_left_is_not_passed_over(tmp_path
     (tmp_path / "my_set.py").write_text(source, "utf-8")
     with pytest.raises(SourceError, match=r"my-set/test: no row is left of 5 \(5 ends in three\)"):
         convert(out=tmp_path / "out", **mine)
+
+
+def test_a_hypothesis_without_a_label_is_dropped(tmp_path):
+    shutil.copytree(FIXTURES / "snli-ve", tmp_path / "root")
+    (file,) = (tmp_path / "root").rglob("esnlive_dev.csv")
+    lines = file.read_text("utf-8").splitlines(keepends=True)
+    changed = re.sub(r"\b(entailment|neutral|contradiction)\b", "-", lines[1], count=1)
+    assert changed != lines[1]
+    file.write_text("".join([lines[0], changed, *lines[2:]]), "utf-8")
+    run = convert("snli-ve", tmp_path / "root", tmp_path / "out", ["validation"], on_error="drop")
+    assert run["files"]["validation.jsonl"]["drops"]["no label"] == 1
 
 
 # ---- the same bytes
