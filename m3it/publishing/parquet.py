@@ -73,7 +73,8 @@ def instances(
             try:
                 complete_row(row, config, split, path)
             except (ImageError, UnicodeError) as error:
-                reason = "image is not base64" if isinstance(error, ImageError) else "broken text"
+                image = "image cannot be read" if "files" in row else "image is not base64"
+                reason = image if isinstance(error, ImageError) else "broken text"
                 refused(path, int(key.rpartition(":")[2].partition("#")[0]), key, ShardError(str(error), reason))
             else:
                 if not keep_base64:
@@ -89,16 +90,9 @@ def complete_row(row: dict[str, Any], config: str, split: str, path: str) -> Non
     row["row_id"] = id_of(row)
     row["source_file"] = row.get("source_file") or path
     row["image_sha256"] = [hashlib.sha256(file).hexdigest() for file in files]
-    row["width"], row["height"] = header_size(files[0]) if files else (None, None)
+    sizes = [size(file) for file in files]  # by their headers, of each: one that has none keeps the viewer from a page
+    row["width"], row["height"] = sizes[0] if sizes else (None, None)
     row["digest"] = row_digest(config, split, row["row_id"], row, row["image_sha256"])
-
-
-def header_size(image: bytes) -> tuple[int, int] | tuple[None, None]:
-    """(width, height) of the upright picture, by its header; nothing where it is none that we read."""
-    try:
-        return size(image)
-    except ImageError:
-        return None, None
 
 
 def check_unchanged(repository: Repository, paths: set[str]) -> None:

@@ -15,7 +15,7 @@ import time
 import fsspec
 import pyarrow.parquet as pq
 import pytest
-from conftest import ROOT, make_row, write_rows
+from conftest import ROOT, make_row, picture, write_rows
 
 from M3IT import Repository, ShardError
 from m3it.publishing.check import check, compare
@@ -115,6 +115,7 @@ BROKEN = {
     "no outputs": json.dumps({k: v for k, v in make_row(1).items() if k != "outputs"}),
     "image is not base64": json.dumps(make_row(1, image_base64_str=["@@@@"])),
     "broken text": json.dumps(make_row(1, outputs="\ud800")),
+    "image cannot be read": json.dumps(make_row(1, image_base64_str=[base64.b64encode(b"<html>").decode()])),
 }
 
 
@@ -333,7 +334,7 @@ def test_object_storage_holds_source_and_release(source, made, bucket, tmp_path)
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_split(tmp_path):
-    noise = base64.b64encode(hashlib.shake_256(b"m3it").digest(75_000)).decode()
+    noise = base64.b64encode(picture() + hashlib.shake_256(b"m3it").digest(75_000)).decode()
     peaks = []
     for number in (2_000, 8_000):
         rows = (make_row(i, image_base64_str=[noise]) for i in range(number))
