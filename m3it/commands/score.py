@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Annotated
 
-import typer
 from typer import Argument, Option
 
 from m3it.commands.options import (
@@ -23,6 +22,7 @@ from m3it.commands.options import (
     app,
     default_repo,
     progress,
+    say,
     split_option,
 )
 
@@ -62,7 +62,7 @@ def predict(
     )
     for place, number in run["num_rows"].items():
         failed = run["num_failed"][place]
-        typer.echo(f"{place}: {number - failed:,} rows predicted{f', {failed:,} failed' if failed else ''}")
+        say(f"{place}: {number - failed:,} rows predicted{f', {failed:,} failed' if failed else ''}")
 
 
 @app.command(rich_help_panel=SCORE)
@@ -82,7 +82,7 @@ def score(
 
     first = predictions[0]
     found = score_predictions(predictions, out or (first if first.is_dir() else first.parent), repo, metric or (), seed)
-    typer.echo(json.dumps(found, ensure_ascii=False) if as_json else render(found))
+    say(json.dumps(found, ensure_ascii=False) if as_json else render(found))
 
 
 @app.command(rich_help_panel=SCORE)
@@ -114,9 +114,9 @@ def judge(
     e = chat.estimate(requests(match, evidences))
     cost = "" if e.cost is None else f", at most about {e.cost:.2f}"
     tokens = f"about {e.prompt_tokens:,} tokens in, at most {e.completion_tokens:,} out"
-    typer.echo(f"{e.num_requests:,} requests, {e.num_kept:,} replies on disk; the others {tokens}{cost}", err=True)
+    say(f"{e.num_requests:,} requests, {e.num_kept:,} replies on disk; the others {tokens}{cost}", err=True)
     found = judge_pairs(match, chat, out, evidences, progress)
-    typer.echo(json.dumps(found, ensure_ascii=False) if as_json else render(found))
+    say(json.dumps(found, ensure_ascii=False) if as_json else render(found))
 
 
 @app.command(rich_help_panel=SCORE)
@@ -134,5 +134,5 @@ def report(
     from m3it.showing.report import report as write_report
 
     for problem in write_report(runs, out, repo, figures):
-        typer.echo(f"pictures not shown, {problem}", err=True)
-    typer.echo(out)
+        say(f"pictures not shown, {problem}", err=True)
+    say(out)
