@@ -148,10 +148,10 @@ def test_check_of_a_broken_rule_of_the_hub_says_why_and_what_to_do(m3it, reposit
     readme = tmp_path / "made/README.md"
     readme.write_text(readme.read_text("utf-8").replace("license: other\n", ""), "utf-8")
     code, out, _ = m3it("check", tmp_path / "made")
-    assert code == 0 and "README.md: warning:" in out and "[hub-18] Why: " in out
+    assert code == 0 and "README.md: warning:" in out and "[card-metadata-complete] Why: " in out
     (tmp_path / "made/data/kvqa/viquae/test.parquet").unlink()
     code, out, _ = m3it("check", tmp_path / "made")
-    assert code == 1 and "[hub-06] Why: a file is shown under the config and the split that name it" in out
+    assert code == 1 and "[files-listed] Why: a file is shown under the config and the split that name it" in out
 
 
 def test_check_against_compares_two_repositories(m3it, repository, tmp_path):
