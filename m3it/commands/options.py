@@ -1,18 +1,21 @@
 """What commands share: the app and its panels, the options that mean the same everywhere, and the bar.
 
-Only typer is imported here and by the modules of the panels: a command imports what it needs when it is called.
+Only typer, and what is as light, is imported here and by the modules of the panels: a command imports what it needs
+when it is called.
 """
 
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 from typer import Exit, Option
 
 from m3it import __version__
+from m3it.work.terminal import printable
 
 READ, MAKE, TRAIN, SCORE = "Read", "Make", "Train", "Score"
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
@@ -43,6 +46,10 @@ MaxCost = Annotated[float | None, Option(help="Stop before the request that may 
 PicturesFrom = Annotated[
     str | None, Option("--repo", help="Where the pictures are. Default: where the predictions had them from.")
 ]
+Ids = Annotated[
+    list[str] | None,
+    Option("--id", help="Only the row of this id, may be repeated; or those of a .txt file, an id a line."),
+]
 Json = Annotated[bool, Option("--json", help="Print one JSON value.")]
 
 
@@ -65,6 +72,21 @@ def m3it(
     ] = False,
 ) -> None:
     """M3IT: load, make, mix, train, score. Start with: m3it list"""
+
+
+def say(text: Any, err: bool = False) -> None:
+    """Print a line, to stdout or stderr: all that a command says goes through here, since rows, names of files and what
+    servers answer are other people's."""
+    typer.echo(printable(str(text)), err=err)
+
+
+def as_ids(given: list[str] | None) -> frozenset[str] | None:
+    """What --id says: the ids of rows; None for all rows."""
+    if not given:
+        return None
+    files = [text for text in given if text.endswith(".txt") and os.path.isfile(text)]
+    listed = {line.strip() for file in files for line in Path(file).read_text("utf-8").split("\n") if line.strip()}
+    return frozenset({text for text in given if text not in files} | listed)
 
 
 def default_repo(repo: str | None) -> str:
@@ -122,4 +144,4 @@ def progress(items: Iterable[Any], description: str, total: int | None = None, l
     """The items, with a bar on stderr in a terminal, which stays there unless it is one of many."""
     from tqdm import tqdm
 
-    return iter(tqdm(items, description, total, leave, file=sys.stderr, disable=not sys.stderr.isatty()))
+    return iter(tqdm(items, printable(description), total, leave, file=sys.stderr, disable=not sys.stderr.isatty()))

@@ -5,13 +5,13 @@ import json
 import re
 import textwrap
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from M3IT import image_bytes
+from M3IT import M3ITError, id_of, image_bytes
 from m3it.rows.images import pixels, size
 
 CELL_PIXELS = 360  # width of a row on the sheet
@@ -50,6 +50,21 @@ def row_text(row: dict[str, Any], width: int = 100) -> str:
         wrapped = [part for line in value.split("\n") for part in textwrap.wrap(line, width - 13) or [""]]
         lines += [f"{name if i == 0 else '':<12} {part}" for i, part in enumerate(wrapped or [""])]
     return "\n".join(lines)
+
+
+def rows_of(builder: Any, splits: Sequence[str], ids: frozenset[str]) -> list[dict[str, Any]]:
+    """The rows that have these ids, in file order, of the first split that has each; M3ITError where one is missing."""
+    found, left = [], set(ids)
+    for row in (row for split in splits for row in builder.rows(split)):
+        if id_of(row) in left:
+            found.append(row)
+            left.remove(id_of(row))
+        if not left:
+            return found
+    missing = ", ".join(map(repr, sorted(left)[:5]))
+    raise M3ITError(
+        f"{builder.config.name}: expected rows of these ids in {', '.join(splits)}, found none of {missing}."
+    )
 
 
 def row_id_of(row: dict[str, Any]) -> str:

@@ -40,6 +40,7 @@ from m3it.training.trainer import (
     written_to,
 )
 from m3it.work.folder import write_json
+from m3it.work.terminal import printable
 
 TOKENIZER_ROWS = 4096  # from which the tokenizer of `tiny` is trained
 TRIED_ROWS = 10_000  # among which each dataset has a row tried before the first step
@@ -111,7 +112,7 @@ def evaluation_rows(mixture: Any, limit: int = 256) -> list[dict[str, Any]]:
     options = {**vars(mixture.access), "drop_list": mixture.drop_list, "max_drops": mixture.max_drops}
     others = Mixture(None, parts=parts, weights="sqrt", seed=mixture.seed, **options)
     if os.environ.get("RANK", "0") == "0":
-        print(f"evaluation loss on up to {limit} of these rows:\n{others.describe()}", file=sys.stderr)
+        print(printable(f"evaluation loss on up to {limit} of these rows:\n{others.describe()}"), file=sys.stderr)
     rows = (others.row(position) for position in range(min(limit, others.num_rows)))
     return [row for row in rows if row is not None]
 
@@ -263,7 +264,8 @@ def go_on(mixture: Any, checkpoint: str | None, asked: dict[str, str], lora: int
         theirs, ours = (" ".join(f"--{name} {path}" for name, path in one.items()) for one in (model, asked))
         if not has_model(checkpoint, lora):
             raise M3ITError(f"{checkpoint}: was learned with {theirs}, here it is {ours}. Pass the same.")
-        print(f"{checkpoint}: goes on with its own model, of {theirs}; {ours} is not read.", file=sys.stderr)
+        told = f"{checkpoint}: goes on with its own model, of {theirs}; {ours} is not read."
+        print(printable(told), file=sys.stderr)
     return Begun(model, step_of(checkpoint), state.get("losses", []))
 
 
