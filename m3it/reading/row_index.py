@@ -4,9 +4,11 @@ reading, kept in the cache."""
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 import datasets
 import numpy as np
+import pyarrow
 
 CHUNK_BYTES = 1 << 24
 
@@ -52,4 +54,26 @@ def load_index(path: Path | str, cache_dir: Path | str | None = None) -> np.ndar
         unfinished = cached.with_name(f".{name}.{os.getpid()}.npy")
         np.save(unfinished, row_starts(path))
         os.replace(unfinished, cached)
-    return np.load(cached, mmap_mode="r")
+    return mapped(cached)
+
+
+class Mapped(np.ndarray):
+    """An array that is memory-mapped from a file. It travels to other processes as the file's name, which they map
+    again."""
+
+    path: Path | None = None  # None for what was cut out of it
+
+    def __reduce__(self) -> Any:
+        return super().__reduce__() if self.path is None else (mapped, (self.path,))
+
+
+def mapped(path: Path) -> np.ndarray:
+    """The array in a .npy file, memory-mapped. Unlike NumPy's, it keeps no file open: a set may have a thousand."""
+    with open(path, "rb") as file:
+        np.lib.format.read_magic(file)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        begin = file.tell()
+    with pyarrow.memory_map(str(path)) as source:
+        array = np.frombuffer(source.read_buffer(), dtype, offset=begin).reshape(shape).view(Mapped)
+    array.path = path
+    return array

@@ -1,6 +1,7 @@
 """m3it/reading/row_index.py: where rows start."""
 
 import os
+import pickle
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 import m3it.reading.row_index as index
 from M3IT import Repository, read_rows
-from m3it.reading.row_index import load_index, row_starts
+from m3it.reading.row_index import Mapped, load_index, mapped, row_starts
 
 BOM = b"\xef\xbb\xbf"
 LINES = st.lists(
@@ -64,7 +65,7 @@ def test_an_empty_file_has_no_rows(tmp_path):
 def test_an_index_is_made_once_and_anew_for_a_changed_file(tmp_path, monkeypatch):
     path = write_rows(tmp_path / "train.jsonl", [make_row(i) for i in range(5)])
     first = load_index(path, tmp_path / "cache")
-    assert len(first) == 6 and isinstance(first, np.memmap)
+    assert len(first) == 6 and isinstance(first, Mapped)
     monkeypatch.setattr(index, "row_starts", lambda path: pytest.fail("the cache was passed over"))
     assert load_index(path, tmp_path / "cache").tolist() == first.tolist()
     monkeypatch.undo()
@@ -88,3 +89,14 @@ def test_an_index_that_was_broken_off_is_not_taken_for_a_whole_one(tmp_path, mon
         load_index(path, tmp_path / "cache")
     monkeypatch.undo()
     assert len(load_index(path, tmp_path / "cache")) == 2
+
+
+def test_a_mapped_array_travels_as_its_name_and_keeps_no_file_open(tmp_path):
+    np.save(tmp_path / "a.npy", np.arange(100_000).reshape(2, -1))
+    array = mapped(tmp_path / "a.npy")
+    assert array.dtype == np.int64 and array.tolist() == np.arange(100_000).reshape(2, -1).tolist()
+    assert len(pickle.dumps(array)) < 1000 and (pickle.loads(pickle.dumps(array)) == array).all()
+    assert pickle.loads(pickle.dumps(array[1, 5:8])).tolist() == [50_005, 50_006, 50_007]  # a part of it by its values
+    if os.path.isdir("/proc/self/fd"):
+        links = [os.path.join("/proc/self/fd", name) for name in os.listdir("/proc/self/fd")]
+        assert str(tmp_path / "a.npy") not in [os.path.realpath(link) for link in links]
