@@ -28,7 +28,9 @@ def convert(
         Path | None, Option(help="Folder that holds the source files, as downloaded (zip and tar are read in place).")
     ] = None,
     split: Annotated[str | None, Option(help="train, validation or test. Default: all that are published.")] = None,
-    limit: Annotated[int | None, Option(help="Take only so many rows of a split, drops counted.", min=1)] = None,
+    limit: Annotated[
+        int | None, Option(help="Take only so many rows of a split; drops are not counted.", min=1)
+    ] = None,
     out: Annotated[Path, Option(help="Repository to write into: its data/<task>/<dataset>/.")] = Path("."),
     on_error: Annotated[
         str, Option(help="raise, or drop: leave out rows whose pictures cannot be read, count and list them.")
