@@ -17,26 +17,34 @@ import pyarrow.parquet as pq
 
 from M3IT import SHARD, Repository
 from m3it.publishing.card_yaml import as_list, cut_head, mappings, parse_head, read_readme
-from m3it.publishing.hub_parquet import check_split, check_values
+from m3it.publishing.hub_parquet import check_split, memory_bytes, try_to_count
 from m3it.publishing.hub_rules import Finding, as_size, broken, limit_of
+from m3it.publishing.statistics import Tally, check_statistics
 
 LANGUAGE = re.compile("[a-z]{2,3}|code|multilingual")
 TASKS = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 SIZES = {"n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B"}
 
 
-def check_hub(repository: Repository) -> Iterator[Finding]:
-    """Yield what the Hub would not like."""
+def check_hub(repository: Repository, tallies: dict[str, Tally] | None = None) -> Iterator[Finding]:
+    """Yield what the Hub would not like. `tallies`: what was counted in files whose rows were read already; other
+    Parquet files are counted here."""
     top = {posixpath.basename(name) for name in repository.fs.ls(repository.root, detail=False)}
     yield from check_files(repository, top)
-    head, problem = read_head(repository) if "README.md" in top else ({}, "expected a README.md, found none")
+    if "README.md" not in top:  # of a folder, a warning: it is not published yet
+        found = "expected a README.md, found none. Run: m3it card"
+        yield broken("card-head-readable", "README.md", found, None if repository.repo_id else "warning")
+        return
+    head, problem = read_head(repository)
     if problem:
         yield broken("card-head-readable", "README.md", problem)
     if head.get("viewer") is False:
         yield broken("card-head-readable", "README.md", "viewer: false")
+    if (tag := limit_of("card-head-readable")) in as_list(head.get("tags")):
+        yield broken("card-head-readable", "README.md", f"found the tag {tag}")
     for problem in incomplete(head):
         yield broken("card-metadata-complete", "README.md", problem)
-    yield from check_configs(repository, head)
+    yield from check_configs(repository, head, tallies or {})
 
 
 def read_head(repository: Repository) -> tuple[dict[str, Any], str]:
@@ -88,7 +96,7 @@ def incomplete(head: dict[str, Any]) -> Iterator[str]:
         yield f"size_categories: expected e.g. 1M<n<10M, found {sizes or 'none'}"
 
 
-def check_configs(repository: Repository, head: dict[str, Any]) -> Iterator[Finding]:
+def check_configs(repository: Repository, head: dict[str, Any], tallies: dict[str, Tally]) -> Iterator[Finding]:
     """Yield what is wrong with the configs of the YAML, and with the files that they name or do not name."""
     configs, infos = mappings(head.get("configs")), mappings(head.get("dataset_info"))
     for key, values in (("configs", configs), ("dataset_info", infos)):
@@ -109,13 +117,23 @@ def check_configs(repository: Repository, head: dict[str, Any]) -> Iterator[Find
         info = info_by_config.get(name, {})
         if not mappings(info.get("features")):
             yield broken("features-match-files", f"README.md, {name}", "expected features in dataset_info, found none")
-        seen: list[pq.FileMetaData] = []
-        for split, paths, problems in splits_of(repository, name, config):
+        splits = list(splits_of(repository, name, config))
+        if len(splits) > limit_of("splits-fit-viewer"):
+            found = f"expected at most {limit_of('splits-fit-viewer')} splits, found {len(splits)}"
+            yield broken("splits-fit-viewer", f"README.md, {name}", found)
+        for number, (split, paths, problems) in enumerate(splits):
+            where = f"{name}/{split}"
             yield from problems
             listed += paths
-            yield from check_sizes(repository, f"{name}/{split}", paths, has_texts and not is_text(info))
-            yield from check_split(repository, f"{name}/{split}", paths, info, seen)
-        yield from check_values(name, seen)
+            opened: dict[str, pq.ParquetFile] = {}
+            yield from check_split(repository, where, paths, info, opened, is_first=not number)
+            searched = files_searched(repository, paths, opened)
+            yield from check_sizes(repository, where, paths, searched, has_texts and not is_text(info))
+            counted = [
+                tally for path in searched if (tally := tallies.get(path) or try_to_count(opened.get(path))) is not None
+            ]
+            if paths and len(counted) == len(searched):  # not of text formats alone, nor of files that cannot be read
+                yield from check_statistics(where, Tally().merge(counted))
     for path in repository.files:
         if SHARD.fullmatch(posixpath.basename(path)) and path not in listed:
             yield broken("files-listed", path, "no config of README.md lists this file")
@@ -139,11 +157,27 @@ def check_all_configs(configs: list[dict[str, Any]], infos: list[dict[str, Any]]
         yield broken("config-with-pictures", "README.md", "expected a config with a column of pictures, found none")
 
 
-def check_sizes(repository: Repository, where: str, paths: list[str], has_texts: bool) -> Iterator[Finding]:
+def files_searched(repository: Repository, paths: list[str], opened: dict[str, pq.ParquetFile]) -> list[str]:
+    """The files of a split that the viewer searches and counts: whole ones, up to the first that crosses its limit."""
+    num_bytes, searched = 0, []
+    for path in paths:
+        searched.append(path)
+        num_bytes += memory_bytes(opened[path].metadata) if path in opened else repository.size(path)
+        if num_bytes > limit_of("split-searchable"):
+            break
+    return searched
+
+
+def check_sizes(
+    repository: Repository, where: str, paths: list[str], searched: list[str], has_texts: bool
+) -> Iterator[Finding]:
     """Yield that a split is larger than what is searched, or shown; and its largest file, if that is too large."""
     size, limit = sum(map(repository.size, paths)), limit_of("split-searchable")
-    shown = all(path.endswith(".parquet") for path in paths)  # to its end; other formats to the limit
-    if size > limit and not (shown and has_texts):
+    if all(path.endswith(".parquet") for path in paths):  # shown to its end; other formats to the limit
+        if searched != paths and not has_texts:
+            found = f"expected {as_size(limit)}, or a config of texts; found more than that in {len(searched)} of "
+            yield broken("split-searchable", where, f"{found}{len(paths)} files")
+    elif size > limit:
         found = f"expected {as_size(limit)}, or Parquet and a config of texts; found {as_size(size)}"
         yield broken("split-searchable", where, found)
     largest, limit = max(paths, key=repository.size, default=None), limit_of("shards-small")
@@ -175,6 +209,8 @@ def splits_of(
             found = f"expected one list for each split, found {split} more than once"
             problems.append(broken("files-listed", where, found))
         for path in map(str, as_list(entry["path"])):
+            if limit_of("paths-without-at") in path:
+                problems.append(broken("paths-without-at", where, f"expected a path without @, found {path}"))
             pattern = re.search(r"[*?\[]", path)
             files = [path] if path in repository.files else matching(repository, path) if pattern else []
             paths += files
