@@ -114,6 +114,9 @@ def translate(
     parallel: Annotated[int, Option(help="Requests at a time.")] = 8,
     prices: Annotated[tuple[float, float] | None, Option(help="Of a million tokens in and out.")] = None,
     max_cost: Annotated[float | None, Option(help="Stop before the request that may exceed it.")] = None,
+    reasoning_tags: Annotated[
+        list[str] | None, Option(help="Mark of a server's thoughts, such as think, may be repeated.")
+    ] = None,
     workers: Annotated[int, Option(help="Processes.", min=1)] = 1,
     cluster: Annotated[str | None, Option(help="Address of a Dask scheduler.")] = None,
     choose: Annotated[bool, Option("--select-languages", help="Score the model on FLORES instead.")] = False,
@@ -127,6 +130,7 @@ def translate(
     if backend not in BACKENDS or on_error not in ("drop", "keep", "raise"):
         raise typer.BadParameter(f"expected --backend of {', '.join(BACKENDS)}, --on-error of drop, keep, raise")
     settings = EngineSettings(backend, model, base_url, beams, parallel, prices, max_cost)
+    settings = settings._replace(reasoning_tags=tuple(reasoning_tags)) if reasoning_tags else settings
     if choose != (flores is not None):
         raise typer.BadParameter("expected --select-languages and --flores DIR together")
     if flores is not None:

@@ -4,7 +4,6 @@ In: parts of texts, already cut and masked (masks.py), and the source and the ta
 None where a server refuses. Models and licenses: docs/translate.md.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -12,7 +11,16 @@ from typing import Any, NamedTuple, Protocol
 
 from M3IT import LANGUAGES, Language
 from m3it.rows.instance import M3ITError
-from m3it.work.chat import Chat, ChatError, Request, message
+from m3it.work.chat import (
+    REASONING_TAGS,
+    Answer,
+    Chat,
+    Reply,
+    Request,
+    message,
+    server_name,
+    without_reasoning,
+)
 
 BACKENDS = ("transformers", "ctranslate2", "openai")
 # The first decoding, and those for a text whose translation failed a check: no sampling, so that runs agree.
@@ -29,6 +37,7 @@ SYSTEM_MESSAGE = """You translate from {source} to {target} ({own_name}). The te
 Keep every number in square brackets, such as [1], where it belongs; it stands for a name or a number.
 Write the translation and nothing else."""
 TEMPERATURES = (0, 0.3, 0.8)  # of a server, for each of the decodings
+PLAIN_TOKENIZERS = ("TokenizersBackend", "PreTrainedTokenizerFast")  # of no model in particular
 QUOTES = ('""', "''", "“”", "「」", "«»")
 
 
@@ -43,6 +52,8 @@ class EngineSettings(NamedTuple):
     prices: tuple[float, float] | None = None
     max_cost: float | None = None
     cache_dir: str | None = None
+    reasoning_tags: tuple[str, ...] = REASONING_TAGS
+    ledger: str | None = None  # a file in which all workers count what they pay
 
 
 class Engine(Protocol):
@@ -101,9 +112,12 @@ class Seq2SeqEngine:
         except ImportError as error:
             raise M3ITError("A translation model needs transformers: pip install 'm3it[translate]'") from error
         try:
-            self.tokenizer = AutoTokenizer.from_pretrained(settings.model)
+            self.tokenizer = AutoTokenizer.from_pretrained(settings.model, trust_remote_code=False)
         except (OSError, ValueError) as error:
-            raise M3ITError(f"{settings.model}: expected a translation model, a folder or a Hub id: {error}") from error
+            raise _no_model(settings.model, "a translation model, a folder or a Hub id", error) from error
+        own = self.tokenizer.init_kwargs.get("auto_map") or {}
+        if "AutoTokenizer" in own and type(self.tokenizer).__name__ in PLAIN_TOKENIZERS:
+            raise _needs_code(settings.model)  # transformers falls back to one that cannot name the languages
         self.max_tokens = min(self.tokenizer.model_max_length, TRAINED_TOKENS)
         self.commit: str | None = None
 
@@ -173,6 +187,20 @@ class Seq2SeqEngine:
         return min(self.max_tokens, 2 * max(map(len, batch)) + 20)
 
 
+def _no_model(name: str, expected: str, error: Exception) -> M3ITError:
+    """The error for what does not load, in one line. Code that comes with a model is never run."""
+    if "trust_remote_code" in str(error):
+        return _needs_code(name)
+    return M3ITError(f"{name}: expected {expected}: {' '.join(str(error).split())}")
+
+
+def _needs_code(name: str) -> M3ITError:
+    return M3ITError(
+        f"{name}: needs code of its own, and no code that comes with a model is run here. Pass a --model of a kind "
+        "that transformers knows."
+    )
+
+
 class TransformersEngine(Seq2SeqEngine):
     """A model of transformers, on the GPU if there is one (in half precision), else on the CPU."""
 
@@ -187,11 +215,10 @@ class TransformersEngine(Seq2SeqEngine):
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         dtype = torch.float16 if self.device == "cuda" else torch.float32
         try:
-            self.model = AutoModelForSeq2SeqLM.from_pretrained(settings.model, dtype=dtype).to(self.device).eval()
+            model = AutoModelForSeq2SeqLM.from_pretrained(settings.model, dtype=dtype, trust_remote_code=False)
         except (OSError, ValueError) as error:  # no weights there, or those of a model that does not translate
-            raise M3ITError(
-                f"{settings.model}: expected a translation model (NLLB, M2M100, MADLAD): {error}"
-            ) from error
+            raise _no_model(settings.model, "a translation model (NLLB, M2M100, MADLAD)", error) from error
+        self.model = model.to(self.device).eval()
         config = self.model.config
         self.commit = getattr(config, "_commit_hash", None)
         self.max_tokens = min(self.max_tokens, getattr(config, "max_position_embeddings", None) or TRAINED_TOKENS)
@@ -252,7 +279,7 @@ class ServerEngine:
     max_tokens = 2000  # of a text; longer ones are cut at sentences
 
     def __init__(self, settings: EngineSettings):
-        self.model_name = settings.model
+        self.settings, self.model_name = settings, settings.model
         self.chat = Chat(
             settings.model,
             settings.base_url,
@@ -260,8 +287,12 @@ class ServerEngine:
             parallel=settings.parallel,
             prices=settings.prices,
             max_cost=settings.max_cost,
+            ledger=settings.ledger,
         )
-        self.identity = f"{settings.model} behind a server"  # wherever it listens today
+        # Another server may have another model of that name, and other marks make other texts of its replies.
+        tags = settings.reasoning_tags
+        read = "" if tags == REASONING_TAGS else f", thoughts in {' '.join(tags) or 'no marks'}"
+        self.identity = f"{settings.model} behind {server_name(settings.base_url)}{read}"
 
     def require(self, *languages: Language) -> None:
         """Nothing: whether it knows a language shows in the checks."""
@@ -273,22 +304,29 @@ class ServerEngine:
     def translate(
         self, texts: Sequence[str], source: Language, target: Language, decoding: int = 0
     ) -> list[str | None]:
-        """The translations, in order; None where the server refuses or the reply was cut off."""
+        """The translations, in order; None where the server refuses, the reply was cut off, or a thought has no end."""
         told = SYSTEM_MESSAGE.format(source=source.name, target=target.name, own_name=target.own_name)
         system = message(told, role="system")
         options = {"temperature": TEMPERATURES[decoding], "max_tokens": 4000}
         requests = (Request([system, message(text)], decoding, options) for text in texts)
         replies = list(self.chat.ask_all(requests, on_error="drop"))
-        return [
-            None
-            if reply is None or isinstance(reply, ChatError) or reply.finish_reason == "length"
-            else without_added_quotes(reply.text, text)
-            for text, reply in zip(texts, replies, strict=True)
-        ]
+        return [self._said(reply, text) for text, reply in zip(texts, replies, strict=True)]
+
+    def _said(self, reply: Answer, text: str) -> str | None:
+        """The translation that a reply holds; None if there is none."""
+        if not isinstance(reply, Reply) or reply.finish_reason == "length":
+            return None
+        said = without_added_quotes(reply.text, text, self.settings.reasoning_tags)
+        halved = said is not None and any("\ud800" <= sign <= "\udfff" for sign in said)
+        return None if halved else said  # half a character is no text, and cannot be kept
 
 
-def without_added_quotes(reply: str, text: str) -> str:
-    """The reply without the quotation marks that the text does not have."""
-    reply = re.sub(r"^<think>.*?</think>", "", reply, flags=re.DOTALL).strip()
+def without_added_quotes(reply: str, text: str, tags: Sequence[str] = REASONING_TAGS) -> str | None:
+    """The reply without the thought before it and the quotation marks that the text does not have; None for a thought
+    without an end."""
+    answer = without_reasoning(reply, tags)
+    if answer is None:
+        return None
+    reply = answer.strip()
     quoted = len(reply) > 1 and reply[0] + reply[-1] in QUOTES and text[:1] + text[-1:] not in QUOTES
     return reply[1:-1].strip() if quoted else reply

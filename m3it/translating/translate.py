@@ -11,10 +11,11 @@ import heapq
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from M3IT import CATALOGUE, M3IT, SHARD, Language, id_of
@@ -26,8 +27,8 @@ from m3it.translating.checks import load_identifier, reason_against_answer
 from m3it.translating.engines import DECODINGS, EngineSettings, open_engine
 from m3it.translating.languages import find_language
 from m3it.translating.texts import Translation, Translator
-from m3it.work.folder import write_text
-from m3it.work.runner import Made, Piece, Progress, map_shards, open_executor, silent, versions, write_run
+from m3it.work.folder import Folder, write_text
+from m3it.work.runner import Made, Piece, Progress, call, map_shards, open_executor, silent, versions, write_run
 
 TEXT_FIELDS = ("instruction", "inputs", "outputs")
 WINDOW_ROWS, WINDOW_BYTES = 256, 64 << 20  # translated together: after each the time left is told anew, and a run that
@@ -136,23 +137,50 @@ def translate(
     source = source_language(builder.config.name)
     if source in targets:
         raise M3ITError(f"{config}: is in {source.code} already. Pass other languages to --to.")
-    open_engine(settings).require(source, *targets)
     runs: dict[str, dict[str, Any]] = {}
-    with open_executor(workers, cluster) as executor:
+    with _costs_together(settings, out, cluster) as settings, open_executor(workers, cluster) as executor:
+        model = call(executor, identity_of, settings, source, *targets)
         for target in targets:
             folder = Path(out) / "data" / folder_of(builder) / target.code
-            options: dict[str, Any] = {"config": config, "model": open_engine(settings).identity}
+            options: dict[str, Any] = {"config": config, "model": model}
             options |= {"backend": settings.backend, "from": source.code, "to": target.nllb}
             options |= {"limit": limit, "on_error": on_error}
             carried = {"builder": builder, "settings": settings} | ({} if executor else {"progress": progress})
-            pieces = list(plan_shards(builder, split, carried))
+            pieces = list(plan_shards(builder, split, limit, carried))
             _require_own(folder, pieces)
-            function = partial(translate_shard, source=source, target=target, limit=limit, on_error=on_error)
+            function = partial(translate_shard, source=source, target=target, on_error=on_error)
             shown = progress if executor else silent  # rows are shown where they are made here, else shards
             made = map_shards(function, pieces, folder, options, executor, shown, "translate")
-            scores = back_translate(builder, pieces, folder, settings, source, target, back) if back else {}
+            asked = (builder, pieces, folder, settings, source, target, back)
+            scores = call(executor, back_translate, *asked) if back else {}
             runs[target.code] = _write_run(folder, options, made, scores)
     return runs
+
+
+def identity_of(settings: EngineSettings, *languages: Language) -> str:
+    """What tells the engine from others; M3ITError unless it knows the languages."""
+    engine = open_engine(settings)
+    engine.require(*languages)
+    return engine.identity
+
+
+@contextmanager
+def _costs_together(settings: EngineSettings, out: Path | str, cluster: str | None) -> Iterator[EngineSettings]:
+    """The settings with a file for the costs of the whole run: `max_cost` is for all its workers and languages. A
+    cluster's workers see no other folder than the one that they write to."""
+    if settings.max_cost is None or settings.backend != "openai":
+        yield settings
+        return
+    place = Folder(out)
+    if cluster and not place.is_local:
+        raise M3ITError(
+            f"{out}: a cluster can keep to --max-cost in a folder that all its workers see, not in a URL. Pass such a "
+            "folder as --out, or --workers instead of --cluster."
+        )
+    if cluster:
+        Path(place.root).mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".m3it-costs-", dir=place.root if cluster else None) as folder:
+        yield settings._replace(ledger=str(Path(folder) / "costs.json"))
 
 
 def _require_own(folder: Path, pieces: list[Piece]) -> None:
@@ -175,16 +203,30 @@ def folder_of(builder: M3IT) -> str:
     return f"{CATALOGUE[name].task if name in CATALOGUE else found}/{name}"
 
 
-def plan_shards(builder: M3IT, split: str | None, carried: dict[str, Any]) -> Iterator[Piece]:
-    """The shards to make: one for each file of the source, by split, and a file of counts beside each."""
+def plan_shards(builder: M3IT, split: str | None, limit: int | None, carried: dict[str, Any]) -> Iterator[Piece]:
+    """The shards to make: one for each file of the source, by split, and a file of counts beside each; with a limit,
+    for the files that hold so many first rows of a split."""
     splits = builder.shards(builder.config.name)
     if split is not None and split not in splits:
         raise M3ITError(f"{builder.config.name}: there is no split {split!r}, only {', '.join(splits)}.")
     for name in [split] if split else splits:
         files = [list(group) for _, group in groupby(builder.pieces(name), key=lambda piece: piece[0])]
-        for path, pieces in zip(shard_names(name, len(files)), files, strict=True):
+        shares = [{} for _ in files] if limit is None else [{"limit": n} for n in _first_rows(builder, files, limit)]
+        files = files[: len(shares)]
+        for path, pieces, share in zip(shard_names(name, len(files)), files, shares, strict=True):
             arguments = {"split": name, "source_hash": builder.hash, "pieces": [list(piece) for piece in pieces]}
-            yield Piece(path, arguments, (f".work/counts/{path}.json",), carried)
+            yield Piece(path, arguments, (f".work/counts/{path}.json",), {**carried, **share})
+
+
+def _first_rows(builder: M3IT, files: list[list[Any]], limit: int) -> list[int]:
+    """How many rows of each file belong to the first ones of all: no file follows the one that fills the number."""
+    numbers: list[int] = []
+    for pieces in files:
+        left = limit - sum(numbers)
+        if left <= 0 and numbers:
+            break
+        numbers.append(sum(1 for _ in islice((row for piece in pieces for row in builder.read(piece)), left)))
+    return numbers
 
 
 def translate_shard(
@@ -196,8 +238,8 @@ def translate_shard(
     pieces: list[list[Any]],
     source: Language,
     target: Language,
-    limit: int | None,
     on_error: str,
+    limit: int | None = None,
     progress: Progress = silent,
     **said: Any,
 ) -> Made:

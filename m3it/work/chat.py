@@ -3,7 +3,7 @@
 In: messages (texts, and image files as `image_url` data URIs) with sampling options.  Out: Reply.  A reply is kept
 under the sha256 of what was asked (model, messages, options, number of the sample), so that a second run needs no
 server, and a killed one asks only what is missing. Its file says what was sent, each picture as a sha256, and never
-holds a key.
+holds a key. What a model thinks aloud before it answers is cut off by `without_reasoning`.
 Protocol: https://platform.openai.com/docs/api-reference/chat
 """
 
@@ -18,20 +18,34 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit, urlunsplit
 
 from M3IT import RETRY_SECONDS, nearest
 from m3it.rows.images import media_type
 from m3it.rows.instance import M3ITError
+from m3it.work.ledger import Ledger
 
 LONGEST_WAIT_SECONDS = 600  # of the waits that servers state
 REFUSED = (400, 413, 415, 422)  # the server refuses this request; it may well take the next one
 PASSING = (408, 409, 425, 429)  # as every status from 500 on: the same request may pass later
 IMAGE_TOKENS = 765  # of 1024 x 1024 pixels as OpenAI counts them for GPT-4o; other servers take about 256 to 2,000
 COMPLETION_TOKENS = 512  # expected of the first reply where max_tokens does not say
+WATCH_SECONDS = 0.1  # how often a file of costs that other processes write is looked at
+OPENAI = "https://api.openai.com/v1"  # where nothing names another server
+# What models put around their thoughts. A name stands for <name>...</name> and ◁name▷...◁/name▷, [NAME] for
+# [NAME]...[/NAME], two marks with a blank between them for themselves.
+REASONING_TAGS = (
+    *("think", "thinking", "thought", "reasoning", "seed:think", "[THINK]"),
+    "<|begin_of_thought|> <|end_of_thought|>",
+    "<|channel|>analysis<|message|> <|channel|>final<|message|>",
+)
+ANSWER_TAGS = re.compile(r"\s*<answer>((?:(?!</?answer>).)*)</answer>\s*", re.IGNORECASE | re.DOTALL)
 NUMBER = re.compile(r"\d+(\.\d+)?")
 
 logger = logging.getLogger(__name__)
@@ -83,6 +97,43 @@ class Estimate(NamedTuple):
     cost: float | None
 
 
+def without_reasoning(text: str, tags: Sequence[str] = REASONING_TAGS) -> str | None:
+    """What a model answers after it has thought aloud: the text after the last closing mark, also where the opening one
+    is missing, as chat templates write it themselves. None for a thought that does not end; a text without marks as it
+    is. <answer>...</answer> around all of it goes."""
+    marks = _marks((tags,) if isinstance(tags, str) else tuple(tags))
+    ends = list(marks[1].finditer(text)) if marks else []
+    answer = text[ends[-1].end() :].strip() if ends else text
+    if marks and marks[0].search(answer):
+        return None
+    framed = ANSWER_TAGS.fullmatch(answer)
+    return framed[1].strip() if framed else answer
+
+
+@lru_cache
+def _marks(tags: tuple[str, ...]) -> tuple[re.Pattern[str], re.Pattern[str]] | None:
+    """(opening marks, closing marks); None for no tags."""
+    pairs = []
+    for tag in filter(str.strip, tags):
+        opening, _, closing = tag.strip().partition(" ")
+        name = re.escape(opening.strip("<>[]◁▷/"))
+        if closing:
+            pairs.append((re.escape(opening), re.escape(closing.strip())))
+        elif opening.startswith("["):  # as it is written: [Think] may be a text's own
+            pairs.append((rf"\[{name}\]", rf"\[/{name}\]"))
+        else:
+            pairs.append((rf"(?i:[<◁]{name}(?:\s[^<>]*)?[>▷])", rf"(?i:[<◁]/{name}\s*[>▷])"))
+    patterns = ["|".join(side) for side in zip(*pairs, strict=True)]
+    return (re.compile(patterns[0]), re.compile(patterns[1])) if patterns else None
+
+
+def server_name(base_url: str | None = None) -> str:
+    """The URL of a server, by default of OpenAI's, as it is shown and kept: without user, password and query. Capitals
+    in the host, or a slash at the end, make no other server."""
+    url = urlsplit(base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI)
+    return urlunsplit((url.scheme, url.netloc.rpartition("@")[2].lower(), url.path.rstrip("/"), "", ""))
+
+
 def message(text: str, images: Sequence[bytes] = (), role: str = "user", row_id: str = "") -> dict[str, Any]:
     """One message: image files in order, with their own bytes and media types, then the text; errors name `row_id`."""
     text = text.encode("utf-8", "replace").decode()  # a lone surrogate cannot be sent
@@ -105,9 +156,9 @@ def num_tokens(messages: list[dict[str, Any]]) -> int:
 class Chat:
     """Asks one model of one server; as long as every reply is on disk, it needs no server, no key and no `openai`.
 
-    `prices`: of a million tokens in, out. `max_cost`, in the same currency, is for what this object pays: a request
-    that may exceed it raises CostError before it is sent. num_asked, num_kept (answered from disk), prompt_tokens,
-    completion_tokens and cost count what this object did.
+    `prices`: of a million tokens in, out. `max_cost`, in the same currency, is for what this object pays, or for what
+    all pay that count in the same `ledger`, a file: a request that may exceed it raises CostError before it is sent.
+    num_asked, num_kept (answered from disk), prompt_tokens, completion_tokens and cost count what this object did.
     """
 
     def __init__(
@@ -120,6 +171,7 @@ class Chat:
         max_cost: float | None = None,
         prices: tuple[float, float] | None = None,
         timeout_seconds: float = 600,
+        ledger: Path | str | None = None,
     ):
         if max_cost is not None and prices is None:
             raise ValueError(f"max_cost={max_cost}: expected prices with it, of a million tokens in and out")
@@ -129,8 +181,9 @@ class Chat:
         self.parallel, self.max_cost, self.prices = parallel, max_cost, prices
         self.cache_dir = Path(cache_dir or default_cache())
         self.num_asked = self.num_kept = self.prompt_tokens = self.completion_tokens = 0
-        self.cost = self._reserved = self._not_before = 0.0
-        self._num_reserved = self._longest = 0
+        self.cost = self._not_before = 0.0
+        self._longest = 0
+        self._ledger, self._shared = Ledger(ledger), ledger is not None
         self._refused_options: set[str] = set()
         self._client: Any = None
         self._change = threading.Condition()  # guards the counts; told when a request ends
@@ -208,21 +261,21 @@ class Chat:
             with self._change:
                 self.num_kept += 1
             return reply
-        reserved = self._reserve(request)
+        reserved, paid = self._reserve(request), None
         try:
             body, reply = self._send(request, stop)
+            paid = self.price(reply.prompt_tokens, reply.completion_tokens)
             _write(path, {"request": _without_images(body), "sample": request.sample, "reply": reply._asdict()})
             with self._change:
                 self.num_asked += 1
                 self.prompt_tokens += reply.prompt_tokens
                 self.completion_tokens += reply.completion_tokens
-                self.cost += self.price(reply.prompt_tokens, reply.completion_tokens)
+                self.cost += paid
                 self._longest = max(self._longest, reply.completion_tokens)
             return reply
         finally:
             with self._change:
-                self._reserved -= reserved
-                self._num_reserved -= 1
+                self._ledger.settle(reserved, paid)
                 self._change.notify_all()
 
     def _expected(self, options: dict[str, Any]) -> int:
@@ -232,19 +285,22 @@ class Chat:
 
     def _reserve(self, request: Request) -> float:
         """Set aside what the request may cost, once those under way leave room; CostError if they end without."""
+        patience, last = 0.0, None
         with self._change:
             while True:
                 cost = self.price(num_tokens(request.messages), self._expected(request.options))
-                if self.max_cost is None or self.cost + self._reserved + cost <= self.max_cost:
-                    self._reserved += cost
-                    self._num_reserved += 1
+                fits, spent = self._ledger.reserve(cost, self.max_cost)
+                if fits:
                     return cost
-                if not self._num_reserved:
+                patience = patience + WATCH_SECONDS if spent == last else 0.0
+                # A process that was killed never settles: the others wait for it as long as for a reply.
+                if not spent.num_reserved or (self._shared and patience > self.timeout_seconds):
                     raise CostError(
-                        f"max_cost {self.max_cost:g}: {self.num_asked:,} replies have cost {self.cost:.4f}, the next "
+                        f"max_cost {self.max_cost:g}: {spent.num_asked:,} replies have cost {spent.cost:.4f}, the next "
                         f"may cost {cost:.4f}. All replies are kept: raise it and run again to go on."
                     )
-                self._change.wait()
+                last = spent
+                self._change.wait(WATCH_SECONDS if self._shared else None)  # other processes cannot notify
 
     def _send(self, request: Request, stop: threading.Event) -> tuple[dict[str, Any], Reply]:
         """(what was sent, the reply), tried again after faults that pass."""
@@ -412,8 +468,13 @@ def _read(path: Path) -> Reply:
 def _write(path: Path, value: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
-    unfinished.write_text(json.dumps(value, indent=1), "ascii")
-    os.replace(unfinished, path)
+    try:
+        unfinished.write_text(json.dumps(value, indent=1), "ascii")
+        with suppress(FileNotFoundError):  # another process has the same reply, and has swept this one away
+            os.replace(unfinished, path)
+    finally:  # what a killed run has left of this reply goes, too
+        for left in path.parent.glob(f".{path.name}.*.tmp"):
+            left.unlink(missing_ok=True)
 
 
 def _without_images(body: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from m3it import LANGUAGES, load_dataset
 from m3it.catalogue import instructions, known_instructions
 from m3it.cli import app
 from m3it.rows.instance import M3ITError
+from m3it.translating.engines import open_engine
 from m3it.translating.translate import translate
 
 GREEK = str.maketrans("abcdefghijklmnopqrstuvwxyzGS", "αβψδεφγηιξκλμνοπρστθυςωχζϊΓΣ")
@@ -124,6 +125,65 @@ def test_a_cluster_writes_the_same_bytes(tmp_path):
         with distributed.LocalCluster(**options, local_directory=str(tmp_path / "dask")) as cluster:
             two = translate("own", ["el"], settings, repo, tmp_path / "two", cluster=cluster.scheduler_address)
     assert one["el"]["files"] == two["el"]["files"] and one["el"]["files"]["validation.jsonl"]["num_rows"] == 2
+
+
+def own_files(tmp_path, *sizes):
+    """A repository whose split `validation` has files of so many rows, all different."""
+    numbers = itertools.count()
+    for place, size in enumerate(sizes):
+        path = tmp_path / f"repo/data/vqa/own/validation-{place:05}-of-{len(sizes):05}.jsonl"
+        rows = [(i, f"the robot in the corner of room {chr(97 + i)}") for i in itertools.islice(numbers, size)]
+        write_rows(path, [make_row(i, instruction="", inputs=text, outputs="") for i, text in rows])
+    return str(tmp_path / "repo")
+
+
+def greek(request):
+    return f"Griechisch {request['messages'][-1]['content']}".translate(GREEK)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize(("limit", "made"), [(2, [2]), (4, [3, 1]), (7, [3, 3, 1]), (99, [3, 3, 2])])
+def test_a_limit_is_for_all_the_files_of_a_split(limit, made, workers, tmp_path):
+    repo = own_files(tmp_path, 3, 3, 2)
+    with ChatServer(greek) as server:
+        settings = server_settings(server, tmp_path)
+        run = translate("own", ["el"], settings, repo, tmp_path / "out", limit=limit, workers=workers)["el"]
+    assert [file["num_rows"] for file in run["files"].values()] == made
+    found = load_dataset(str(tmp_path / "out"), "own-el", split="validation", meta=True)
+    source = load_dataset(repo, "own", split="validation", meta=True)
+    assert [json.loads(row["meta"])["id"] for row in found] == [json.loads(row["meta"])["id"] for row in source][:limit]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_max_cost_is_for_all_workers_files_and_languages(workers, tmp_path):
+    repo = own_files(tmp_path, 8, 8, 8)
+    with ChatServer(greek) as server:
+        settings = server_settings(server, tmp_path)._replace(prices=(1e6, 0), max_cost=800, parallel=2)
+        with pytest.raises(M3ITError, match=r"max_cost 800: [0-9,]+ replies have cost [0-9.]+, the next may cost"):
+            translate("own", ["el"], settings, repo, tmp_path / "out", workers=workers)
+        paid = sum(len(m["content"].split()) for body in server.asked for m in body["messages"])
+        assert 600 < paid <= 800  # the server counts words as tokens
+        more = settings._replace(max_cost=10_000)
+        translate("own", ["el"], more, repo, tmp_path / "out", workers=workers)  # goes on
+        assert len({body["messages"][-1]["content"] for body in server.asked}) == 24
+
+
+def test_max_cost_is_for_one_run_and_not_for_those_before(tmp_path):
+    repo = own_files(tmp_path, 4)
+    with ChatServer(greek) as server:
+        settings = server_settings(server, tmp_path)._replace(prices=(1e6, 0), max_cost=400)
+        for name in ("one", "two"):
+            kept = settings._replace(cache_dir=str(tmp_path / name / "kept"))
+            translate("own", ["el"], kept, repo, tmp_path / name)
+    assert len(server.asked) == 8
+
+
+def test_with_workers_no_model_is_loaded_in_the_process_that_starts_them(tmp_path):
+    repo = own_files(tmp_path, 1, 1)
+    open_engine.cache_clear()
+    with ChatServer(greek) as server:
+        translate("own", ["el"], server_settings(server, tmp_path), repo, tmp_path / "out", workers=2, back=1)
+    assert open_engine.cache_info().currsize == 0
 
 
 def test_progress_is_told_window_by_window_with_the_number_of_rows(tmp_path, monkeypatch):

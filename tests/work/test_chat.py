@@ -19,6 +19,7 @@ from conftest import ROOT, picture
 
 import m3it.work.chat
 from m3it.work.chat import Chat, ChatError, CostError, Request, message, num_tokens
+from m3it.work.ledger import Ledger
 
 
 @pytest.fixture(autouse=True)
@@ -565,3 +566,36 @@ def test_the_estimate_of_tokens_counts_texts_images_and_messages():
         num_tokens([message("x" * 30, role="system"), message("图" * 10, [picture(0), picture(1)])])
         == 60 // 3 + 1 + 2 * 4 + 2 * 765
     )
+
+
+def test_what_a_killed_run_left_of_a_reply_goes_when_it_is_asked_again(tmp_path):
+    with ChatServer() as server:
+        chat = Chat("m", server.url, cache_dir=tmp_path)
+        path = chat.path(Request([message("a")]))
+        path.parent.mkdir(parents=True)
+        (path.parent / f".{path.name}.123-456.tmp").write_text('{"requ', "ascii")
+        chat.ask([message("a")])
+    assert [found.name for found in tmp_path.rglob("*") if found.is_file()] == [path.name]
+
+
+def test_max_cost_is_for_all_that_count_in_one_ledger(tmp_path):
+    with ChatServer(lambda request: " ".join(["word"] * 100)) as server:
+        chats = [
+            Chat("m", server.url, cache_dir=tmp_path, prices=(1e6, 1e6), max_cost=1000, ledger=tmp_path / "costs")
+            for _ in range(2)
+        ]
+        with pytest.raises(CostError, match="max_cost 1000: 9 replies have cost 918.0000"):
+            for number, request in enumerate(requests(50, max_tokens=100)):
+                chats[number % 2].ask(request.messages, **request.options)
+        assert len(server.asked) == 9 and sum(chat.cost for chat in chats) == 918
+
+
+def test_a_request_waits_for_what_another_process_has_set_aside_but_not_for_ever(tmp_path):
+    Ledger(tmp_path / "costs").reserve(999, 1000)  # by a process that ends without a word
+    with ChatServer() as server:
+        chat = Chat("m", server.url, cache_dir=tmp_path, prices=(1e6, 1e6), max_cost=1000, ledger=tmp_path / "costs",
+                    timeout_seconds=0.5)  # fmt: skip
+        with pytest.raises(CostError, match="max_cost 1000: 0 replies have cost"):
+            chat.ask([message("a")])
+        Ledger(tmp_path / "costs").settle(999, 1)
+        assert chat.ask([message("a")], max_tokens=9).text == "ok"
