@@ -10,6 +10,7 @@ Paper: https://arxiv.org/abs/2306.04387
 
 import base64
 import difflib
+import gzip
 import hashlib
 import io
 import json
@@ -17,7 +18,9 @@ import logging
 import os
 import posixpath
 import re
+import threading
 import time
+import zlib
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import cached_property
@@ -27,6 +30,8 @@ from urllib.parse import unquote
 import datasets
 import fsspec
 import huggingface_hub
+import PIL.Image
+import PIL.ImageFile
 import pyarrow
 import pyarrow.parquet
 
@@ -197,6 +202,7 @@ PIECE_BYTES = 16 * MiB  # what a worker reads at once: 11 ms of parsing to skip 
 TAIL_BYTES = MiB // 4  # read beyond a piece, since its last row ends there: most rows of 110 kB need no second request
 RETRY_SECONDS = (1, 2, 4, 8, 16, 32, 60, 60, 60, 60)
 LONGEST_WAIT_SECONDS = 600  # of the waits that servers state
+STAMPS = ("size", "mtime", "LastModified", "last_modified", "updated", "ETag", "etag", "created")  # of a file's state
 IMAGES_KEY = b'"image_base64_str":'
 NEWLINE = b"\n"
 LFS = b"version https://git-lfs"
@@ -205,8 +211,26 @@ CACHE_FOLDER = "m3_it"  # of prepared rows: `datasets` would name it after the m
 logger = logging.getLogger(__name__)
 
 
+URL = re.compile(r"""(\w[\w+.-]*)://(?:([^\s/]*)@)?((?:(?!::\w+://)[^\s?#"'<>])*)(?:[?#][^\s"'<>]*[^\s"'<>:;,.)?])?""")
+PLACE_BEFORE_HOST = {"abfs", "abfss", "wasb", "wasbs", "git", "github"}  # a container, a repository: nobody's password
+
+
+def public_url(text):
+    """The text with each URL in it as anybody may see it: without user and password, and without what follows ? or #,
+    where tokens and signatures stand."""
+
+    def shown(match):
+        scheme, user, place = match.groups()
+        return f"{scheme}://{f'{user}@' if user and scheme.lower() in PLACE_BEFORE_HOST else ''}{place}"
+
+    return URL.sub(shown, text) if "://" in text else text
+
+
 class M3ITError(Exception):
-    """Something a user can fix: the message says where, what was expected, what was found, what to do."""
+    """Something a user can fix: the message says where, what was expected, what was found, what to do; no password."""
+
+    def __init__(self, message=""):
+        super().__init__(public_url(str(message)))
 
 
 class ShardError(M3ITError):
@@ -217,6 +241,17 @@ class ShardError(M3ITError):
         self.reason = reason
 
 
+_PILLOW = threading.Lock()  # held while its settings, which are those of the whole process, are ours
+UNREADABLE = (ValueError, RecursionError, ShardError)  # what a row that cannot be read raises
+
+
+def reason_of(error):
+    """What a row that raised one of these is counted by."""
+    if isinstance(error, RecursionError):
+        return "nested too deep"
+    return error.reason if isinstance(error, ShardError) else "not JSON"
+
+
 # ---- where the bytes are
 
 
@@ -225,11 +260,13 @@ class Repository:
     travels to workers."""
 
     def __init__(self, path, revision=None, token=None, storage_options=None, cache_dir=None):
-        self.path, self.commit, self.repo_id = os.fspath(path), None, None
-        repo_id, _, named = self.path.removeprefix("hf://datasets/").partition("@")
-        folder = os.path.expanduser(self.path)
+        path, self.commit, self.repo_id = os.fspath(path), None, None
+        self.path = public_url(path)  # for people: what is read stands in `fs` and `root`
+        self.known_columns = {}
+        repo_id, _, named = path.removeprefix("hf://datasets/").partition("@")
+        folder = os.path.expanduser(path)
         if "://" in repo_id:
-            self.fs, self.root = fsspec.core.url_to_fs(self.path, **(storage_options or {}))
+            self.fs, self.root = fsspec.core.url_to_fs(path, **(storage_options or {}))
         elif os.path.isdir(folder):
             self.fs, self.root = fsspec.filesystem("file"), os.path.abspath(folder)
         elif re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", repo_id):
@@ -286,13 +323,35 @@ class Repository:
             root = data  # a folder may hold anything beside it
         else:
             options["maxdepth"] = 3  # a converted branch: <config>/<split>/0000.parquet
-        found = sorted(self._patiently(lambda: self.fs.find(root, **options), self.path).items())
+        found = sorted(self._find(root, options).items())
         files = {posixpath.relpath(name, self.root): i for name, i in found if i["type"] != "directory"}
         return {path: self._sized(path) if i["size"] is None else i for path, i in files.items()}
+
+    def _find(self, folder, options, way=()):
+        """Name -> info of the files below a folder. On a disk links are followed: to a file for its size and time, which
+        are those of what is read; to a folder, unless a link on the `way` down, or this one, lies in that folder."""
+        found = self._patiently(lambda: self.fs.find(folder, **options), self.path)
+        for name in [name for name, info in found.items() if info.get("islink")] if self.local else ():
+            target = os.path.realpath(name)
+            if os.path.isfile(target):
+                found[name] = {**found[name], **self.fs.info(target), "name": name}
+            elif os.path.isdir(target):
+                del found[name]
+                further = (*way, os.path.realpath(os.path.dirname(name)))
+                left = options.get("maxdepth", 99) - len(os.path.relpath(name, folder).split(os.sep))
+                if left and not any(os.path.commonpath((place, target)) == target for place in further):
+                    found |= self._find(name, {**options, "maxdepth": left}, further)
+        return found
 
     def _sized(self, path):
         """What a file server says of one file, where its listing, a page of links, states no size."""
         return self._patiently(lambda: self.fs.info(posixpath.join(self.root, path)), f"{self.path}/{path}")
+
+    def _look(self, name):
+        """What a listing says now of one file: in the words of the first, since `info` may round a time otherwise."""
+        self.fs.invalidate_cache()
+        listed = {i["name"]: i for i in self.fs.ls(posixpath.dirname(name), detail=True)}.get(name, {"size": None})
+        return self.fs.info(name) if listed["size"] is None else listed
 
     def size(self, path):
         return self.files[path]["size"]
@@ -305,8 +364,22 @@ class Repository:
         """What a cache entry is named after: the commit, or else every file's path, size and time."""
         if self.commit:
             return f"{huggingface_hub.constants.ENDPOINT} {self.root}"
-        stamps = ("size", "mtime", "LastModified", "last_modified", "updated", "ETag", "etag", "created")
-        return f"{self.root} {[(path, [str(self.files[path].get(stamp)) for stamp in stamps]) for path in paths]}"
+        return f"{self.root} {[(path, [str(self.files[path].get(stamp)) for stamp in STAMPS]) for path in paths]}"
+
+    def check_unchanged(self, path):
+        """ShardError if a file is no longer the one that was listed: read while it changes, it gives a mixture."""
+        if self.commit or path not in self.files:
+            return
+        name, listed = posixpath.join(self.root, path), self.files[path]
+        if self.local:
+            stat = os.stat(name) if os.path.exists(name) else None
+            now = {"size": stat.st_size, "mtime": stat.st_mtime} if stat else {"size": None}
+        else:
+            now = self._patiently(lambda: self._look(name), f"{self.path}/{path}")
+        if any(listed[stamp] != now[stamp] for stamp in STAMPS if stamp in listed and stamp in now):
+            raise ShardError(
+                f"{self.path}/{path}: changed while it was read. Call again when it stands still.", "changed"
+            )
 
     def read(self, path, start, stop):
         """Bytes [start, stop) of a file, all of them; ShardError if the server goes on failing."""
@@ -321,6 +394,17 @@ class Repository:
             return data
 
         return self._patiently(fetch, f"{self.path}/{path}")
+
+    def columns(self, path):
+        """The names of the columns of a Parquet file, by its footer."""
+        if path not in self.known_columns:
+            try:
+                self.known_columns[path] = open_parquet(self, path).schema_arrow.names
+            except (OSError, ValueError, pyarrow.ArrowException) as error:
+                raise ShardError(
+                    f"{self.path}/{path}: cannot be read ({error}). Download or write it again."
+                ) from error
+        return self.known_columns[path]
 
     def where(self, path, offset):
         """A row's place for people: file and line, or file and byte (row, in Parquet) where counting lines would mean
@@ -337,7 +421,8 @@ class Repository:
             try:
                 return action()
             except Exception as error:
-                found = f"{what}: cannot be read, {type(error).__name__}: {' '.join(str(error).split())[:400]}"
+                told = public_url(" ".join(str(error).split()))[:400]
+                found = f"{what}: cannot be read, {type(error).__name__}: {told}"
                 if wait is None or not self._passes(error):
                     raise ShardError(found) from error
                 wait = max(wait, _answer(error)[1])
@@ -417,6 +502,16 @@ def find_shards(repository):
     return found
 
 
+def twin_of(repository, found, config_name):
+    """The config of a release, `<name>-images`, that holds the rows of a config as image files, with their ids; the
+    config itself where there is none, or one that is no such twin: a release is known by its columns."""
+    twin = f"{config_name}-images"
+    paths = [path for name in (config_name, twin) for shards in found.get(name, {}).values() for path, _ in shards]
+    if twin not in found or not all(path.endswith(".parquet") for path in paths):
+        return config_name
+    return twin if {"images", "row_id", "image_sha256"} <= set(repository.columns(paths[-1])) else config_name
+
+
 def complete(shards):
     """The paths of one split; ShardError if a numbered one is missing, or if the split lies there twice."""
     paths = [path for path, _ in shards]
@@ -447,20 +542,24 @@ def cut(repository, paths):
 
 
 def read_rows(repository, piece):
-    """Yield (offset, line or row) of the rows that begin in a piece: bytes of JSON, or dicts from Parquet (offset:
-    row number)."""
+    """Yield (offset, line or row) of the rows that begin in a piece: bytes of JSON, or of Parquet dicts (offset: row
+    number), a ShardError where one cannot be made of what the file holds. `as_row` makes rows of them. ShardError at the
+    end if the file is another one by then."""
     path, start, stop = piece
     if path.endswith(".jsonl"):
-        yield from _read_lines(repository, path, start, stop)
-        return
-    parquet = path.endswith(".parquet")
-    rows = _read_parquet(repository, path, start, stop) if parquet else _read_compressed(repository, path)
+        rows = _read_lines(repository, path, start, stop)
+    elif path.endswith(".parquet"):
+        rows = _read_parquet(repository, path, start, stop)
+    else:
+        rows = _read_compressed(repository, path)
     try:
         yield from rows
-    except (OSError, pyarrow.ArrowException) as error:
+    except (OSError, EOFError, ValueError, zlib.error, pyarrow.ArrowException) as error:
+        repository.check_unchanged(path)
         raise ShardError(
             f"{repository.path}/{path}: cannot be read to its end ({error}). Download or write it again."
         ) from error
+    repository.check_unchanged(path)
 
 
 def _read_lines(repository, path, start, stop):
@@ -487,49 +586,94 @@ def _read_compressed(repository, path):
     offset = 0
     if not repository.size(path):
         raise OSError("it is empty")
-    kind = "gzip" if path.endswith(".gz") else "zstd"
-    with pyarrow.CompressedInputStream(pyarrow.PythonFile(RangeFile(repository, path), mode="r"), kind) as stream:
+    with unpack(RangeFile(repository, path)) as stream:
         for line in io.BufferedReader(stream, MiB):
             if not line.isspace():
                 yield offset, line.removeprefix(b"\xef\xbb\xbf") if not offset else line
             offset += len(line)
 
 
+def unpack(file):
+    """The stream of bytes that a RangeFile, named .gz or .zst, was compressed from."""
+    compressed = io.BufferedReader(file, 4 * MiB)  # one request for what a decompressor asks for in crumbs
+    if file.path.endswith(".gz"):
+        return gzip.GzipFile(
+            fileobj=compressed
+        )  # passes over zeros after the end, as gzip does: tapes are filled with them
+    return pyarrow.CompressedInputStream(pyarrow.PythonFile(compressed, mode="r"), "zstd")
+
+
 def _read_parquet(repository, path, start, stop):
-    file = pyarrow.parquet.ParquetFile(RangeFile(repository, path), pre_buffer=True)
+    file = open_parquet(repository, path, pre_buffer=True)
     number = 0
     for i in range(file.num_row_groups):
         group = file.metadata.row_group(i)
-        column = group.column(0)
-        begin = min(filter(None, (column.dictionary_page_offset, column.data_page_offset)))
-        if start <= begin < stop:
+        if start <= begin_of(group) < stop:
             for batch in file.iter_batches(batch_size=32, row_groups=[i]):
-                for row in batch.to_pylist():
-                    yield number, row
-                    number += 1
+                yield from enumerate(_rows_of(batch), number)
+                number += batch.num_rows
         else:
             number += group.num_rows
 
 
+def open_parquet(repository, path, **options):
+    """A Parquet file of the repository; ValueError where it has no columns, or one of them twice."""
+    file = pyarrow.parquet.ParquetFile(RangeFile(repository, path), **options)
+    names = file.schema_arrow.names
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if twice or not names:
+        raise ValueError(f"it has the column {twice[0]!r} more than once" if twice else "it has no columns")
+    return file
+
+
+def begin_of(group):
+    """Where a row group begins in its file, by the footer."""
+    column = group.column(0)
+    return min(filter(None, (column.dictionary_page_offset, column.data_page_offset)))
+
+
+def _rows_of(batch):
+    """The rows of a batch as dicts; for one that Python has no values for, its error."""
+    try:
+        return batch.to_pylist()
+    except (ValueError, OverflowError, pyarrow.ArrowException) as error:  # bytes that are no UTF-8, a year above 9999
+        if batch.num_rows > 1:
+            return [row for i in range(batch.num_rows) for row in _rows_of(batch.slice(i, 1))]
+        name, *others = batch.schema.names
+        if others:  # which of them is it?
+            found = (_rows_of(batch.select([each])) for each in (name, *others))
+            return next(rows for rows in found if isinstance(rows[0], ShardError))
+        told = f"expected a value that can be read in {name}, found one that cannot ({error})"
+        return [ShardError(told, f"{name} cannot be read")]
+
+
+def as_row(line):
+    """The row that `read_rows` gives as a line of JSON, a dict or an error: what it holds, or the error is raised."""
+    if isinstance(line, ShardError):
+        raise line
+    return parse(line) if isinstance(line, bytes) else line
+
+
 def parse(line):
     """The JSON object of a line. Nearly all of its bytes are base64, which a JSON parser reads slowly: a list of
-    plain strings is cut out first, verified, and put back as it is; anything else is parsed as a whole."""
+    plain strings is cut out first, verified, and put back as it is; anything else is parsed as a whole. A number stands
+    in its place: where the row has another list in the end, the key stands there twice, and JSON's last one counts."""
     key = line.find(IMAGES_KEY)
     start = line.find(b"[", key) if key >= 0 else -1
     stop = line.find(b"]", start) if start >= 0 else -1
     if stop >= 0 and line.find(b"\\", start, stop) < 0 and not line[key + len(IMAGES_KEY) : start].strip():
         try:
             images = _plain_strings(line, start, stop)
-            row = json.loads((line[: start + 1] + line[stop:]).decode()) if images else None
-            if isinstance(row, dict) and row.get("image_base64_str") == []:
+            row = json.loads((line[: start + 1] + b"%d" % stop + line[stop:]).decode()) if images else None
+            if isinstance(row, dict) and row.get("image_base64_str") == [stop]:
                 row["image_base64_str"] = images
                 return row
-        except ValueError:
+        except (ValueError, RecursionError):
             pass  # parsed as a whole it gives the better message
     try:
         return json.loads(line.decode("utf-8-sig"))
     except RecursionError as error:
-        raise ValueError("expected one JSON object a line, found one nested too deep") from error
+        raise ShardError("expected one JSON object a line, found one nested too deep", "nested too deep") from error
     except ValueError as error:
         found = "a Git LFS pointer (get the file: git lfs pull)" if line.startswith(LFS) else repr(line[:40])[1:]
         why = str(error).replace("line 1 ", "")  # of the row, where the file's line is what people look for
@@ -565,18 +709,13 @@ def check_row(row):
     pictures, kind = ("images", dict) if as_files else ("image_base64_str", str)
     missing = [name for name in ("instruction", "inputs", pictures, "outputs") if name not in row]
     if missing:
-        raise ShardError(f"expected the fields {', '.join(FIELDS)}; found {', '.join(row)}", f"no {missing[0]}")
+        found = ", ".join(row)[:200]
+        raise ShardError(f"expected the fields {', '.join(FIELDS)}; found {found}", f"no {missing[0]}")
     for name, default in (("instruction", ""), ("inputs", ""), ("outputs", None), ("meta", "{}")):
         value = default if row.get(name) is None else row[name]
         if not isinstance(value, str):
-            raise ShardError(f"expected a string in {name}, found {json.dumps(value)[:60]}", f"{name} is no string")
-        try:
-            value.encode()
-        except UnicodeEncodeError as error:
-            raise ShardError(
-                f"expected text in {name}, found half a character (a lone surrogate)", "broken text"
-            ) from error
-        row[name] = value
+            raise ShardError(f"expected a string in {name}, found {_told(value)}", f"{name} is no string")
+        row[name] = whole_text(value, name)
     images = row[pictures]
     images = [images] if isinstance(images, str) else images or []
     if not isinstance(images, list) or not all(isinstance(image, kind) for image in images):
@@ -585,8 +724,43 @@ def check_row(row):
         )
     if as_files and not all(isinstance(image.get("bytes"), bytes) for image in images):
         raise ShardError(f"expected the bytes of files in images, found {images[0]}"[:200], "image has no bytes")
-    row[pictures] = images if as_files else [clean_base64(image) for image in images]
+    row[pictures] = images if as_files else [clean_base64(whole_text(image, pictures)) for image in images]
     return row
+
+
+def _told(value):
+    """What a value is, for an error: how its JSON begins, or its type where it has none."""
+    try:
+        return json.dumps(value)[:60]
+    except (TypeError, ValueError, RecursionError):
+        return f"a value of type {type(value).__name__}"
+
+
+def whole_text(text, name):
+    """The text; ShardError where it cannot be written as UTF-8."""
+    try:
+        if not text.isascii():
+            text.encode()
+    except UnicodeEncodeError as error:
+        raise ShardError(
+            f"expected text in {name}, found half a character (a lone surrogate)", "broken text"
+        ) from error
+    return text
+
+
+def from_conversation(row):
+    """The row of a release for trainers (`m3it release --format messages`): the question, which begins with the
+    instruction, as inputs, the answer as outputs."""
+    turns = row["messages"] if isinstance(row["messages"], list) else []
+    said = [(turn.get("role"), turn.get("content")) for turn in turns if isinstance(turn, dict)]
+    if [role for role, _ in said] != ["user", "assistant"] or not isinstance(said[0][1], str):
+        told = "expected one question and its answer in messages, as m3it release --format messages writes them"
+        raise ShardError(f"{told}; found {_told(turns)}. Other conversations are read by m3it.Part", "no answer")
+    images = row.get("images") or []
+    meta = {"id": row["row_id"]} if isinstance(row.get("row_id"), str) else {}
+    asked = said[0][1].removeprefix("<image>" * len(images))
+    texts = {"instruction": "", "inputs": asked, "outputs": said[1][1], "meta": json.dumps(meta, ensure_ascii=False)}
+    return {**texts, "images": images}
 
 
 def clean_base64(text):
@@ -612,6 +786,25 @@ def image_bytes(row):
     return files
 
 
+def check_picture(image, decode=False):
+    """ShardError where a file is no picture that Pillow, and so a column of Image, can show: by its header; with
+    `decode` by all of it, a JPEG at an eighth of its size, so that a truncated one is found."""
+    try:
+        picture = PIL.Image.open(io.BytesIO(image))
+        if decode:
+            picture.draft("L", (1, 1))
+            with _PILLOW:
+                lenient, PIL.ImageFile.LOAD_TRUNCATED_IMAGES = PIL.ImageFile.LOAD_TRUNCATED_IMAGES, False
+                try:
+                    picture.load()  # half a picture is none, whatever another library has told Pillow
+                finally:
+                    PIL.ImageFile.LOAD_TRUNCATED_IMAGES = lenient
+            picture.getexif()  # a column of Image turns pictures by it
+    except Exception as error:  # of a format that is broken Pillow raises whatever happens to fail
+        told = f"expected a picture, found {len(image)} bytes that begin with {image[:16]!r} ({type(error).__name__}: {error})"
+        raise ShardError(told, "image cannot be read") from error
+
+
 def id_of(row):
     """The id of a row that was read with its meta: what predictions, corrections and drop lists name it by."""
     return str(json.loads(row["meta"])["id"])
@@ -621,7 +814,7 @@ def read_meta(row):
     """What a row's meta says; ShardError where it is no JSON object."""
     try:
         meta = json.loads(row["meta"])
-    except ValueError:
+    except (ValueError, RecursionError):
         meta = None
     if not isinstance(meta, dict):
         raise ShardError(f"expected a JSON object in meta, found {row['meta'][:60]!r}", "meta is no object")
@@ -633,7 +826,8 @@ def read_meta(row):
 
 @dataclass
 class M3ITConfig(datasets.BuilderConfig):
-    """`images`: a list of Image instead of the base64 strings. `meta`: one more column, a JSON string with the row id
+    """`images`: a list of Image instead of the base64 strings; what Pillow does not take for a picture is an error, by its
+    header, or with on_error="drop" by decoding it. `meta`: one more column, a JSON string with the row id
     and what the source knew. `on_error`: "raise", or "drop" to leave out rows that cannot be read, count them by
     reason and list them. `corrections`: config -> row id -> field -> (text, who), by m3it/reading/corrections.py."""
 
@@ -660,6 +854,7 @@ class M3IT(datasets.GeneratorBasedBuilder):
     BUILDER_CONFIG_CLASS = M3ITConfig
     BUILDER_CONFIGS = [M3ITConfig(name=name, version=datasets.Version("1.0.0")) for name in config_names()]
     DEFAULT_CONFIG_NAME = "coco"
+    LOOKS_AT_PICTURES = True  # before they are given away as a column of Image
     DEFAULT_WRITER_BATCH_SIZE = 100  # rows of 100 kB and more
 
     def __init__(self, cache_dir=None, repository=None, dataset_name=None, config_name=None, hash=None, **kwargs):
@@ -689,7 +884,10 @@ class M3IT(datasets.GeneratorBasedBuilder):
         found = find_shards(self.repository)
         if config_name not in found:
             raise self._unknown(config_name)
-        listed = found.get(f"{config_name}-images", found[config_name])  # of a release, the same rows with their ids
+        twin = twin_of(self.repository, found, config_name)  # of a release, the same rows with their ids
+        listed = found[config_name] | {
+            split: found[twin][split] for split in found[config_name] if split in found[twin]
+        }
         return {split: complete(listed[split]) for split in dict.fromkeys(SPLITS.values()) if split in listed}
 
     def pieces(self, split):
@@ -707,8 +905,8 @@ class M3IT(datasets.GeneratorBasedBuilder):
         return read_rows(self.repository, piece)
 
     def map_row(self, row, place):
-        """The rows that one line holds, in our schema: here, itself."""
-        return [row]
+        """The rows that one line holds, in our schema: here, itself, or what a release for trainers says in messages."""
+        return [from_conversation(row) if isinstance(row, dict) and "messages" in row and "inputs" not in row else row]
 
     def _choose(self, name):
         """The config to read. Whether a known one's files are on the Hub is asked when they are needed: the cache
@@ -730,7 +928,8 @@ class M3IT(datasets.GeneratorBasedBuilder):
         more = f" and {len(found) - 8} more" if len(found) > 8 else ""
         what = f"Unknown config {name!r}" if name else "Config name is missing"
         held = ", ".join(found[:8]) or "no shards below data/"
-        return ValueError(f"{what}.{hint} {self.repository.path} holds {held}{more}.")
+        where = self.repository.root if self.repository.path == "." else self.repository.path
+        return ValueError(f"{what}.{hint} {where} holds {held}{more}.")
 
     def get_exported_dataset_info(self):
         return datasets.DatasetInfo()  # dataset_infos.json has the sizes of one repository, not of every one
@@ -745,6 +944,19 @@ class M3IT(datasets.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager):
         splits = self.shards(self.config.name)
         return [datasets.SplitGenerator(name=split, gen_kwargs={"pieces": self.pieces(split)}) for split in splits]
+
+    def _prepare_split_single(self, *args, **kwargs):
+        """As `datasets` does it, but for its DatasetGenerationError, which says nothing, and loses its cause on the way
+        out of one of several processes: what we have to say is raised instead."""
+        try:
+            yield from super()._prepare_split_single(*args, **kwargs)
+        except Exception as error:
+            told = error
+            while told is not None and not isinstance(told, M3ITError):
+                told = told.__cause__
+            if told is None:
+                raise
+            raise told from told.__cause__
 
     def _generate_examples(self, pieces):
         names = list(self.info.features)
@@ -770,21 +982,25 @@ class M3IT(datasets.GeneratorBasedBuilder):
         does."""
         place, refused = f"{path}:{offset}", refused or self.refuse
         try:
-            rows = self.map_row(parse(line) if isinstance(line, bytes) else line, place)
-        except (ValueError, ShardError) as error:
+            rows = self.map_row(as_row(line), place)
+        except UNREADABLE as error:
             refused(path, offset, place, error)
             return
         for k, row in enumerate(rows):
             key = f"{place}#{k}" if len(rows) > 1 else place
             try:
                 yield key, self._finish(check_row(row), key, self.config.images if images is None else images)
-            except (ValueError, ShardError) as error:
+            except UNREADABLE as error:
                 refused(path, offset, key, error)
 
     def _finish(self, row, key, images):
         """The row with the columns of this config; its id is the source's own where it has one."""
         if images:
-            row["images"] = [{"path": None, "bytes": image} for image in image_bytes(row)]
+            files = image_bytes(row)
+            if self.config.images and self.LOOKS_AT_PICTURES:
+                for image in files:
+                    check_picture(image, decode=self.config.on_error == "drop")
+            row["images"] = [{"path": None, "bytes": image} for image in files]
         elif "images" in row:
             row["image_base64_str"] = [base64.b64encode(image).decode() for image in image_bytes(row)]
         corrections = (self.config.corrections or {}).get(self.config.name)
@@ -794,18 +1010,23 @@ class M3IT(datasets.GeneratorBasedBuilder):
             if corrections and meta["id"] in corrections:
                 fields = corrections[meta["id"]]
                 row.update({name: text for name, (text, _) in fields.items()})
-                meta["corrected"] = {**meta.get("corrected", {}), **{name: who for name, (_, who) in fields.items()}}
+                before = meta.get("corrected", {})
+                if not isinstance(before, dict):
+                    told = f"expected who corrected what in corrected of meta, found {_told(before)}"
+                    raise ShardError(told, "corrected is no object")
+                meta["corrected"] = {**before, **{name: who for name, (_, who) in fields.items()}}
                 row["corrected"] = {"id": meta["id"], "fields": list(fields)}
-            row["meta"] = json.dumps(meta, ensure_ascii=False)
+            row["meta"] = whole_text(json.dumps(meta, ensure_ascii=False), "meta")
         return row
 
     def refuse(self, path, offset, key, error):
         """Raise with file, line and reason; or, with on_error="drop", list the row in the manifest."""
-        reason = getattr(error, "reason", "not JSON")
+        reason = reason_of(error)
         if self.config.on_error == "drop":
             logger.warning("%s: dropped, %s (%s)", key, reason, error)
             self._note("m3it-drops", {"id": key, "reason": reason, "error": str(error)})
             return
+        self.repository.check_unchanged(path)  # that would be the reason
         where = self.repository.where(path, offset)
         advice = "Fix the row, or pass on_error='drop' to leave such rows out."
         raise ShardError(f"{where}: {error}. {advice}", reason) from error
@@ -814,8 +1035,11 @@ class M3IT(datasets.GeneratorBasedBuilder):
         """Add a line to one of this config's lists in the cache."""
         path = self.listed(folder)
         os.makedirs(os.path.dirname(path), exist_ok=True)
+        line = json.dumps(told, ensure_ascii=False).encode(
+            "utf-8", "backslashreplace"
+        )  # half a character: as JSON has it
         with io.FileIO(path, "a") as file:  # one write, so that lines of several workers stay whole
-            file.write((json.dumps(told, ensure_ascii=False) + "\n").encode())
+            file.write(line + b"\n")
 
     def listed(self, folder):
         """Where a list of this config lies: m3it-drops, or m3it-corrected. A row read twice stands there twice."""

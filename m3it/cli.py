@@ -1,8 +1,12 @@
 """The command line. Results go to stdout, progress to stderr."""
 
+import dis
+import logging
 import os
 import sys
+import traceback
 import warnings
+from pathlib import Path
 
 import typer
 
@@ -13,13 +17,18 @@ import m3it
 from m3it.commands import read, make, train, score  # noqa: F401
 
 # isort: on
-from m3it.commands.options import app
+from m3it.commands.options import app, say
+from m3it.work.terminal import printable
+
+OURS = Path(__file__).parent
 
 
 def main() -> None:
-    """Run the command line: a known error is one sentence and exit 1, wrong usage 2, Ctrl-C 130; M3IT_DEBUG=1 shows
-    tracebacks."""
-    warnings.formatwarning = lambda message, *_, **__: f"{message}\n"  # the sentence, not the line of code
+    """Run the command line: a known error is one sentence and exit 1, wrong usage 2, Ctrl-C 130; an error that is ours
+    asks to be reported. M3IT_DEBUG=1 shows all tracebacks."""
+    warnings.formatwarning = lambda message, *_, **__: f"{printable(str(message))}\n"  # not the line of code
+    if logging.lastResort:
+        logging.lastResort.setFormatter(Printable())
     try:
         code = app(prog_name="m3it", standalone_mode=False)  # of typer.Exit; None for a command that ran through
         sys.stdout.flush()
@@ -35,10 +44,38 @@ def main() -> None:
         sys.exit(0)
     except Exception as error:
         if type(error).__module__.startswith(("click", "typer")) and hasattr(error, "exit_code"):
+            if hasattr(error, "message"):
+                error.message = printable(error.message)  # of names of files, too
             error.show()  # type: ignore[attr-defined]
             sys.exit(error.exit_code)
-        # Asked last: m3it.M3ITError brings `datasets`, which wrong usage need not wait for.
-        if os.environ.get("M3IT_DEBUG") or not isinstance(error, (ValueError, OSError, m3it.M3ITError)):
+        if os.environ.get("M3IT_DEBUG"):
             raise
-        typer.echo(str(error), err=True)
+        if not is_known(error):
+            traceback.print_exception(error)
+            say("This is an error of m3it, not of what it was given: please report it with the lines above.", err=True)
+        else:
+            from M3IT import public_url
+
+            say(" ".join(public_url(str(error)).split("\n")), err=True)
         sys.exit(1)
+
+
+def is_known(error: Exception) -> bool:
+    """Whether an error is said to the user: ours, one of the machine (files, network), or a ValueError that a `raise`
+    of our own code made of an argument. Any other ValueError (of `int`, of a JSON parser) we should have foreseen."""
+    # Asked last: m3it.M3ITError brings `datasets`, which wrong usage need not wait for.
+    if isinstance(error, (OSError, m3it.M3ITError)):
+        return True
+    frames = list(traceback.walk_tb(error.__traceback__))
+    if not isinstance(error, ValueError) or not frames:
+        return False
+    code, at = frames[-1][0].f_code, frames[-1][0].f_lasti
+    where = Path(code.co_filename)
+    return (OURS in where.parents or where == m3it.Beside.path) and dis.opname[code.co_code[at]] == "RAISE_VARARGS"
+
+
+class Printable(logging.Formatter):
+    """What is logged, without characters that steer a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))

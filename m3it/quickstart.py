@@ -24,6 +24,7 @@ from m3it.showing.report import report
 from m3it.training.settings import Settings
 from m3it.training.train import train
 from m3it.work.runner import Progress, silent
+from m3it.work.terminal import printable
 
 DATASET, SPLIT = "shapes", "test"
 NUM_EVALUATED = 256  # validation rows that the loss is measured on during training
@@ -56,7 +57,7 @@ def quickstart(
         held_out = Mixture(None, parts=[Part(str(out), DATASET, "validation")])
         rows = [held_out.row(position) for position in range(min(held_out.num_rows, NUM_EVALUATED))]
         mixture = mix(out, repo, settings)
-        print(mixture.describe(), file=sys.stderr)
+        print(printable(mixture.describe()), file=sys.stderr)
         train("tiny", mixture, out / "tiny", settings, rows, resume=True)
     tell("3 of 4  the model answers and is scored on questions of which it has seen none")
     predict(

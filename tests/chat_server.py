@@ -7,7 +7,8 @@
         assert [exchange.status for exchange in server.exchanges] == [429, 429, 429, 200]
 
 The function gets the request's JSON body and returns the text of the reply, or a dict that is the whole body of the
-answer; it may raise Refuse. Words count as tokens, images as none.
+answer, or bytes: server-sent events, such as `events` makes; it may raise Refuse. Words count as tokens, images
+as none.
 """
 
 import http.server
@@ -53,7 +54,7 @@ class Fault:
 class ChatServer:
     """A server that lives while the `with` block lasts; other keys than `key` get 401, models not in `models` 404."""
 
-    reply: Callable[[dict[str, Any]], str | dict[str, Any]] = lambda request: "ok"
+    reply: Callable[[dict[str, Any]], str | dict[str, Any] | bytes] = lambda request: "ok"
     key: str | None = None
     models: tuple[str, ...] = ()
     slow_seconds: float = 1.0
@@ -102,7 +103,7 @@ class ChatServer:
                 self.faults.pop(0)
             return fault
 
-    def answer(self, path: str, body: dict[str, Any], key: str) -> dict[str, Any]:
+    def answer(self, path: str, body: dict[str, Any], key: str) -> dict[str, Any] | bytes:
         """The body of the answer; Refuse where the request is not taken."""
         if self.key and key != f"Bearer {self.key}":
             raise Refuse(401, "Incorrect API key provided", code="invalid_api_key")
@@ -140,6 +141,16 @@ def completion(request: dict[str, Any], text: str | None, finish_reason: str = "
         "choices": [choice],
         "usage": usage,
     }
+
+
+def events(request: dict[str, Any], *texts: str, **fields: Any) -> bytes:
+    """The reply as a stream: a piece for each text, then the end, with `fields` in its delta."""
+    head = {"id": "c-1", "object": "chat.completion.chunk", "created": 1_700_000_000, "model": request["model"]}
+    said = [({"content": text}, None) for text in texts] + [(fields, "stop")]
+    chunks = [{**head, "choices": [{"index": 0, "delta": delta, "finish_reason": end}]} for delta, end in said]
+    if (request.get("stream_options") or {}).get("include_usage"):
+        chunks.append({**head, "choices": [], "usage": completion(request, "".join(texts))["usage"]})
+    return b"".join(b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks) + b"data: [DONE]\n\n"
 
 
 def words_of(message: dict[str, Any]) -> str:
@@ -180,7 +191,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             chat.exchanges.append(
                 Exchange(self.path, body, self.headers.get("Authorization", ""), status, fault and fault.kind, seconds)
             )
-        self.send(json.dumps(answer).encode(), status, headers, fault and fault.kind)
+        if isinstance(answer, bytes):
+            headers = {"Content-Type": "text/event-stream", **headers}
+        data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+        self.send(data, status, headers, fault and fault.kind)
 
     do_GET = do_POST
 

@@ -1,5 +1,6 @@
 """m3it/cli.py: results to stdout, progress to stderr, one sentence for an error, exit codes."""
 
+import json
 import os
 import signal
 import subprocess
@@ -95,6 +96,19 @@ def test_the_traceback_is_shown_where_it_is_asked_for(monkeypatch, repository):
     monkeypatch.setattr(sys, "argv", ["m3it", "show", "vique", "--repo", str(repository)])
     with pytest.raises(ValueError, match="Unknown config 'vique'"):
         main()
+
+
+def test_an_error_of_ours_is_not_said_as_if_it_were_the_users(m3it, monkeypatch, repository):
+    """`int` raises a ValueError, too; so does our own code, of an argument."""
+    for fails in (lambda repo: int("twelve"), lambda repo: {}["none"], lambda repo: json.loads("{")):
+        monkeypatch.setattr("m3it.showing.stats.measure", fails)
+        code, out, err = m3it("stats", "--repo", repository)
+        assert (code, out) == (1, "") and err.startswith("Traceback")
+        assert err.endswith("an error of m3it, not of what it was given: please report it with the lines above.\n")
+    code, out, err = m3it(
+        "train", "--model", "tiny", "--out", repository / "out", "--epochs", "-1", "--repo", repository
+    )
+    assert code == 1 and err.endswith("epochs=-1.0: expected a number above 0\n") and "Traceback" not in err
 
 
 def start(*arguments, **options):

@@ -1,11 +1,13 @@
 """M3IT.py: rows from bytes, pieces, configs, the builder under `datasets`."""
 
 import base64
+import decimal
 import functools
 import gzip
 import http.server
 import io
 import json
+import os
 import pickle
 import re
 import threading
@@ -19,10 +21,23 @@ from conftest import make_row, picture, write_rows
 from datasets.distributed import split_dataset_by_node
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image, ImageFile
 
 import M3IT as module
-from M3IT import CATALOGUE, LANGUAGES, Repository, ShardError, config_names, cut, parse, read_rows
+from M3IT import (
+    CATALOGUE,
+    LANGUAGES,
+    M3ITError,
+    Repository,
+    ShardError,
+    config_names,
+    cut,
+    parse,
+    public_url,
+    read_rows,
+)
 from m3it.reading.load import count_drops, load_builder, load_dataset
+from m3it.rows.jsonl import read_shard
 
 
 def rows_of(folder, config="viquae", split="train", **options):
@@ -49,7 +64,7 @@ def test_every_release_the_builder_promises_sees_one_import_per_line():
     source = Path(module.__file__).read_text("utf-8")
     imports = [line for line in source.split("\n") if line.startswith(("import ", "from "))]
     assert imports and not any("," in line for line in imports)
-    allowed = {"datasets", "pyarrow", "fsspec", "huggingface_hub"}
+    allowed = {"datasets", "pyarrow", "fsspec", "huggingface_hub", "PIL"}
     import sys
 
     assert {line.split()[1].split(".")[0] for line in imports} - allowed <= set(sys.stdlib_module_names)
@@ -78,6 +93,10 @@ def test_a_line_parses_as_json_does_however_it_is_spaced(separators, num_images)
         b'{"image_base64_str": "aa]", "outputs": "x"}',
         b'{"outputs": "\\"image_base64_str\\": [\\"zz\\"]", "image_base64_str": ["aa"]}',
         b'{"image_base64_str": ["aa"], "image_base64_str": ["bb"]}',
+        b'{"image_base64_str": ["aa"], "image_base64_str": []}',
+        b'{"image_base64_str": ["aa"], "image_base64_st\\u0072" : []}',
+        b'{"x": {"image_base64_str": ["aa"]}, "image_base64_str": []}',
+        b'{"image_base64_str": ["aa"], "image_base64_str": [32]}',
         b'{"image_base64_str": {"k": ["aa"]}}',
         b'["image_base64_str", {"image_base64_str": ["aa"]}]',
     ],
@@ -212,6 +231,106 @@ def test_half_a_character_and_endless_nesting_say_file_line_and_reason(tmp_path)
         assert inputs_of(rows_of(tmp_path, on_error="drop")) == ["What is 0?"]
 
 
+DEEP = "[" * 2000 + "]" * 2000
+LINE = json.dumps(make_row(1))
+ODD_LINES = {  # a line that holds no row, and the reason that it is counted by
+    "deep field beside a picture": (f'{LINE[:-1]}, "x": {DEEP}}}', "nested too deep"),
+    "deep instruction": (LINE.replace('"Answer the question."', DEEP), "nested too deep"),
+    "deep meta": (json.dumps(make_row(1, meta=f'{{"a": {DEEP}}}')), "meta is no object"),
+    "half a character in a picture": (json.dumps(make_row(1, image_base64_str=["\ud800"])), "broken text"),
+    "half a character in the only picture": (json.dumps(make_row(1, image_base64_str="\ud800")), "broken text"),
+    "half a character as the id": (json.dumps(make_row(1, meta='{"id": "\\ud800"}')), "broken text"),
+    "half a character in meta": (json.dumps(make_row(1, meta='{"a": [{"\\udfff": 1}]}')), "broken text"),
+    "half a character as a field": ('{"\\ud800": 1}', "no instruction"),
+    "half a character in a value that is no text": (LINE.replace('"answer 1"', '["\\ud800"]'), "outputs is no string"),
+}
+
+
+@pytest.mark.parametrize(("line", "reason"), ODD_LINES.values(), ids=ODD_LINES)
+def test_a_line_that_holds_no_row_is_dropped_and_listed_in_every_way_of_reading(tmp_path, line, reason):
+    path = write_rows(tmp_path / "data/kvqa/viquae/train.jsonl", [make_row(0)])
+    path.write_bytes(path.read_bytes() + f"{line}\n".encode() + json.dumps(make_row(2)).encode())
+    with pytest.raises(ShardError, match=r"data/kvqa/viquae/train.jsonl:2: expected .*on_error='drop'"):
+        rows_of(tmp_path, meta=True)
+    with pytest.raises(ShardError, match=r"train.jsonl:2: expected "):
+        list(read_shard(path))
+    builder = load_builder(tmp_path, "viquae", meta=True, on_error="drop")
+    expected = ["What is 0?", "What is 2?"]
+    assert inputs_of(builder.as_streaming_dataset("train")) == expected
+    assert load_dataset(tmp_path, "viquae", meta=True, on_error="drop", split="train")["inputs"][:] == expected
+    assert count_drops(builder) == {reason: 1}
+
+
+def of_type(type, values):
+    """A column that Python's own types cannot say."""
+    return pa.array(values).cast(type)
+
+
+BYTES = pa.StringArray.from_buffers(3, pa.array([0, 1, 2, 3], pa.int32()).buffers()[1], pa.py_buffer(b"a\xffb"))
+ODD_COLUMNS = {
+    "bytes": pa.array([b"a", b"b", b"c"]),
+    "timestamp": of_type(pa.timestamp("us"), [1, 2, 3]),
+    "date": of_type(pa.date32(), pa.array([1, 2, 3], pa.int32())),
+    "year above 9999": of_type(pa.timestamp("s"), [10**15] * 3),
+    "duration": of_type(pa.duration("s"), [1, 2, 3]),
+    "decimal": pa.array([decimal.Decimal("1.5")] * 3),
+    "struct with bytes": pa.array([{"a": b"x"}] * 3),
+    "map": pa.array([[("k", b"v")]] * 3, pa.map_(pa.string(), pa.binary())),
+    "list of bytes": pa.array([[b"x"]] * 3),
+}
+
+
+def write_columns(path, **changes):
+    """A Parquet file of three rows with other columns."""
+    rows = [make_row(i) for i in range(3)]
+    columns = {name: pa.array([row[name] for row in rows]) for name in rows[0]} | changes
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+@pytest.mark.parametrize("column", ODD_COLUMNS.values(), ids=ODD_COLUMNS)
+@pytest.mark.parametrize("name", ["instruction", "outputs", "meta", "image_base64_str"])
+def test_a_column_of_parquet_that_holds_no_texts_is_refused_row_by_row(tmp_path, column, name):
+    path = write_columns(tmp_path / "data/t/mine/train.parquet", **{name: column})
+    with pytest.raises(ShardError, match=r"data/t/mine/train.parquet, row 0: expected .*on_error='drop'"):
+        rows_of(tmp_path, "mine")
+    with pytest.raises(ShardError, match=r"train.parquet, row 0: expected "):
+        list(read_shard(path))
+    assert rows_of(tmp_path, "mine", on_error="drop") == []
+
+
+def test_one_text_of_parquet_that_is_no_utf_8_costs_one_row(tmp_path):
+    write_columns(tmp_path / "data/t/mine/train.parquet", inputs=BYTES)
+    with pytest.raises(ShardError, match=r"train.parquet, row 1: expected a value that can be read in inputs, found"):
+        rows_of(tmp_path, "mine")
+    builder = load_builder(tmp_path, "mine", on_error="drop")
+    assert inputs_of(builder.as_streaming_dataset("train")) == ["a", "b"]
+    assert load_dataset(tmp_path, "mine", on_error="drop", split="train")["inputs"][:] == ["a", "b"]
+    assert count_drops(builder) == {"inputs cannot be read": 1}
+
+
+def test_parquet_with_no_columns_or_one_column_twice_is_refused_by_name(tmp_path):
+    path = write_columns(tmp_path / "data/t/mine/train.parquet")
+    table = pq.read_table(path)
+    for odd, told in (
+        (table.append_column("inputs", table["outputs"]), "it has the column 'inputs' more than once"),
+        (pa.table({}), "it has no columns"),
+    ):
+        pq.write_table(odd, path)
+        with pytest.raises(ShardError, match=f"data/t/mine/train.parquet: cannot be read to its end .{told}"):
+            rows_of(tmp_path, "mine")
+
+
+def test_zeros_after_the_end_of_a_gz_file_are_no_rows(tmp_path):
+    path = write_rows(tmp_path / "data/t/mine/train.jsonl.gz", [])
+    path.write_bytes(gzip.compress(json.dumps(make_row(4)).encode()) + bytes(1000))  # as a tape is filled up
+    assert inputs_of(rows_of(tmp_path, "mine")) == inputs_of(read_shard(path)) == ["What is 4?"]
+    path.write_bytes(gzip.compress(json.dumps(make_row(4)).encode()) + b"more")
+    with pytest.raises(ShardError, match="train.jsonl.gz: cannot be read to its end"):
+        rows_of(tmp_path, "mine")
+
+
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "utf-32"])
 def test_text_that_is_not_utf_8_is_refused(tmp_path, encoding):
     path = write_rows(tmp_path / "data/kvqa/viquae/train.jsonl", [])
@@ -224,10 +343,21 @@ def test_text_that_is_not_utf_8_is_refused(tmp_path, encoding):
 @pytest.mark.parametrize("streaming", [True, False])
 def test_an_empty_file_that_has_no_end_is_named(tmp_path, ending, streaming):
     write_rows(tmp_path / f"data/kvqa/viquae/train.{ending}", [])
-    with pytest.raises(Exception, match="generating the dataset|cannot be read to its end") as error:
+    with pytest.raises(ShardError, match=f"train.{ending}: cannot be read to its end"):
         list(load_dataset(tmp_path, "viquae", split="train", streaming=streaming))
-    told = error.value if streaming else error.value.__cause__
-    assert isinstance(told, ShardError) and f"train.{ending}: cannot be read to its end" in str(told)
+
+
+@pytest.mark.parametrize("num_proc", [None, 2])
+def test_preparing_raises_what_streaming_raises(tmp_path, num_proc, monkeypatch):
+    monkeypatch.setattr(module, "MiB", 1 << 11)  # in several pieces, for several processes
+    path = write_rows(tmp_path / "data/kvqa/viquae/train.jsonl", [make_row(i) for i in range(40)])
+    path.write_bytes(path.read_bytes() + b"{bad")
+    with pytest.raises(M3ITError, match=r"train.jsonl:41: expected one JSON object a line, found .*on_error='drop'"):
+        rows_of(tmp_path)
+    for _ in range(2):  # nothing is kept of a failed run
+        with pytest.raises(M3ITError, match=r"train.jsonl:41: expected one JSON object a line, found") as error:
+            load_dataset(tmp_path, "viquae", num_proc=num_proc)
+        assert error.value.reason == "not JSON" and error.value.__cause__ is not None
 
 
 def test_a_link_that_leads_nowhere_is_no_empty_file(tmp_path):
@@ -273,6 +403,60 @@ def test_base64_that_is_none_is_refused_when_images_are_asked_for(tmp_path):
     write_rows(tmp_path / "data/kvqa/viquae/train.jsonl", [make_row(0, image_base64_str=["not base64!"])])
     with pytest.raises(ShardError, match="train.jsonl:1: expected base64 in image_base64_str"):
         rows_of(tmp_path, images=True)
+
+
+def jpeg(size=(64, 48)):
+    """A JPEG file."""
+    data = io.BytesIO()
+    Image.effect_noise(size, 60).convert("RGB").save(data, "JPEG")
+    return data.getvalue()
+
+
+NO_PICTURES = {
+    "a page": b"<html>",
+    "nothing behind the signature": picture(1)[:8],
+    "half a header": picture(1)[:20],
+    "a header of 4294967295 columns": picture(1)[:16] + b"\xff" * 4 + picture(1)[20:],
+    "text": b"no picture at all",
+}
+TRUNCATED = {"PNG": picture(1)[:-30], "JPEG": jpeg()[:-200]}
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+@pytest.mark.parametrize("image", NO_PICTURES.values(), ids=NO_PICTURES)
+def test_what_is_no_picture_raises_or_is_dropped_where_pictures_are_asked_for(tmp_path, image, streaming):
+    odd = make_row(1, image_base64_str=[base64.b64encode(data).decode() for data in (picture(0), image)])
+    write_rows(tmp_path / "data/kvqa/viquae/train.jsonl", [make_row(0), odd, make_row(2)])
+    options = {"split": "train", "streaming": streaming, "images": True}
+    with pytest.raises(ShardError, match=r"train.jsonl:2: expected a picture, found \d+ bytes that begin with b"):
+        list(load_dataset(tmp_path, "viquae", **options))
+    rows = list(load_dataset(tmp_path, "viquae", on_error="drop", **options))
+    assert inputs_of(rows) == ["What is 0?", "What is 2?"] and rows[1]["images"][0].size == (8, 6)
+    assert count_drops(load_builder(tmp_path, "viquae", images=True, on_error="drop")) == {"image cannot be read": 1}
+    assert len(list(load_dataset(tmp_path, "viquae", split="train", streaming=streaming))) == 3  # unread
+
+
+@pytest.mark.parametrize("lenient", [True, False])
+@pytest.mark.parametrize("image", TRUNCATED.values(), ids=TRUNCATED)
+def test_half_a_picture_is_dropped_whatever_another_library_tells_pillow(tmp_path, monkeypatch, image, lenient):
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", lenient)
+    odd = make_row(1, image_base64_str=[base64.b64encode(image).decode()])
+    whole = make_row(2, image_base64_str=[base64.b64encode(jpeg()).decode()])
+    write_rows(tmp_path / "data/kvqa/viquae/train.jsonl", [make_row(0), odd, whole])
+    rows = rows_of(tmp_path, images=True, on_error="drop")
+    assert inputs_of(rows) == ["What is 0?", "What is 2?"] and rows[1]["images"][0].size == (64, 48)
+    assert lenient == ImageFile.LOAD_TRUNCATED_IMAGES
+
+
+def test_pictures_of_a_release_are_looked_at_as_well(tmp_path):
+    rows = [make_row(i) for i in range(3)]
+    images = [[{"bytes": b"<html>" if i == 1 else picture(i), "path": None}] for i in range(3)]
+    table = pa.Table.from_pylist(rows).drop_columns("image_base64_str").append_column("images", pa.array(images))
+    (tmp_path / "data/t/mine").mkdir(parents=True)
+    pq.write_table(table, tmp_path / "data/t/mine/train.parquet")
+    with pytest.raises(ShardError, match="train.parquet, row 1: expected a picture, found 6 bytes"):
+        rows_of(tmp_path, "mine", images=True)
+    assert inputs_of(rows_of(tmp_path, "mine", images=True, on_error="drop")) == ["What is 0?", "What is 2?"]
 
 
 def test_meta_has_the_sources_id_or_file_and_offset(tmp_path):
@@ -375,6 +559,126 @@ def test_a_line_alone_is_read_as_in_its_piece(tmp_path):
     assert key == f"{name}:0" and [image["bytes"] for image in row["images"]] == [picture(0)]
 
 
+# ---- files that change
+
+
+def write_as(path, rows):
+    """The rows as a file of the kind that its name tells, with another one's time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    if path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=8)
+    elif path.suffix == ".zst":
+        path.write_bytes(pa.compress(text, "zstd", asbytes=True))
+    else:
+        path.write_bytes(gzip.compress(text) if path.suffix == ".gz" else text)
+    return path
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "jsonl.gz", "jsonl.zst", "parquet"])
+@pytest.mark.parametrize("num_rows", [20, 40, 60])
+def test_a_file_that_is_replaced_while_it_is_read_is_no_mixture(tmp_path, monkeypatch, ending, num_rows):
+    monkeypatch.setattr(module, "MiB", 1 << 11)
+    monkeypatch.setattr(module, "TAIL_BYTES", 1 << 9)
+    path = write_as(tmp_path / f"data/t/mine/train.{ending}", [make_row(i, inputs="old") for i in range(40)])
+    new = write_as(tmp_path / f"new.{ending}", [make_row(i, inputs="new") for i in range(num_rows)])
+    os.utime(new, (1, 1))
+    rows, seen = iter(load_dataset(tmp_path, "mine", split="train", streaming=True, on_error="drop")), []
+    seen.append(next(rows)["inputs"])
+    os.replace(new, path)
+    with pytest.raises(ShardError, match="changed while it was read|asked for"):
+        seen += [row["inputs"] for row in rows]
+    assert len(seen) < 40 or set(seen) == {"old"}
+
+
+@pytest.mark.parametrize("num_proc", [None, 2])
+def test_a_mixture_of_two_states_is_never_kept(tmp_path, monkeypatch, num_proc):
+    monkeypatch.setattr(module, "MiB", 1 << 11)
+    path = write_as(tmp_path / "data/t/mine/train.jsonl", [make_row(i, inputs="old") for i in range(40)])
+    new = write_as(tmp_path / "new.jsonl", [make_row(i, inputs="new") for i in range(40)])
+    os.utime(new, (1, 1))
+
+    def replacing(self, row, place):
+        if new.exists():
+            os.replace(new, path)
+        return [row]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module.M3IT, "map_row", replacing)
+        builder = load_builder(tmp_path, "mine")
+        with pytest.raises(ShardError, match="data/t/mine/train.jsonl: changed while it was read. Call again"):
+            builder.download_and_prepare(num_proc=num_proc)
+        assert not Path(builder.cache_dir).exists()
+    assert set(load_dataset(tmp_path, "mine", split="train")["inputs"]) == {"new"}
+
+
+def test_a_line_that_is_broken_since_its_file_changed_is_not_called_broken(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "MiB", 1 << 11)
+    path = write_as(tmp_path / "data/t/mine/train.jsonl", [make_row(i) for i in range(40)])
+    rows = iter(load_dataset(tmp_path, "mine", split="train", streaming=True))
+    next(rows)
+    path.write_bytes(b"x" * path.stat().st_size)
+    os.utime(path, (1, 1))
+    with pytest.raises(ShardError, match="changed while it was read"):
+        list(rows)
+
+
+def test_a_file_of_a_url_that_changes_while_it_is_read_is_no_mixture(monkeypatch):
+    import fsspec
+
+    memory, name = fsspec.filesystem("memory"), "/changing/data/t/mine/train.jsonl"
+    old, new = (b"".join(json.dumps(make_row(i, inputs=t)).encode() + b"\n" for i in range(40)) for t in ("old", "new"))
+    monkeypatch.setattr(module, "MiB", 1 << 11)
+    memory.pipe_file(name, old)
+    rows = iter(load_dataset("memory://changing", "mine", split="train", streaming=True))
+    next(rows)
+    memory.pipe_file(name, new)
+    with pytest.raises(ShardError, match="memory://changing/data/t/mine/train.jsonl: changed while it was read"):
+        list(rows)
+
+
+# ---- links
+
+
+def test_a_linked_file_has_the_time_of_the_file_that_is_read(tmp_path):
+    file = write_rows(tmp_path / "store/x.jsonl", [make_row(0, inputs="old")])
+    (tmp_path / "repo/data/t/mine").mkdir(parents=True)
+    (tmp_path / "repo/data/t/mine/train.jsonl").symlink_to(file)
+    assert load_dataset(tmp_path / "repo", "mine")["train"]["inputs"][:] == ["old"]
+    write_rows(file, [make_row(0, inputs="new")])
+    os.utime(file, (1, 1))
+    assert load_dataset(tmp_path / "repo", "mine")["train"]["inputs"][:] == ["new"]
+
+
+@pytest.mark.parametrize("linked", ["data", "data/vqa", "data/vqa/there"])
+def test_linked_folders_are_entered(tmp_path, linked):
+    write_rows(tmp_path / "repo/data/vqa/there/train.jsonl", [make_row(0)])
+    write_rows(tmp_path / "repo/data/t/here/train.jsonl", [make_row(1)])
+    (tmp_path / "repo" / linked).rename(tmp_path / "store")
+    (tmp_path / "repo" / linked).symlink_to(tmp_path / "store")
+    assert load_builder(tmp_path / "repo", "here").found() == ["here", "there"]
+    assert inputs_of(rows_of(tmp_path / "repo", "there")) == ["What is 0?"]
+
+
+def test_links_that_lead_in_a_circle_end(tmp_path):
+    write_rows(tmp_path / "data/vqa/a/train.jsonl", [make_row(0)])
+    write_rows(tmp_path / "data/vqa/b/train.jsonl", [make_row(1)])
+    (tmp_path / "data/vqa/a/up").symlink_to(tmp_path / "data")
+    (tmp_path / "data/vqa/a/self").symlink_to(tmp_path / "data/vqa/a")
+    (tmp_path / "data/vqa/a/zh").symlink_to(tmp_path / "data/vqa/b")
+    (tmp_path / "data/vqa/b/en").symlink_to(tmp_path / "data/vqa/a")
+    files = sorted(Repository(tmp_path).files)
+    assert files == [f"data/vqa/{name}/train.jsonl" for name in ("a", "a/zh", "b/en", "b")]
+
+
+def test_linked_folders_of_a_converted_branch_are_entered_as_deep_as_others(tmp_path):
+    write_rows(tmp_path / "store/train/0000.parquet", [])
+    write_rows(tmp_path / "store/train/too/deep.parquet", [])
+    (tmp_path / "repo").mkdir()
+    (tmp_path / "repo/coco").symlink_to(tmp_path / "store")
+    assert list(Repository(tmp_path / "repo").files) == ["coco/train/0000.parquet"]
+
+
 # ---- configs and files
 
 
@@ -468,14 +772,57 @@ class Ranges(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-def test_a_web_servers_folder_is_a_repository(repository):
+@pytest.fixture
+def web(repository):
+    """host:port of a web server of the repository."""
     handler = functools.partial(Ranges, directory=str(repository))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        address = f"http://127.0.0.1:{server.server_port}"
-        assert inputs_of(rows_of(address)) == inputs_of(rows_of(repository))
-        assert load_dataset(address, "okvqa-zh")["validation"]["inputs"][0] == "什么 0"
+        yield f"127.0.0.1:{server.server_port}"
         server.shutdown()
+
+
+def test_a_web_servers_folder_is_a_repository(repository, web):
+    assert inputs_of(rows_of(f"http://{web}")) == inputs_of(rows_of(repository))
+    assert load_dataset(f"http://{web}", "okvqa-zh")["validation"]["inputs"][0] == "什么 0"
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("https://user:SECRET@host:8000/m3it", "https://host:8000/m3it"),
+        ("https://SECRET@host/m3it", "https://host/m3it"),
+        ("https://u:SE@CRET@host/m3it", "https://host/m3it"),
+        ("https://host/m3it?X-Amz-Signature=SECRET&sig=SECRET", "https://host/m3it"),
+        ("https://host?token=SECRET", "https://host"),
+        ("https://host/m3it#access_token=SECRET", "https://host/m3it"),
+        ("zip://a.jsonl::https://u:SECRET@host/a.zip?sig=SECRET", "zip://a.jsonl::https://host/a.zip"),
+        ("s3://KEY:SECRET@bucket/m3it", "s3://bucket/m3it"),
+        ("hf://datasets/user/name@main/data", "hf://datasets/user/name@main/data"),
+        ("abfs://container@account.dfs.core.windows.net/m3it", "abfs://container@account.dfs.core.windows.net/m3it"),
+        ("https://u:SECRET@host/a?sig=SECRET: cannot be read.", "https://host/a: cannot be read."),
+        ("'https://host/a?b' or (https://host/c?d)?", "'https://host/a' or (https://host/c)?"),
+        ("user@example.org asks: what is 1?", "user@example.org asks: what is 1?"),
+    ],
+)
+def test_no_password_and_no_signature_of_a_url_is_shown(given, shown):
+    assert public_url(given) == shown
+
+
+def test_no_error_shows_the_password_of_a_repository(web, monkeypatch, caplog):
+    monkeypatch.setattr(module, "RETRY_SECONDS", (0,))
+    secret = f"http://user:SECRET@{web}"
+    repository = Repository(secret)
+    assert repository.path == f"http://{web}" and len(repository.files) == 3
+    with pytest.raises(ValueError, match="Unknown config 'nowhere'") as unknown:
+        load_builder(secret, "nowhere")
+    with pytest.raises(ShardError, match="gone.jsonl: cannot be read, FileNotFoundError") as gone:
+        repository.read("data/gone.jsonl", 0, 3)
+    monkeypatch.setattr(repository.fs, "cat_file", lambda path, **_: exec("raise ConnectionError(path)"))
+    with pytest.raises(ShardError, match="ConnectionError: http://127") as cut_off:
+        repository.read("data/gone.jsonl", 0, 3)
+    said = [caplog.text, *(str(each.value) for each in (unknown, gone, cut_off))]
+    assert "trying again" in caplog.text and "SECRET" not in "".join(said)
 
 
 # ---- the cache

@@ -28,6 +28,7 @@ from m3it.commands.options import (
     as_fields,
     default_repo,
     progress,
+    say,
     split_option,
 )
 
@@ -76,7 +77,7 @@ def convert(
         progress=progress,
     )
     for file, made in run["files"].items():
-        typer.echo(f"{file}: {made['num_rows']:,} rows, {made['num_bytes']:,} bytes{as_drops(made['drops'])}")
+        say(f"{file}: {made['num_rows']:,} rows, {made['num_bytes']:,} bytes{as_drops(made['drops'])}")
 
 
 @app.command(rich_help_panel=MAKE)
@@ -100,11 +101,11 @@ def rephrase(
     for shard in shards:
         counts = rephrase_shard(shard, out, chat, limit, progress)
         told = ", ".join(f"{number:,} {what}" for what, number in counts.most_common())
-        typer.echo(f"{shard}: {counts.total():,} rows; {told}")
+        say(f"{shard}: {counts.total():,} rows; {told}")
     used = chat.usage()
     cost = "" if used["cost"] is None else f", cost {used['cost']:.4f}"
     tokens = f"{used['prompt_tokens']:,} tokens in, {used['completion_tokens']:,} out"
-    typer.echo(f"{used['num_asked']:,} requests, {used['num_kept']:,} replies from disk, {tokens}{cost}", err=True)
+    say(f"{used['num_asked']:,} requests, {used['num_kept']:,} replies from disk, {tokens}{cost}", err=True)
 
 
 # Which translator, of `translate` and `languages`.
@@ -161,7 +162,7 @@ def translate(
     )
     for code, run in runs.items():
         for file, made in run["files"].items():
-            typer.echo(f"{code}/{file}: {made['num_rows']:,} rows{as_drops(made['drops'])}")
+            say(f"{code}/{file}: {made['num_rows']:,} rows{as_drops(made['drops'])}")
 
 
 @app.command(rich_help_panel=MAKE)
@@ -192,13 +193,13 @@ def languages(
     above = [score.code for score in scores if (score.spbleu or 0) > threshold]
     if as_json:
         found = {"scores": [score._asdict() for score in scores], "above": above, "signatures": signatures}
-        typer.echo(json.dumps(found, ensure_ascii=False))
+        say(json.dumps(found, ensure_ascii=False))
         return
     for score in scores:
         mark = "*" if score.code in above else " "
-        typer.echo(f"{mark} {score.code:<4}{score.note or f'{score.spbleu:7.2f} spBLEU {score.bleu:7.2f} BLEU'}")
-    typer.echo(f"{len(above)} above {threshold:g} spBLEU: {','.join(above) or 'none'}")
-    typer.echo("\n".join(f"{name}: {value}" for name, value in signatures.items()), err=True)
+        say(f"{mark} {score.code:<4}{score.note or f'{score.spbleu:7.2f} spBLEU {score.bleu:7.2f} BLEU'}")
+    say(f"{len(above)} above {threshold:g} spBLEU: {','.join(above) or 'none'}")
+    say("\n".join(f"{name}: {value}" for name, value in signatures.items()), err=True)
 
 
 @app.command(rich_help_panel=MAKE)
@@ -244,17 +245,17 @@ def release(
     )
     if counted := run.get("corrections"):
         left = ", ".join(f"{name} {row_id}" for name, ids in counted["no_such_row"].items() for row_id in ids)
-        typer.echo(f"{counted['num_rows']:,} rows corrected" + (f"; no such row: {left}" if left else ""))
+        say(f"{counted['num_rows']:,} rows corrected" + (f"; no such row: {left}" if left else ""))
     for split, proof in run["splits"].items():
         out_of_in = f"{proof['rows_in']:,} rows in, {proof['rows_out']:,} out{as_drops(proof['drops'])}"
-        typer.echo(f"{split}: {out_of_in}, {proof['digest'][:16]}")
-    typer.echo(f"digest of all: {run['digest']}")
+        say(f"{split}: {out_of_in}, {proof['digest'][:16]}")
+    say(f"digest of all: {run['digest']}")
     if format == "jsonl":  # a card alone: what it says can be checked where the rows are
         return
-    report = check_repository(Repository(out), tell=partial(typer.echo, err=True))
+    report = check_repository(Repository(out), tell=partial(say, err=True))
     if any(finding.level == "error" for finding in report.findings):
         raise Exit(1)
-    typer.echo(upload_line(out))
+    say(upload_line(out))
 
 
 @app.command(rich_help_panel=MAKE)
@@ -270,9 +271,7 @@ def card(
     from m3it.publishing.repository_card import card as render_card
 
     diffs = render_card(folder, check, partial(progress, leave=False))
-    typer.echo(
-        "\n".join(diffs) if check and diffs else f"{len(diffs)} of 2 files {'are out of date' if check else 'written'}"
-    )
+    say("\n".join(diffs) if check and diffs else f"{len(diffs)} of 2 files {'are out of date' if check else 'written'}")
     if check and diffs:
         raise Exit(1)
 
@@ -290,7 +289,7 @@ def stats(
     from m3it.showing.stats import all_stats, stats_text
 
     measured = all_stats(default_repo(repo))
-    typer.echo(json.dumps(measured, ensure_ascii=False) if as_json else stats_text(measured))
+    say(json.dumps(measured, ensure_ascii=False) if as_json else stats_text(measured))
     if figures:
         for path in draw_figures(measured, default_repo(repo), figures):
-            typer.echo(f"{path} drawn", err=True)
+            say(f"{path} drawn", err=True)

@@ -1,24 +1,27 @@
 """What commands share: the app and its panels, the options that mean the same everywhere, and the bar.
 
-Only typer is imported here and by the modules of the panels: a command imports what it needs when it is called.
+Only typer, and what is as light, is imported here and by the modules of the panels: a command imports what it needs
+when it is called.
 """
 
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 from typer import Exit, Option
 
 from m3it import __version__
+from m3it.work.terminal import printable
 
 READ, MAKE, TRAIN, SCORE = "Read", "Make", "Train", "Score"
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 Repo = Annotated[
     str | None,
-    Option(help="Hub id, folder or URL. Default: this folder where it holds data/, else MMInstruction/M3IT."),
+    Option(help="Hub id, folder or URL. Default: this folder where data/ holds rows, else MMInstruction/M3IT."),
 ]
 Fields = Annotated[
     list[str] | None,
@@ -42,6 +45,10 @@ Prices = Annotated[tuple[float, float] | None, Option(help="Of a million tokens 
 MaxCost = Annotated[float | None, Option(help="Stop before the request that may exceed it.")]
 PicturesFrom = Annotated[
     str | None, Option("--repo", help="Where the pictures are. Default: where the predictions had them from.")
+]
+Ids = Annotated[
+    list[str] | None,
+    Option("--id", help="Only the row of this id, may be repeated; or those of a .txt file, an id a line."),
 ]
 Json = Annotated[bool, Option("--json", help="Print one JSON value.")]
 
@@ -67,9 +74,33 @@ def m3it(
     """M3IT: load, make, mix, train, score. Start with: m3it list"""
 
 
+def say(text: Any, err: bool = False) -> None:
+    """Print a line, to stdout or stderr: all that a command says goes through here, since rows, names of files and what
+    servers answer are other people's."""
+    typer.echo(printable(str(text)), err=err)
+
+
+def as_ids(given: list[str] | None) -> frozenset[str] | None:
+    """What --id says: the ids of rows; None for all rows."""
+    if not given:
+        return None
+    files = [text for text in given if text.endswith(".txt") and os.path.isfile(text)]
+    listed = {line.strip() for file in files for line in Path(file).read_text("utf-8").split("\n") if line.strip()}
+    return frozenset({text for text in given if text not in files} | listed)
+
+
 def default_repo(repo: str | None) -> str:
     """What --repo stands for where it is not given."""
-    return repo or ("." if os.path.isdir("data") else "MMInstruction/M3IT")
+    return repo or ("." if holds_rows() else "MMInstruction/M3IT")
+
+
+def holds_rows() -> bool:
+    """Whether this folder is a repository of any age: its data/ may be anything else's."""
+    from M3IT import M3IT, Repository, find_shards
+    from m3it.reading.layouts import layout
+
+    here = Repository(".") if os.path.isdir("data") else None
+    return here is not None and (bool(find_shards(here)) or layout(here) is not M3IT)
 
 
 def as_fields(given: list[str] | None) -> dict[str, str] | None:
@@ -113,4 +144,4 @@ def progress(items: Iterable[Any], description: str, total: int | None = None, l
     """The items, with a bar on stderr in a terminal, which stays there unless it is one of many."""
     from tqdm import tqdm
 
-    return iter(tqdm(items, description, total, leave, file=sys.stderr, disable=not sys.stderr.isatty()))
+    return iter(tqdm(items, printable(description), total, leave, file=sys.stderr, disable=not sys.stderr.isatty()))

@@ -13,15 +13,18 @@ from typer import Argument, Exit, Option
 from m3it.commands.options import (
     READ,
     Fields,
+    Ids,
     Json,
     License,
     Limit,
     Repo,
     app,
     as_fields,
+    as_ids,
     as_size,
     default_repo,
     progress,
+    say,
     split_option,
 )
 
@@ -49,14 +52,14 @@ def list_(
     rows = [d for d in CATALOGUE.values() if task in (None, d.task) and language in (None, *spoken[d.name])]
     rows = [d for d in rows if license is None or allows_commercial_use(d)]
     if as_json:
-        typer.echo(json.dumps([d._asdict() for d in rows], ensure_ascii=False))
+        say(json.dumps([d._asdict() for d in rows], ensure_ascii=False))
         return
     head = ("dataset", "task", "language", "train", "validation", "test", "license of annotations / pictures")
-    typer.echo("{:<27}{:<15}{:<10}{:>8}{:>11}{:>8}  {}".format(*head))
+    say("{:<27}{:<15}{:<10}{:>8}{:>11}{:>8}  {}".format(*head))
     for d in rows:
         kind = f"{d.language}{' +80' if d.translated else ''}{' video' if d.modality == 'video' else ''}"
         sizes = f"{d.train:>8,}{d.validation:>11,}{d.test:>8,}"
-        typer.echo(f"{d.name:<27}{d.task:<15}{kind:<10}{sizes}  {d.license} / {d.image_license}")
+        say(f"{d.name:<27}{d.task:<15}{kind:<10}{sizes}  {d.license} / {d.image_license}")
 
 
 @app.command(rich_help_panel=READ)
@@ -65,6 +68,7 @@ def show(
     repo: Repo = None,
     split: Annotated[str | None, split_option("the first that there is")] = None,
     limit: Limit = 3,
+    ids: Ids = None,
     images: Annotated[Path | None, Option(help="Draw the rows into this PNG file, too.")] = None,
     fields: Fields = None,
     as_json: Json = False,
@@ -74,22 +78,26 @@ def show(
     Example: m3it show viquae --images rows.png"""
     from M3IT import M3ITError, id_of
     from m3it.reading.load import load_builder
-    from m3it.showing.rows import contact_sheet, row_text
+    from m3it.showing.rows import contact_sheet, row_text, rows_of
 
     builder = load_builder(default_repo(repo), config, meta=True, fields=as_fields(fields))
     splits = builder.shards(builder.config.name)
     if split is not None and split not in splits:
         raise M3ITError(f"{builder.config.name} has no split {split!r}; it has {', '.join(splits)}.")
-    rows = list(islice(builder.rows(split or next(iter(splits))), limit))
-    if not rows:
-        typer.echo(f"{builder.config.name}: the split has no rows.", err=True)
-    if as_json:
-        typer.echo(json.dumps(rows, ensure_ascii=False))
+    wanted = as_ids(ids)
+    if wanted is None:
+        rows = list(islice(builder.rows(split or next(iter(splits))), limit))
     else:
-        typer.echo("\n\n".join(row_text(row) for row in rows))
+        rows = rows_of(builder, [split] if split else list(splits), wanted)
+    if not rows:
+        say(f"{builder.config.name}: the split has no rows.", err=True)
+    if as_json:
+        say(json.dumps(rows, ensure_ascii=False))
+    else:
+        say("\n\n".join(row_text(row) for row in rows))
     if images:
         number = contact_sheet([{**row, "title": f"{config} {id_of(row)}"} for row in rows], images)
-        typer.echo(f"{number} rows drawn into {images}", err=True)
+        say(f"{number} rows drawn into {images}", err=True)
 
 
 @app.command(rich_help_panel=READ)
@@ -109,7 +117,7 @@ def check(
     from m3it.publishing.check import check as check_repository
     from m3it.publishing.check import compare, quiet
 
-    reports, tell = [], quiet if as_json else typer.echo
+    reports, tell = [], quiet if as_json else say
     for path in paths or [default_repo(None)]:
         if against:
             report = compare(path, against, config, as_fields(fields), tell=tell)
@@ -125,12 +133,12 @@ def check(
     if as_json:
         found = {"findings": [finding._asdict() for finding in findings], "rows": counts}
         found["readings"] = [reading._asdict() for reading in readings]
-        typer.echo(json.dumps(found, ensure_ascii=False))
+        say(json.dumps(found, ensure_ascii=False))
     else:
         rows = sum(number for *_, number in counts) + sum(reading.row is not None for reading in readings)
         configs = {name for name, *_ in (*counts, *readings)}
         done = "the same in both" if against else "read"
-        typer.echo(f"{rows:,} rows of {len(configs)} configs {done}, {len(findings)} findings", err=bool(findings))
+        say(f"{rows:,} rows of {len(configs)} configs {done}, {len(findings)} findings", err=bool(findings))
     if any(finding.level == "error" for finding in findings):
         raise Exit(1)
 
@@ -150,14 +158,14 @@ def cache(
     kinds = [kind for kind in cache.KINDS if not clear or kind in clear or "all" in clear]
     held = [cache.clear(kind) if clear else cache.measure(kind) for kind in kinds]
     if as_json:
-        typer.echo(json.dumps([one._asdict() for one in held], default=datetime.isoformat))
+        say(json.dumps([one._asdict() for one in held], default=datetime.isoformat))
         return
-    typer.echo(f"{'kind':<13}{'files':>8}{'size':>10}{'oldest':>12}{'newest':>12}  {'removed' if clear else 'holds'}")
+    say(f"{'kind':<13}{'files':>8}{'size':>10}{'oldest':>12}{'newest':>12}  {'removed' if clear else 'holds'}")
     for one in held:
         ages = f"{as_age(one.oldest):>12}{as_age(one.newest):>12}"
-        typer.echo(f"{one.kind:<13}{one.num_files:>8,}{as_size(one.num_bytes):>10}{ages}  {one.holds}")
+        say(f"{one.kind:<13}{one.num_files:>8,}{as_size(one.num_bytes):>10}{ages}  {one.holds}")
     num_files, num_bytes = sum(one.num_files for one in held), sum(one.num_bytes for one in held)
-    typer.echo(f"{'in all':<13}{num_files:>8,}{as_size(num_bytes):>10}{'':24}  {Path(held[0].folder).parent}")
+    say(f"{'in all':<13}{num_files:>8,}{as_size(num_bytes):>10}{'':24}  {Path(held[0].folder).parent}")
 
 
 def as_age(written: datetime | None) -> str:

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Annotated
 
-import typer
 from typer import Argument, Option
 
 from m3it.commands.options import (
@@ -23,6 +22,7 @@ from m3it.commands.options import (
     app,
     default_repo,
     progress,
+    say,
     split_option,
 )
 
@@ -62,7 +62,7 @@ def predict(
     )
     for place, number in run["num_rows"].items():
         failed = run["num_failed"][place]
-        typer.echo(f"{place}: {number - failed:,} rows predicted{f', {failed:,} failed' if failed else ''}")
+        say(f"{place}: {number - failed:,} rows predicted{f', {failed:,} failed' if failed else ''}")
 
 
 @app.command(rich_help_panel=SCORE)
@@ -83,7 +83,7 @@ def score(
     first = predictions[0]
     out = out or (first if first.is_dir() else first.parent)
     found = score_predictions(predictions, out, repo=repo, metrics=metric or (), seed=seed)
-    typer.echo(json.dumps(found, ensure_ascii=False) if as_json else score_table(found))
+    say(json.dumps(found, ensure_ascii=False) if as_json else score_table(found))
 
 
 @app.command(rich_help_panel=SCORE)
@@ -116,9 +116,9 @@ def judge(
     e = chat.estimate(requests(match, evidences))
     cost = "" if e.cost is None else f", at most about {e.cost:.2f}"
     tokens = f"about {e.prompt_tokens:,} tokens in, at most {e.completion_tokens:,} out"
-    typer.echo(f"{e.num_requests:,} requests, {e.num_kept:,} replies on disk; the others {tokens}{cost}", err=True)
+    say(f"{e.num_requests:,} requests, {e.num_kept:,} replies on disk; the others {tokens}{cost}", err=True)
     found = judge_pairs(match, chat, out, num_evidences=evidences, progress=progress)
-    typer.echo(json.dumps(found, ensure_ascii=False) if as_json else verdict_table(found))
+    say(json.dumps(found, ensure_ascii=False) if as_json else verdict_table(found))
 
 
 @app.command(rich_help_panel=SCORE)
@@ -136,8 +136,8 @@ def report(
     from m3it.showing.report import report as write_report
 
     for problem in write_report(runs, out, repo=repo, figures=figures):
-        typer.echo(f"pictures not shown, {problem}", err=True)
-    typer.echo(out)
+        say(f"pictures not shown, {problem}", err=True)
+    say(out)
 
 
 @app.command(rich_help_panel=SCORE)
@@ -175,6 +175,6 @@ def evaluate(
         progress=progress,
     )
     for problem in problems:
-        typer.echo(f"pictures not shown, {problem}", err=True)
+        say(f"pictures not shown, {problem}", err=True)
     if scores:
-        typer.echo(f"{score_table(scores)}\n{out / 'report.html'}")
+        say(f"{score_table(scores)}\n{out / 'report.html'}")

@@ -23,7 +23,9 @@ from m3it.commands.options import (
     app,
     as_settings,
     default_repo,
+    holds_rows,
     progress,
+    say,
 )
 
 
@@ -87,7 +89,7 @@ def train(
         on_error=on_error,
     )
     if os.environ.get("RANK", "0") == "0":
-        typer.echo(mixture.describe(), err=True)
+        say(mixture.describe(), err=True)
     settings = as_settings(Settings, {**options, "freeze": tuple(freeze) if freeze else None})
     parts = {name: options[name] for name in ("vision", "language", "qformer") if options[name]}
     with redirect_stdout(sys.stderr):  # where the Trainer, too, shall write its progress
@@ -95,7 +97,7 @@ def train(
     losses = f", evaluation loss {run['eval_loss'][-1][1]:.4f}" if run["eval_loss"] else ""
     learned = "" if run["train_loss"] is None else f", training loss {run['train_loss']:.4f}"
     text = f"{out}: {run['steps']} steps{learned}{losses}, {run['seconds']} s"
-    typer.echo(json.dumps(run, ensure_ascii=False) if as_json else text)
+    say(json.dumps(run, ensure_ascii=False) if as_json else text)
 
 
 def as_weights(text: str) -> str | float:
@@ -114,7 +116,7 @@ def quickstart(
         Path, Option(help="Folder of the data, the model and the report; a killed run goes on there.")
     ] = Path("quickstart"),
     repo: Annotated[
-        str | None, Option(help="Mix in its configs. Default: this folder where it holds data/, else none.")
+        str | None, Option(help="Mix in its configs. Default: this folder where data/ holds rows, else none.")
     ] = None,
 ) -> None:
     """Make SHAPES, train a tiny model, test it: some minutes on two cores, offline.
@@ -122,8 +124,8 @@ def quickstart(
     Example: m3it quickstart"""
     from m3it.quickstart import quickstart as run_all
 
-    repo = repo or ("." if os.path.isdir("data") else None)
-    found = run_all(out, repo, tell=partial(typer.echo, err=True), progress=progress)
+    repo = repo or ("." if holds_rows() else None)
+    found = run_all(out, repo, tell=partial(say, err=True), progress=progress)
     interval = f"{found['score']:.1f} % [{found['low']:.1f}, {found['high']:.1f}]"
     always = f"always {found['majority_answer']!r}: {found['majority_score']:.1f} %"
-    typer.echo(f"accuracy on the test questions: {interval}; {always}\n{found['page']}")
+    say(f"accuracy on the test questions: {interval}; {always}\n{found['page']}")

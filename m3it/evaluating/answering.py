@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from M3IT import image_bytes
 from m3it.rows.instance import M3ITError
-from m3it.work.chat import Chat, ChatError, Reply, Request, message
+from m3it.work.chat import Chat, ChatError, Request, message
 
 MAX_REFUSALS = 3  # of rows with so many pictures, none of which the server took: the others are not sent
 logger = logging.getLogger(__name__)
@@ -126,7 +126,7 @@ class ServedModel:
                 reply = None
             elif reply:
                 self.taken.add(question.num_images)
-                error = _cut_off(reply)
+                error = reply.fault
                 reply = None if error else reply
             seconds, start = time.perf_counter() - start, time.perf_counter()
             yield Answered(question, reply.text if reply else None, error, seconds)
@@ -135,7 +135,8 @@ class ServedModel:
         """What to send; None, with the reason in `waiting`, where there is no use in it."""
         number, error, request = question.num_images, "", None
         if number and number not in self.taken and self.refused[number] >= MAX_REFUSALS:
-            error = f"not sent: {self.chat.base_url} refused {self.refused[number]} rows with {_pictures(number)}"
+            refused = f"{self.refused[number]} rows with {_pictures(number)}"
+            error = f"not sent: {self.chat.server} refused {refused}"
         else:
             try:
                 asked = message(question.head["prompt"], question.images, row_id=question.head["id"])
@@ -150,14 +151,6 @@ class ServedModel:
         self.refused[number] += 1
         if self.refused[number] == 1:
             logger.warning("a row with %s is refused; such rows are listed as failed: %s", _pictures(number), error)
-
-
-def _cut_off(reply: Reply) -> str:
-    """Why a reply without text is no answer; "" for one with text, and where the model itself ended there."""
-    if reply.text.strip() or reply.finish_reason in ("", "stop"):
-        return ""
-    hint = ": a model that thinks first needs a larger --max-tokens" if reply.finish_reason == "length" else ""
-    return f"the server gave no text, finish_reason {reply.finish_reason!r}{hint}"
 
 
 def _pictures(number: int) -> str:

@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from M3IT import CATALOGUE, M3IT, id_of
+from M3IT import CATALOGUE, M3IT, id_of, public_url
 from m3it.catalogue import lookup
 from m3it.evaluating.answering import Answered, LocalModel, Question, ServedModel
 from m3it.evaluating.references import reference_fields
@@ -82,8 +82,8 @@ def predict(
     are not asked again. Started by `accelerate launch`, every process predicts its share.
     """
     folder, (rank, num_processes, wait) = Path(out), _process()
-    options = {"model": model, "max_tokens": max_tokens, "repo": repo, "split": split, "limit": limit}
-    options |= {"base_url": base_url} if base_url else {"batch_size": batch_size}
+    options = {"model": model, "max_tokens": max_tokens, "repo": public_url(repo), "split": split, "limit": limit}
+    options |= {"base_url": public_url(base_url)} if base_url else {"batch_size": batch_size}
     if rank == 0:
         _open(folder, options)
     wait()

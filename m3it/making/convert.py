@@ -15,13 +15,16 @@ import struct
 import sys
 import threading
 import traceback
+import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from xml.etree.ElementTree import ParseError
 
 from M3IT import CATALOGUE, SPLITS
 from m3it.catalogue import catalogue_row, instructions
@@ -29,14 +32,23 @@ from m3it.rows.instance import Drop, Instance, M3ITError, ShardError, SourceErro
 from m3it.rows.jsonl import line_parts, refuse_others, shard_names
 from m3it.sources.kit.files import Files, SourcePath
 from m3it.sources.kit.media import NUM_FRAMES, Clip, Unreadable
+from m3it.work.folder import Folder
 from m3it.work.runner import Made, Piece, Progress, map_shards, open_workers, silent, write_drops, write_run
 
 SHARD_BYTES = 500_000_000  # a shard ends with the row that reaches this size
 WRITTEN = tuple(dict.fromkeys(SPLITS.values()))  # the names of splits that we write
 KEPT_ROWS, KEPT_BYTES = 32_768, 64_000_000  # of a split, up to which the rows that planning saw stay in memory
 # What a converter meets in files that are not what they should be: a missing field, null where a text should be.
-NOT_AS_DESCRIBED = (LookupError, TypeError, ValueError, AttributeError, EOFError, csv.Error, struct.error, zlib.error)
+NOT_AS_DESCRIBED = (
+    LookupError, TypeError, ValueError, AttributeError, EOFError, csv.Error, struct.error, zlib.error,
+    zipfile.BadZipFile, ParseError, RuntimeError,  # of a workbook; of what is nested too deep or encrypted
+)  # fmt: skip
+LOADING = threading.Lock()  # held while a converter of one's own is loaded: threads share the one name of its module
 Converter = Callable[[SourcePath, str], Iterator[Instance | Drop]]
+
+
+class NoRows(SourceError):
+    """Every row of a split is dropped."""
 
 
 def convert(
@@ -89,6 +101,7 @@ def convert(
         refuse_others(folder, split, [piece.path for piece in pieces if piece.arguments["split"] == split])
     with open_workers(conversion.write, workers, cluster) as (executor, write):
         made = map_shards(write, pieces, folder, options, executor, progress, "convert")
+    refuse_empty(conversion, pieces, made, folder)
     records = {name: made[name] for split in WRITTEN for name in sorted(made) if name.startswith(split)}
     write_drops(folder / "drops.jsonl", records)
     return write_run(folder / "run.json", "convert", {**options, "on_error": on_error}, records)
@@ -109,6 +122,16 @@ def source_root(dataset: str, root: Path | None, out: Path) -> Path:
         generated.mkdir(parents=True, exist_ok=True)
         importlib.import_module("m3it.sources.shapes").generate(generated)
     return generated
+
+
+def refuse_empty(conversion: "Conversion", pieces: list[Piece], made: dict[str, dict[str, Any]], folder: Path) -> None:
+    """SourceError if no row of a split could be read; its empty shards go, so that the next call makes them anew."""
+    for split in dict.fromkeys(piece.arguments["split"] for piece in pieces):
+        paths = [piece.path for piece in pieces if piece.arguments["split"] == split]
+        if not any(made[path]["num_rows"] for path in paths):
+            for path in paths:
+                Folder(folder).remove(path)
+            raise conversion.no_rows(split, [why for path in paths for _, why in made[path]["drops"]])
 
 
 class Place(threading.local):
@@ -136,6 +159,8 @@ class Conversion:
     converter: str | None
     on_error: str
     _kept: dict[str, list[Instance | Drop]] = field(default_factory=dict, init=False)
+    _said: dict[str, list[bytes]] = field(default_factory=dict, init=False)  # of the rows that are kept
+    _missed: dict[str, str] = field(default_factory=dict, init=False)  # where a picture was looked for first
     _place: Place = field(default_factory=Place, init=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -159,55 +184,88 @@ class Conversion:
             try:
                 planned = self.plan_split(split)
             except SourceError as error:
-                if not optional:
+                if not optional or isinstance(error, NoRows):
                     raise
                 reason = str(error)
             else:
-                pieces += [piece for piece in planned if piece.arguments["stop"] or not optional]
+                if planned[-1].arguments["stop"]:
+                    pieces += planned
+                elif not optional:
+                    raise NoRows(f"{self.dataset}/{split}: its source files hold no row. Download them again.")
         if not pieces:
             raise M3ITError(f"{self.dataset}: nothing to convert, {reason}")
         return pieces
 
     def plan_split(self, split: str) -> list[Piece]:
         """Which rows of the converter go into which shard; one pass over the annotations, no picture is read."""
-        bounds, num_bytes, stop = [0], 0, 0
-        kept: list[Instance | Drop] = []
-        num_kept_bytes = 0
+        start, stop, num_bytes, num_kept_bytes = 0, 0, 0, 0
+        self.files.missed, reasons = "", list[str]()
+        kept, kept_said = list[Instance | Drop](), list[bytes]()
+        source, planned = self.source_digest(), list[dict[str, Any]]()
         for stop, instance in enumerate(self.instances(split), 1):
             if stop <= KEPT_ROWS and num_kept_bytes <= KEPT_BYTES:
                 kept.append(instance)
-            if isinstance(instance, Instance):
+            said, states = said_of(instance), states_of(instance)
+            if (0, 0) in states and not self.files.missed:
+                images = [image for image in instance.images if not isinstance(image, bytes)]  # type: ignore[union-attr]
+                self.files.missed = images[states.index((0, 0))].path.path
+            source.update(said + repr(states).encode())
+            if stop == len(kept):
+                kept_said.append(said)
+            if isinstance(instance, Drop):
+                reasons.append(instance.reason)
+            else:
                 num_kept_bytes += sum(len(image) for image in instance.images if isinstance(image, bytes))
-                num_bytes += sum(_base64_bytes(image) for image in instance.images) + 500
+                num_bytes += _line_bytes(instance, states)
             if num_bytes >= self.shard_bytes:
-                bounds, num_bytes = [*bounds, stop], 0
-        if stop > bounds[-1] or stop == 0:
-            bounds.append(stop)
+                planned.append({"split": split, "start": start, "stop": stop, "source": source.hexdigest()})
+                start, num_bytes, source = stop, 0, self.source_digest()
+        if stop > start or stop == 0:
+            planned.append({"split": split, "start": start, "stop": stop, "source": source.hexdigest()})
+        self._missed[split] = self.files.missed
+        if stop and stop == len(reasons):
+            raise self.no_rows(split, reasons)
         if len(kept) == stop:
-            self._kept[split] = kept
-        names = shard_names(split, len(bounds) - 1)
-        return [
-            Piece(name, {"split": split, "start": a, "stop": b})
-            for name, a, b in zip(names, bounds, bounds[1:], strict=False)
-        ]
+            self._kept[split], self._said[split] = kept, kept_said
+        return [Piece(name, given) for name, given in zip(shard_names(split, len(planned)), planned, strict=True)]
 
-    def write(self, path: Path, *, split: str, start: int, stop: int) -> Made:
-        """Write rows [start, stop) of the converter into one file."""
-        num_rows, drops, digest = 0, [], hashlib.sha256()
+    def source_digest(self) -> Any:
+        """The digest that a shard's source is known by, begun: one's own converter is part of what the rows are made
+        of."""
+        return hashlib.sha256(self._own_converter)
+
+    @cached_property
+    def _own_converter(self) -> bytes:
+        """The file of one's own converter; empty for those of the catalogue."""
+        file = Path((self.converter or "").partition(":")[0])
+        return file.read_bytes() if file.is_file() else b""
+
+    def write(self, path: Path, *, split: str, start: int, stop: int, source: str) -> Made:
+        """Write rows [start, stop) of the converter into one file; SourceError where they are not those that were
+        planned."""
+        num_rows, drops, digest, read = 0, [], hashlib.sha256(), self.source_digest()
         with open(path, "wb") as file:
-            for instance in self.rows(split, start, stop):
+            for number, instance in enumerate(self.rows(split, start, stop), start):
+                said = self._said[split][number] if split in self._kept else said_of(instance)
                 if isinstance(instance, Instance):
                     try:
                         for part in line_parts(finish(instance, self.dataset, self.num_frames)):
                             file.write(part)
                             digest.update(part)
                         num_rows += 1
-                        continue
                     except (Unreadable, ShardError) as error:
                         if self.on_error == "raise":
                             raise self._unreadable(split, instance, error) from error
-                        instance = Drop(instance.id, getattr(error, "reason", str(error)))
-                drops.append(instance)
+                        drops.append(Drop(instance.id, getattr(error, "reason", str(error))))
+                else:
+                    drops.append(instance)
+                # After its files were read: a change before or meanwhile shows.
+                read.update(said + repr(states_of(instance)).encode())
+        if read.hexdigest() != source:
+            raise SourceError(
+                f"{self.dataset}/{split}: rows {start + 1:,} to {stop:,} are not those of a moment ago: a file in "
+                f"{self.root} changed while it was read. Call again when it stands still."
+            )
         return Made(num_rows, drops, digest.hexdigest())
 
     def rows(self, split: str, start: int, stop: int) -> Iterator[Instance | Drop]:
@@ -244,6 +302,16 @@ class Conversion:
                 f"Compare them with {self.homepage}, and download them again."
             ) from error
 
+    def no_rows(self, split: str, reasons: list[str]) -> "NoRows":
+        """The error of a split whose rows are all dropped: why, and which path was looked for first."""
+        counts = ", ".join(f"{number:,} {reason}" for reason, number in Counter(reasons).most_common())
+        missed = self._missed.get(split, "")
+        where = f" Looked first for {self.root / missed}.{self.files.hint(missed)}" if missed else ""
+        return NoRows(
+            f"{self.dataset}/{split}: no row is left of {len(reasons):,} ({counts}).{where} "
+            "Fix the source, or pass another --root."
+        )
+
     def _unreadable(self, split: str, instance: Instance, error: Exception) -> SourceError:
         """The error that names a row whose pictures cannot be read, and where they lie."""
         paths = ", ".join(str(image.path) for image in instance.images if not isinstance(image, bytes))
@@ -264,18 +332,41 @@ def load_converter(dataset: str, converter: str | None = None) -> Converter:
             f"--converter {converter}: expected a Python file and a function, my_set.py:convert; {file} is not there."
         )
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses look for the module of their class
-    spec.loader.exec_module(module)
+    with LOADING:
+        sys.modules[spec.name] = module  # where dataclasses look for the module of their class
+        spec.loader.exec_module(module)
     if not callable(getattr(module, function or "convert", None)):
         raise M3ITError(f"--converter {converter}: {file} has no function {function or 'convert'!r}.")
     return getattr(module, function or "convert")
 
 
-def _base64_bytes(image: Any) -> int:
-    """About how many characters an image takes in a line: a clip's frames are taken as 30 kB each."""
+def said_of(row: Instance | Drop) -> bytes:
+    """A digest of what a converter says of a row: its texts, and which images it has."""
+    if isinstance(row, Drop):
+        return hashlib.sha256(repr(tuple(row)).encode()).digest()
+    said = [row.id, row.instruction, row.inputs, row.outputs, row.meta, *(_name(image) for image in row.images)]
+    return hashlib.sha256(repr(said).encode()).digest()
+
+
+def _name(image: Any) -> str:
+    """What an image is known by before it is read."""
     if isinstance(image, bytes):
-        return len(image) * 4 // 3
-    return image.num_frames * 40_000 if isinstance(image, Clip) else image.path.num_bytes() * 4 // 3
+        return hashlib.sha256(image).hexdigest()
+    return repr(image) if is_dataclass(image) else type(image).__name__
+
+
+def states_of(row: Instance | Drop) -> list[tuple[int, int]]:
+    """Size and time of each file that a row's images lie in."""
+    return [image.path.state() for image in getattr(row, "images", ()) if not isinstance(image, bytes)]
+
+
+def _line_bytes(row: Instance, states: list[tuple[int, int]]) -> int:
+    """About how many bytes a row's line takes: a clip's frames are taken as 30 kB each."""
+    num_bytes, files = 500, iter(states)
+    for image in row.images:
+        size = len(image) if isinstance(image, bytes) else next(files)[0]
+        num_bytes += image.num_frames * 40_000 if isinstance(image, Clip) else size * 4 // 3
+    return num_bytes
 
 
 def finish(instance: Instance, dataset: str, num_frames: int = NUM_FRAMES) -> Instance:

@@ -3,15 +3,19 @@ callback that saves where the mixture stands."""
 
 import copy
 import itertools
+import pickle
 from collections.abc import Callable, Iterator, Mapping
+from multiprocessing.context import get_spawning_popen
+from multiprocessing.reduction import ForkingPickler
 from typing import Any, Protocol
 
 from m3it.mixing.order import LANES
 from m3it.rows.images import pixels
 from m3it.rows.instance import M3ITError
-from m3it.rows.messages import to_messages
+from m3it.rows.messages import split_answer, to_messages
 
 try:
+    import torch
     from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 except ImportError as missing:
     raise M3ITError("A mixture needs PyTorch: pip install 'm3it[train]'") from missing
@@ -29,9 +33,23 @@ class Stream(Protocol):
 
     def batch(self, start: int, stop: int) -> list[Any]: ...
 
+    def row(self, position: int) -> Any: ...
+
     def state_dict(self) -> dict[str, Any]: ...
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
+
+
+def check_travels(functions: Mapping[str, Any]) -> None:
+    """M3ITError, while a process is started that inherits nothing, for a function that cannot be sent to it."""
+    for name, function in functions.items() if get_spawning_popen() else ():
+        try:
+            ForkingPickler.dumps(function)
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise M3ITError(
+                f"{name} cannot be sent to a worker ({error}). Expected a function that a module defines by name, no "
+                "lambda, none made in a function. Define it there, or pass multiprocessing_context='fork'."
+            ) from error
 
 
 class Batches(IterableDataset):
@@ -45,14 +63,26 @@ class Batches(IterableDataset):
         self.mixture, self.batch_size, self.rank, self.world_size = mixture, batch_size, rank, world_size
         self.num_batches = num_batches
         self.holds_rows = mixture.holds_rows  # asked for here, so that it is opened once, before workers start
+        self.first = torch.tensor(
+            mixture.rows_consumed
+        )  # where it begins; a tensor, as workers that stay see it change
+        self.num_given, self._stood = 0, mixture.rows_consumed
+
+    def go_on(self) -> None:
+        """Begin anew: after the batches that were given, or where the mixture was set to since then."""
+        stands = self.mixture.rows_consumed
+        moved = stands != self._stood
+        given = self.num_given * self.world_size * self.batch_size
+        self.first.fill_(stands if moved else int(self.first) + given)
+        self.num_given, self._stood = 0, stands
 
     def __iter__(self) -> Iterator[Any]:
-        worker = get_worker_info()
+        worker, first = get_worker_info(), int(self.first)
         for step in self.steps(worker.id, worker.num_workers) if worker else self.steps(0, 1):
             if step is None:
                 yield None
                 continue
-            start = self.mixture.rows_consumed + (step * self.world_size + self.rank) * self.batch_size
+            start = first + (step * self.world_size + self.rank) * self.batch_size
             yield self.mixture.batch(start, start + self.batch_size)
 
     def steps(self, worker: int, num_workers: int) -> Iterator[int | None]:
@@ -81,44 +111,70 @@ class Collate:
     def __call__(self, rows: list[Any] | None) -> Any:
         return rows if rows is None or self.function is None else self.function(rows)
 
+    def __getstate__(self) -> dict[str, Any]:
+        check_travels({"collate_fn": self.function})
+        return vars(self)
+
 
 class Loader(DataLoader):
-    """A DataLoader of `Batches`, without the turns that workers let pass."""
+    """A DataLoader of `Batches`, without the turns that workers let pass. Each iteration goes on after the one before,
+    or begins where the mixture was set to since then."""
 
     _is_accelerate_prepared = True  # accelerate 1.15 would give each process half of its own rows; so it lets it be
+    dataset: Batches
+
+    def __init__(self, batches: Batches, **options: Any):
+        super().__init__(batches, **options)
+        if self.num_workers:
+            batches.first.share_memory_()
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        return (batch for batch in super().__iter__() if batch is not None)
+        self.dataset.go_on()
+        return self._given(super().__iter__())
+
+    def _given(self, turns: Iterator[Any]) -> Iterator[Any]:
+        """The batches among the turns of workers, counted."""
+        for batch in turns:
+            if batch is not None:
+                self.dataset.num_given += 1
+                yield batch
 
     def __len__(self) -> int:
-        num_batches = self.dataset.num_batches  # type: ignore[attr-defined]
+        num_batches = self.dataset.num_batches
         if num_batches is None:
             raise TypeError("A mixture has no end: give the trainer max_steps, or the loader num_batches.")
         return num_batches
 
 
 class Conversations:
-    """Yields the rows of a mixture as TRL reads them, from where the mixture stands when it is called."""
+    """Yields the rows of a mixture as TRL reads them, from where the mixture stands when it is called: without end, or
+    those of some positions that can be read."""
 
-    def __init__(self, mixture: Stream):
-        self.mixture = mixture
+    def __init__(self, mixture: Stream, num_rows: int | None = None):
+        self.mixture, self.num_rows = mixture, num_rows
 
     def __call__(self) -> Iterator[dict[str, Any]]:
-        own = copy.copy(self.mixture)
+        own, start = copy.copy(self.mixture), self.mixture.rows_consumed
         own.transform = self.transform
-        for position in itertools.count(self.mixture.rows_consumed):
+        if self.num_rows is not None:
+            rows = map(own.row, range(start, start + self.num_rows))
+            yield from (row for row in rows if row is not None)
+            return
+        for position in itertools.count(start):  # a row for each position: the callback counts them by the steps
             yield own.batch(position, position + 1)[0]
 
     def transform(self, row: dict[str, Any]) -> dict[str, Any]:
-        """The row as `images` and `messages`, after the mixture's own transform."""
+        """The row as `images`, `prompt` and `completion`, after the mixture's own transform: the loss is on the
+        completion, the last answer. Of `messages` TRL would learn the questions and the places of images, too."""
         from PIL import Image
 
         row = row if self.mixture.transform is None else self.mixture.transform(row)
         if not isinstance(row, dict):
             found = f"the mixture's transform gives a {type(row).__name__}"
             raise ValueError(f"to_hf: {found}, expected a row. Leave it out: to_hf decodes images itself.")
+        prompt, completion = split_answer(to_messages(row), row["id"])
         images = [Image.fromarray(pixels(image, row["id"])) for image in row["images"]]
-        return {"images": images, "messages": to_messages(row)}
+        return {"images": images, "prompt": prompt, "completion": completion}
 
 
 def make_callback(mixture: Stream) -> Any:

@@ -5,9 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import pyarrow
-
-from M3IT import RangeFile, Repository, ShardError
+from M3IT import RangeFile, Repository, ShardError, unpack
 from m3it.work.cache import digest, keep
 
 BLOCK_BYTES = 16 << 20
@@ -19,6 +17,11 @@ def is_remote(repository: Repository) -> bool:
     return repository.commit is not None or "file" not in ([protocol] if isinstance(protocol, str) else protocol)
 
 
+def state_of(stat: os.stat_result) -> tuple[int, int]:
+    """What tells one state of a file from another."""
+    return stat.st_size, stat.st_mtime_ns
+
+
 class Copies(Repository):
     """A repository with local copies of some files; one that was unpacked goes by its name without the ending."""
 
@@ -26,6 +29,7 @@ class Copies(Repository):
         vars(self).update(vars(repository))
         self.copies = {self.plain(path): str(copy) for path, copy in copies.items()}
         self.names = {self.plain(path): path for path in copies}
+        self.states = {path: state_of(os.stat(copy)) for path, copy in self.copies.items()}
         self._open: dict[str, int] = {}
 
     @staticmethod
@@ -46,9 +50,9 @@ class Copies(Repository):
         if path not in self._open:
             self._open[path] = os.open(self.copies[path], os.O_RDONLY)
         data = os.pread(self._open[path], stop - start, start)
-        if len(data) != stop - start:
+        if len(data) != stop - start or state_of(os.fstat(self._open[path])) != self.states[path]:
             raise ShardError(
-                f"{self.copies[path]}: asked for {stop - start} bytes from {start} on, got {len(data)}. Has it changed?"
+                f"{self.copies[path]}: changed while it was read. Call again when it stands still.", "changed"
             )
         return data
 
@@ -62,6 +66,7 @@ def local_copy(repository: Repository, path: str, cache: Path) -> Path:
     def fetch(unfinished: Path) -> None:
         with open(unfinished, "wb") as file:
             shutil.copyfileobj(_unpacked(repository, path), file, BLOCK_BYTES)
+        repository.check_unchanged(path)
 
     name = f"{digest(f'{repository.identity([path])} {path}')}{Path(Copies.plain(path)).suffix}"
     return keep("files", name, fetch, cache)
@@ -70,5 +75,4 @@ def local_copy(repository: Repository, path: str, cache: Path) -> Path:
 def _unpacked(repository: Repository, path: str) -> Any:
     """The bytes of a file as a stream, decompressed by its ending."""
     source = RangeFile(repository, path)
-    kind = {".gz": "gzip", ".zst": "zstd"}.get(Path(path).suffix)
-    return pyarrow.CompressedInputStream(pyarrow.PythonFile(source, mode="r"), kind) if kind else source
+    return unpack(source) if path.endswith((".gz", ".zst")) else source

@@ -20,7 +20,16 @@ from typing import Any
 import datasets
 import numpy as np
 
-from m3it.mixing.loaders import Batches, Collate, Conversations, IterableDataset, Loader, get_worker_info, make_callback
+from m3it.mixing.loaders import (
+    Batches,
+    Collate,
+    Conversations,
+    IterableDataset,
+    Loader,
+    check_travels,
+    get_worker_info,
+    make_callback,
+)
 from m3it.mixing.mixed_part import Access, MixedPart, open_parts
 from m3it.mixing.order import LANES, Order, Place, Series, allot, mix
 from m3it.mixing.part import Part
@@ -88,6 +97,7 @@ class Mixture(IterableDataset):
         self.drop_list = read_drop_list(drop_list)
         self.rows_consumed = 0
         self._weights = weights
+        self._was_read = False  # by this worker, if it is one
         self._held: dict[int, tuple[tuple[int, int], dict[tuple[int, int], list[Any]]]] = {}
         self._unit: tuple[tuple[int, int], list[Any]] = ((-1, -1), [])
 
@@ -148,6 +158,10 @@ class Mixture(IterableDataset):
         """The rows from `rows_consumed` on, without end; in a worker of a DataLoader, its share of their batches."""
         worker = get_worker_info()
         number, count = (worker.id, worker.num_workers) if worker else (0, 1)
+        if worker and self._was_read:
+            told = "A worker that stays does not learn how far the mixture was read, and would begin at the same row"
+            raise M3ITError(f"{told}. Use mixture.loader(persistent_workers=True) instead of a DataLoader of it.")
+        self._was_read = worker is not None
         for batch in range(number, sys.maxsize, count):
             start = self.rows_consumed + batch * self.batch_size
             yield from self.batch(start, start + self.batch_size)
@@ -236,18 +250,22 @@ class Mixture(IterableDataset):
     ) -> "Loader":
         """A DataLoader of this process's batches, from `rows_consumed` on; without end, or `num_batches` of them.
 
+        Iterated over again it goes on after the batches that it gave, or where `rows_consumed` was set to since then.
+
         It knows of ranks: hand it to the trainer as it is; accelerate leaves it alone. `options`: DataLoader's own.
         """
         batches = Batches(self, batch_size or self.batch_size, rank, world_size, num_batches)
         options |= {"batch_size": None, "num_workers": num_workers, "collate_fn": Collate(collate_fn)}
         return Loader(batches, **options)
 
-    def to_hf(self) -> Any:
-        """A `datasets.IterableDataset` of `images` (upright, RGB) and `messages`, without end, for a trainer of TRL.
+    def to_hf(self, epochs: float | None = None) -> Any:
+        """A `datasets.IterableDataset` of `images` (upright, RGB), `prompt` and `completion`, for a trainer of TRL:
+        without end, or some epochs long, to evaluate on.
 
         It knows nothing of ranks and is one stream: every process reads all rows and keeps its own, in one worker.
         """
-        return datasets.IterableDataset.from_generator(Conversations(self))
+        num_rows = None if epochs is None else int(epochs * self.num_rows)
+        return datasets.IterableDataset.from_generator(Conversations(self, num_rows))
 
     def callback(self) -> Any:
         """The TrainerCallback that writes `state_dict` into each checkpoint and goes on from there on resume."""
@@ -275,8 +293,10 @@ class Mixture(IterableDataset):
         self.rows_consumed = int(state["rows_consumed"])
 
     def __getstate__(self) -> dict[str, Any]:
+        converts = {f"convert of {part.label}": part.convert for part in self.parts}
+        check_travels({"transform": self.transform, **converts})
         opened = {"mixed_parts": self.mixed_parts, "order": self.order}  # so that all workers read what one has listed
-        return {**vars(self), **opened, "_held": {}, "_unit": ((-1, -1), [])}
+        return {**vars(self), **opened, "_held": {}, "_unit": ((-1, -1), []), "_was_read": False}
 
     def __deepcopy__(self, memo: Any) -> "Mixture":
         return self  # a trainer that copies its dataset keeps the one whose position the callback sets

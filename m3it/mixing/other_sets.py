@@ -4,6 +4,7 @@ They may be on the Hub or local, Parquet, JSON Lines or WebDataset, in a shape t
 ours        instruction, inputs, outputs, and images or image_base64_str
 messages    images, messages: [{"role": "user", "content": ...}, ...], content a text or parts of type image and text,
             as TRL reads them; an <image> in a text marks a picture, as for ms-swift and LLaMA-Factory
+conversations  image or images, conversations: [{"from": "human", "value": ...}, ...], as LLaVA's
 texts       images, texts: [{"user": ..., "assistant": ...}, ...], as FineVision and The Cauldron hold them
 or in any, with a function row -> Instance. A conversation that does not fit inputs and outputs stays whole in
 `meta["messages"]`; `to_messages` gives every row's messages.
@@ -14,17 +15,30 @@ import json
 import posixpath
 import re
 import tarfile
+import unicodedata
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import unquote
 
-from M3IT import M3IT, SPLITS, M3ITError, ShardError
+from M3IT import M3IT, SPLITS, M3ITError, ShardError, read_meta
+from m3it.mixing.webdataset import Files, as_row, group
 from m3it.rows.images import ImageError, read_base64
 from m3it.rows.instance import Instance
-from m3it.rows.messages import from_messages, from_texts, pictures
+from m3it.rows.messages import from_conversations, from_messages, from_texts, pictures
 
 ROW_ENDINGS = (".parquet", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".tar")
 SPLIT_WORD = re.compile(rf"(?:^|[/_.-])({'|'.join(SPLITS)})(?=[/_.-])")
-PICTURE_ENDINGS = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
+IS_URL = re.compile(r"(?!data:)[a-zA-Z][a-zA-Z0-9+.-]*://")
+
+
+def as_text(meta: dict[str, Any]) -> str:
+    """Meta as JSON; ShardError where it holds what JSON has no word for."""
+    try:
+        return json.dumps(meta, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ShardError(
+            f"expected meta of texts, numbers, lists and objects ({error})", "meta is no object"
+        ) from error
 
 
 def as_ours(row: dict[str, Any]) -> dict[str, Any]:
@@ -34,9 +48,9 @@ def as_ours(row: dict[str, Any]) -> dict[str, Any]:
 
 SHAPES: dict[tuple[str, ...], Callable[[dict[str, Any]], dict[str, Any]]] = {
     ("instruction", "inputs", "outputs"): as_ours,
-    ("images", "messages"): from_messages,
-    ("image", "messages"): from_messages,
-    ("images", "texts"): from_texts,
+    ("messages",): from_messages,
+    ("texts",): from_texts,
+    ("conversations",): from_conversations,
 }
 
 
@@ -44,9 +58,11 @@ class Other(M3IT):
     """Reads a set that is not in our layout: `convert`, or one of the three shapes, maps its rows."""
 
     BUILDER_CONFIGS = []
+    LOOKS_AT_PICTURES = False  # a mixture decodes them itself
 
     def __init__(self, *, convert: Callable[[dict[str, Any]], Instance] | None = None, **options: Any):
         self.convert = convert
+        self._names: dict[str, dict[str, str]] = {}  # folder -> name in NFC -> name, of those that were looked through
         super().__init__(images=True, **options)
 
     def found(self) -> list[str]:
@@ -73,26 +89,19 @@ class Other(M3IT):
     def lines(self, piece: tuple[str, int, int]) -> Iterator[tuple[int, Any]]:
         return self._members(piece) if piece[0].endswith(".tar") else super().lines(piece)
 
-    def _members(self, piece: tuple[str, int, int]) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Yield (offset, row) of the rows of a WebDataset between two offsets: consecutive files with one key."""
+    def _members(self, piece: tuple[str, int, int]) -> Iterator[tuple[int, Files]]:
+        """Yield (offset, files) of the rows of a WebDataset between two offsets."""
         path, start, stop = piece
-        archive = tarfile.TarFile(fileobj=io.BytesIO(self.repository.read(path, start, stop)))
-        row: dict[str, Any] = {}
-        offset = 0
-        for member in archive:
-            key, ending = split_name(member.name)
-            if not member.isfile() or key is None:
-                continue
-            if row and row["__key__"] != key:
-                yield start + offset, row
-                row = {}
-            if not row:
-                row, offset = {"__key__": key}, member.offset
-            add_member(row, ending, archive.extractfile(member).read())  # type: ignore[union-attr]
-        if row:
-            yield start + offset, row
+        try:
+            archive = tarfile.TarFile(fileobj=io.BytesIO(self.repository.read(path, start, stop)))
+            for key, files in group(archive):
+                data = [(ending, archive.extractfile(member).read()) for ending, member in files]  # type: ignore[union-attr]
+                yield start + files[0][1].offset, Files(key, data)
+        except tarfile.TarError as error:
+            raise ShardError(f"{path}: no whole tar ({error}). Download or write it again.") from error
 
     def map_row(self, row: Any, place: str) -> list[dict[str, Any]]:
+        row = as_row(row) if isinstance(row, Files) else row
         if not isinstance(row, dict):
             raise ShardError(f"expected a JSON object, found {type(row).__name__}", "not an object")
         if self.convert is not None:
@@ -105,10 +114,11 @@ class Other(M3IT):
                 "unknown shape",
             )
         mapped = SHAPES[shape](row)
-        meta = json.loads(mapped.pop("meta", None) or "{}")
+        given = mapped.pop("meta", None) or "{}"
+        meta = given if isinstance(given, dict) else read_meta({"meta": str(given)})
         row_id = row.get("id", row.get("row_id"))
         own = {"id": str(row_id)} if isinstance(row_id, (str, int)) else {}
-        mapped["meta"] = json.dumps({**own, **meta}, ensure_ascii=False)
+        mapped["meta"] = as_text({**own, **meta})
         return [{**mapped, "images": [{"path": None, "bytes": self._bytes(image)} for image in pictures(row)]}]
 
     def _converted(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -120,7 +130,7 @@ class Other(M3IT):
         except Exception as error:
             raise ShardError(f"convert raised {type(error).__name__}: {error}", "not converted") from error
         texts = {"instruction": instance.instruction, "inputs": instance.inputs, "outputs": instance.outputs}
-        meta = json.dumps({"id": instance.id, **instance.meta}, ensure_ascii=False)
+        meta = as_text({"id": instance.id, **instance.meta})
         return {**texts, "images": [{"path": None, "bytes": image} for image in instance.images], "meta": meta}
 
     def _bytes(self, image: Any) -> bytes:
@@ -131,33 +141,50 @@ class Other(M3IT):
             return image
         if not isinstance(image, str):
             raise ShardError(f"expected an image as bytes, base64 or path, found {type(image).__name__}", "no image")
+        if IS_URL.match(image):
+            raise ShardError(
+                f"expected an image file, found a URL: download {image[:200]} first, into the set's folder", "a URL"
+            )
         if len(image) < 1024 and re.search(r"\.\w{3,4}$", image):
-            path = posixpath.join(self.repository.root, image)
-            try:
-                return self.repository.fs.cat_file(path)
-            except FileNotFoundError as error:
-                raise ShardError(f"expected an image file {path}, found none", "missing image") from error
+            return self._file(image)
         try:
             return read_base64(image)
         except ImageError as error:
-            raise ShardError(str(error), "image is not base64") from error
+            raise ShardError(str(error).rstrip("."), "image is not base64") from error
 
+    def _file(self, name: str) -> bytes:
+        """A file of the set: of its folder or below, by its name exactly, else by one that differs in Unicode form."""
+        root, fs = self.repository.root, self.repository.fs
+        for spelled in (name, unquote(name)):  # a file server reads %2e%2e as ..
+            if spelled.startswith("/") or ".." in re.split(r"[/\\]", spelled):
+                told = f"expected an image file below the set's folder, found {name!r}, which lies elsewhere"
+                raise ShardError(told, "image outside the set")
+        path = posixpath.join(root, name)
+        try:
+            if name in self.repository.files:
+                return self.repository.read(name, 0, self.repository.size(name))
+            if not name.isascii() and not fs.exists(path):
+                path = self._alike(name) or path
+            if self.repository.local:
+                return fs.cat_file(path)
+            return self.repository._patiently(lambda: fs.cat_file(path), path)
+        except (OSError, ShardError) as error:
+            why = error.__cause__ or error
+            if not isinstance(why, OSError):
+                raise
+            more = "" if isinstance(why, FileNotFoundError) else f" ({why})"
+            raise ShardError(f"expected an image file {path}, found none{more}", "missing image") from error
 
-def split_name(name: str) -> tuple[str | None, str]:
-    """Key and ending of a file of a WebDataset: the key goes to the first dot of the file's name."""
-    folder, _, file = name.rpartition("/")
-    key, dot, ending = file.partition(".")
-    return (posixpath.join(folder, key) if key and dot else None), ending
-
-
-def add_member(row: dict[str, Any], ending: str, data: bytes) -> None:
-    """Put one file of a WebDataset row where the shapes look for it."""
-    kind = ending.rpartition(".")[2].lower()
-    if kind in PICTURE_ENDINGS:
-        row.setdefault("images", []).append({"path": None, "bytes": data})
-    elif kind == "json":
-        value = json.loads(data)
-        row.update(value if isinstance(value, dict) else {ending.rpartition(".")[0] or "texts": value})
-        row.setdefault("images", [])
-    else:
-        row[ending] = data.decode("utf-8") if kind in ("txt", "text", "cls") else data
+    def _alike(self, name: str) -> str | None:
+        """The path of the file whose name differs in Unicode form only: macOS writes é as two characters."""
+        folder = self.repository.root
+        for step in name.split("/"):
+            if not self.repository.fs.isdir(folder):
+                return None
+            if folder not in self._names:
+                found = [posixpath.basename(path) for path in self.repository.fs.ls(folder, detail=False)]
+                self._names[folder] = {unicodedata.normalize("NFC", each): each for each in found}
+            here = posixpath.join(folder, step)
+            alike = self._names[folder].get(unicodedata.normalize("NFC", step), step)
+            folder = here if self.repository.fs.exists(here) else posixpath.join(folder, alike)
+        return folder

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from M3IT import public_url
 from m3it.rows.instance import Instance
 
 
@@ -26,5 +27,5 @@ class Part:
 
     def __post_init__(self) -> None:
         if not self.label:
-            name = self.name or posixpath.basename(self.path.rstrip("/")).split(".")[0]
+            name = self.name or posixpath.basename(public_url(self.path).rstrip("/")).split(".")[0]
             object.__setattr__(self, "label", name)

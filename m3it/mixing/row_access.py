@@ -16,11 +16,11 @@ from typing import Any
 import datasets
 import huggingface_hub
 import numpy as np
-import pyarrow.parquet
+import pyarrow
 
-from M3IT import M3IT, RangeFile, Repository, ShardError
+from M3IT import M3IT, Repository, ShardError, begin_of, open_parquet
 from m3it.mixing.local_copies import Copies, is_remote, local_copy
-from m3it.mixing.other_sets import split_name
+from m3it.mixing.webdataset import group
 from m3it.reading.published.joined import Legacy80
 from m3it.reading.published.raw import Legacy
 from m3it.reading.row_index import load_index
@@ -172,13 +172,12 @@ def _row_groups(builder: M3IT, paths: list[str], cache: Path) -> Grouped:
 def _groups(repository: Repository, path: str) -> np.ndarray:
     """(3, row groups): where each begins, its rows, its bytes."""
     try:
-        metadata = pyarrow.parquet.ParquetFile(RangeFile(repository, path)).metadata
-    except pyarrow.ArrowInvalid as error:
+        metadata = open_parquet(repository, path).metadata
+    except (OSError, ValueError, pyarrow.ArrowException) as error:
         raise ShardError(f"{path}: no Parquet ({error}). Download or write it again.") from error
     groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
-    begins = [min(filter(None, (g.column(0).dictionary_page_offset, g.column(0).data_page_offset))) for g in groups]
-    table = [begins, [group.num_rows for group in groups], [group.total_byte_size for group in groups]]
-    return np.array(table, np.int64).reshape(3, -1)
+    table = [[begin_of(group), group.num_rows, group.total_byte_size] for group in groups]
+    return np.array(table, np.int64).reshape(-1, 3).T
 
 
 def _pieces(builder: M3IT, paths: list[str], cache: Path) -> Grouped:
@@ -224,14 +223,16 @@ def _tar_starts(path: Path, cache: Path) -> np.ndarray:
     """Where the rows of a WebDataset begin, and the end of the last one."""
 
     def scan() -> np.ndarray:
-        starts, last, end = [], None, 0
-        with tarfile.open(path, "r:") as archive:
-            for member in archive:
-                key, _ = split_name(member.name)
-                if member.isfile() and key is not None:
-                    starts += [member.offset] if key != last else []
-                    last, end = key, member.offset_data + -(-member.size // 512) * 512
+        starts, end = [], 0
+        try:
+            with tarfile.open(path, "r:") as archive:
+                for _, files in group(archive):
+                    starts.append(files[0][1].offset)
+                    last = files[-1][1]
+                    end = last.offset_data + -(-last.size // 512) * 512
+        except tarfile.TarError as error:
+            raise ShardError(f"{path}: no whole tar ({error}). Download or write it again.") from error
         return np.array([*starts, end], np.int64)
 
     stat = path.stat()
-    return keep_array(f"tar {path} {stat.st_size} {stat.st_mtime_ns}", scan, cache)
+    return keep_array(f"tar rows {path} {stat.st_size} {stat.st_mtime_ns}", scan, cache)

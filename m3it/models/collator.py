@@ -103,36 +103,43 @@ class Collator:
 
     def prompt(self, row: Prepared) -> Text:
         """The row's text up to its last answer."""
-        return Text(self._checked(row, self._render(row.messages[:-1], True)), [])
+        return Text(self._checked(row, self._render(row, -1, True)), [])
 
     def text(self, row: Prepared) -> Text:
         """The row's whole text, and where its answers stand, each with what the template ends it by: else with the
         tokenizer's end of sequence. An answer that was cut has not ended."""
-        whole, answers = self._render(row.messages), []
+        whole, answers = self._render(row), []
         for i, message in enumerate(row.messages):
             if message["role"] != "assistant":
                 continue
             answer = "".join(part.get("text", "") for part in message["content"]).strip()
-            before = os.path.commonprefix([self._render(row.messages[:i], True), whole])
+            before = os.path.commonprefix([self._render(row, i, True), whole])
             start = whole.find(answer, len(before))
             if start < 0:
                 raise ShardError(f"{row.id}: the chat template changes the answer {answer[:60]!r}", "answer changed")
             stop = start + len(answer)
             is_last = i == len(row.messages) - 1
-            turn = (whole if is_last else self._render(row.messages[: i + 1])).rstrip()
+            turn = (whole if is_last else self._render(row, i + 1)).rstrip()
             if is_last and not turn[stop:].strip():
                 whole = turn = whole[:stop] + self.tokenizer.eos_token
             was_cut = any("cut" in part for part in message["content"])
             answers.append((start, len(turn) if whole.startswith(turn) and not was_cut else stop))
         return Text(self._checked(row, whole), answers)
 
-    def _render(self, messages: list[dict[str, Any]], generation: bool = False) -> str:
-        """The text that the chat template makes of messages; that of a language model takes texts only."""
+    def _render(self, row: Prepared, stop: int | None = None, generation: bool = False) -> str:
+        """The text that the chat template makes of a row's messages up to `stop`; that of a language model takes texts
+        only."""
+        messages = row.messages[:stop]
         if self.has_qformer:
             content = ["".join(part.get("text", self.places[0]) for part in m["content"]) for m in messages]
             messages = [{**m, "content": text} for m, text in zip(messages, content, strict=True)]
         options = {"add_generation_prompt": generation, "tokenize": False, "chat_template": self.template}
-        return self.tokenizer.apply_chat_template(messages, **options)
+        try:
+            return self.tokenizer.apply_chat_template(messages, **options)
+        except Exception as error:  # any: a template is a program of its author's
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            found = f"{row.id}: the chat template of {type(self.processor).__name__} fails ({reason})"
+            raise ShardError(f"{found}. Fix processor.chat_template, or the row.", "chat template fails") from error
 
     def _checked(self, row: Prepared, text: str) -> str:
         """The text; ShardError where it has another number of places for images than the row has images."""

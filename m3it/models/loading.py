@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText, PreTrainedModel
 
+from m3it.models.pretrained import pretrained, reading
 from m3it.models.tiny import Stem, StemConfig
 from m3it.models.ying import YingConfig, YingForConditionalGeneration
 from m3it.rows.instance import M3ITError
@@ -33,20 +34,26 @@ def load_model(name: str | os.PathLike) -> tuple[Any, Any]:
     `train` wrote are merged into the model that they were learned for. M3ITError where it cannot be loaded."""
     from transformers import AutoProcessor
 
-    name = os.fspath(name)
-    try:
-        if (Path(name) / "adapter_config.json").exists():
-            from peft import PeftConfig, PeftModel
+    folder, what = Path(name), "an image-text-to-text model"
+    with reading(name, what, ", 'tiny', or 'ying' with its parts"):
+        if (folder / "adapter_config.json").exists():
+            model = load_adapted(folder)
+        else:
+            model = pretrained(AutoModelForImageTextToText, name, what)
+        processor = pretrained(AutoProcessor, name, what)
+        if lacking := [part for part in ("tokenizer", "image_processor") if not hasattr(processor, part)]:
+            raise ValueError(f"its {type(processor).__name__} has no {' and no '.join(lacking)}")
+    return model, processor
 
-            base, _ = load_model(PeftConfig.from_pretrained(name).base_model_name_or_path)
-            return PeftModel.from_pretrained(base, name).merge_and_unload(), AutoProcessor.from_pretrained(name)
-        return AutoModelForImageTextToText.from_pretrained(name), AutoProcessor.from_pretrained(name)
-    except (OSError, ValueError, ImportError, KeyError, AttributeError) as error:
-        reason = " ".join(str(error).split("\n")[0].split())[:200]
-        raise M3ITError(
-            f"{name}: cannot be loaded as an image-text-to-text model ({reason}). Expected a Hub id or a folder of "
-            "one, 'tiny', or 'ying' with its parts."
-        ) from error
+
+def load_adapted(folder: Path) -> Any:
+    """The model that the LoRA weights in a folder were learned for, with these merged into it."""
+    from peft import PeftConfig, PeftModel
+
+    base = PeftConfig.from_pretrained(str(folder)).base_model_name_or_path
+    if not base or Path(base).resolve() == folder.resolve():
+        raise ValueError(f"adapter_config.json names the base model {base!r}")
+    return PeftModel.from_pretrained(load_model(base)[0], str(folder)).merge_and_unload()
 
 
 def part_of(name: str) -> str:

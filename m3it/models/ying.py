@@ -22,8 +22,10 @@ from transformers import (
     PreTrainedModel,
 )
 
+from m3it.models.pretrained import pretrained, reading
 from m3it.rows.instance import M3ITError
 
+SEES, SPEAKS = "a vision encoder", "a causal language model"
 OWN_VISION = "instructblip_vision_model"  # not every transformers finds it by AutoConfig
 
 
@@ -52,11 +54,13 @@ class YingForConditionalGeneration(InstructBlipForConditionalGeneration):
         qformer: Any = config.qformer_config
         text: Any = config.text_config
         own = seen.model_type == OWN_VISION
-        self.vision_model = (InstructBlipVisionModel._from_config if own else AutoModel.from_config)(seen)
+        self.vision_model = (
+            InstructBlipVisionModel._from_config(seen) if own else AutoModel.from_config(seen, trust_remote_code=False)
+        )
         self.query_tokens = nn.Parameter(torch.zeros(1, config.num_query_tokens, qformer.hidden_size))
         self.qformer = InstructBlipQFormerModel._from_config(qformer)
         self.language_projection = nn.Linear(qformer.hidden_size, text.hidden_size)
-        self.language_model = AutoModelForCausalLM.from_config(text)
+        self.language_model = AutoModelForCausalLM.from_config(text, trust_remote_code=False)
         self.post_init()
 
 
@@ -68,23 +72,24 @@ def make_ying(
     from transformers import AutoImageProcessor, AutoProcessor, AutoTokenizer, InstructBlipProcessor, set_seed
 
     set_seed(seed)
-    tokenizer = AutoTokenizer.from_pretrained(language)
+    tokenizer = pretrained(AutoTokenizer, language, SPEAKS)
     tokenizer.add_tokens(["<image>"], special_tokens=True)
     place: Any = tokenizer.convert_tokens_to_ids("<image>")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     encoder: Any = load_vision(vision)
-    decoder: Any = AutoModelForCausalLM.from_pretrained(language)
+    decoder: Any = pretrained(AutoModelForCausalLM, language, SPEAKS)
     reader: Any
     if len(tokenizer) > decoder.get_input_embeddings().num_embeddings:
         decoder.resize_token_embeddings(len(tokenizer))
     if qformer:
-        donor: Any = AutoModelForImageTextToText.from_pretrained(qformer)
-        reader, queries = donor.qformer, donor.query_tokens.detach()
-        asks = AutoProcessor.from_pretrained(qformer).qformer_tokenizer
+        with reading(qformer, "an InstructBLIP"):
+            donor: Any = pretrained(AutoModelForImageTextToText, qformer, "an InstructBLIP")
+            reader, queries = donor.qformer, donor.query_tokens.detach()
+            asks = pretrained(AutoProcessor, qformer, "an InstructBLIP").qformer_tokenizer
     else:
         sizes = InstructBlipQFormerConfig(vocab_size=len(tokenizer), encoder_hidden_size=encoder.config.hidden_size)
-        reader, asks = InstructBlipQFormerModel(sizes), AutoTokenizer.from_pretrained(language)
+        reader, asks = InstructBlipQFormerModel(sizes), pretrained(AutoTokenizer, language, SPEAKS)
         queries = torch.randn(1, num_query_tokens, sizes.hidden_size) * sizes.initializer_range
     if reader.config.encoder_hidden_size != encoder.config.hidden_size:
         found = f"{vision} gives {encoder.config.hidden_size} numbers a token"
@@ -102,13 +107,13 @@ def make_ying(
     model.query_tokens = nn.Parameter(queries.clone())
     model.language_projection = nn.Linear(reader.config.hidden_size, decoder.config.hidden_size)
     model.generation_config = decoder.generation_config
-    images = AutoImageProcessor.from_pretrained(vision)
+    images = pretrained(AutoImageProcessor, vision, SEES)
     return model, InstructBlipProcessor(images, tokenizer, asks, num_query_tokens=queries.shape[1])
 
 
 def load_vision(name: str) -> Any:
     """The vision encoder in a model: in CLIP, SigLIP and the like, in an InstructBLIP, or a model that is one."""
-    config = AutoConfig.from_pretrained(name)
+    config = pretrained(AutoConfig, name, SEES)
     if config.model_type == "instructblip":
-        return InstructBlipForConditionalGeneration.from_pretrained(name).vision_model
-    return AutoModel.from_pretrained(name, config=getattr(config, "vision_config", config))
+        return pretrained(InstructBlipForConditionalGeneration, name, SEES).vision_model
+    return pretrained(AutoModel, name, SEES, config=getattr(config, "vision_config", config))

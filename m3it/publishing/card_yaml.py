@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from M3IT import SPLITS
+from M3IT import SPLITS, Repository
 
 SPLIT_ORDER = tuple(dict.fromkeys(SPLITS.values()))  # train, validation, test
 TEXT = {"dtype": "string", "_type": "Value"}
@@ -24,6 +24,12 @@ PLAIN = re.compile(r"(?!(?:yes|no|on|off|true|false|null)$)[a-z][\w./-]*", re.IG
 STRUCT_FIELD = "{{name: {name}, dtype: {dtype}}}"
 
 
+def read_readme(repository: Repository) -> str:
+    """README.md of a repository; "" where there is none."""
+    path = f"{repository.root}/README.md"
+    return repository.fs.cat_file(path).decode("utf-8", "replace") if repository.fs.exists(path) else ""
+
+
 def cut_head(readme: str) -> tuple[str | None, str]:
     """(the lines between the two lines --- that README.md begins with, all after them); None where it has no head."""
     match = HEAD.match(readme)
@@ -33,17 +39,7 @@ def cut_head(readme: str) -> tuple[str | None, str]:
 def replace_keys(head: str, texts: dict[str, str]) -> str:
     """The head with the lines of some keys made anew, each where it stands, those that are new at the end. Every other
     line stays as it is, comments too. ValueError unless the head is YAML of `key: value` lines."""
-    import yaml
-
-    try:
-        mapping = yaml.compose(head, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except yaml.YAMLError as error:
-        raise ValueError(f"expected YAML in its head, {' '.join(str(error).split())}") from error
-    is_lines = isinstance(mapping, yaml.MappingNode) and not mapping.flow_style and not mapping.start_mark.column
-    if mapping is not None and not is_lines:
-        raise ValueError(f"expected lines `key: value` in its head, found {head.strip()[:40]!r}")
-    lines = head.splitlines(keepends=True)
-    keys = [(key.start_mark.line, str(key.value)) for key, _ in mapping.value] if mapping else []
+    lines, keys = head.splitlines(keepends=True), find_keys(head)
     starts = [*(start for start, _ in keys), len(lines)]
     kept, new = lines[: starts[0]], dict(texts)
     for (start, key), end in zip(keys, starts[1:], strict=True):
@@ -55,6 +51,28 @@ def replace_keys(head: str, texts: dict[str, str]) -> str:
         else:
             kept += lines[start:end]
     return "".join([*kept, *new.values()])
+
+
+def complete_head(head: str | None, measured: dict[str, str], defaults: dict[str, str]) -> str:
+    """A user's head with the measured keys made anew, and the defaults of the keys that it has not; all of them, in
+    the order that they are given in, where there is no head."""
+    known = {key for _, key in find_keys(head or "")}
+    given = defaults | measured
+    return replace_keys(head or "", {key: given[key] for key in given if key in measured or key not in known})
+
+
+def find_keys(head: str) -> list[tuple[int, str]]:
+    """(number of its first line, key) of the keys of a head; ValueError unless it is YAML of `key: value` lines."""
+    import yaml
+
+    try:
+        mapping = yaml.compose(head, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except yaml.YAMLError as error:
+        raise ValueError(f"expected YAML in its head, {' '.join(str(error).split())}") from error
+    is_lines = isinstance(mapping, yaml.MappingNode) and not mapping.flow_style and not mapping.start_mark.column
+    if mapping is not None and not is_lines:
+        raise ValueError(f"expected lines `key: value` in its head, found {head.strip()[:40]!r}")
+    return [(key.start_mark.line, str(key.value)) for key, _ in mapping.value] if mapping else []
 
 
 def as_list(value: Any) -> list[Any]:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, zip_longest
 from typing import Any, NamedTuple
 
-from M3IT import Repository, check_row, complete, find_shards, image_bytes, parse, read_rows
+from M3IT import UNREADABLE, Repository, as_row, check_row, complete, find_shards, image_bytes, read_rows, twin_of
+from m3it.publishing.card_yaml import read_readme
 from m3it.publishing.configs import open_configs
 from m3it.publishing.hub_card import check_hub
 from m3it.publishing.hub_rules import Finding
@@ -108,8 +109,7 @@ def check_rows(
 
 def check_names(repository: Repository, config: str | None = None) -> Iterator[Finding]:
     """Yield the files of rows below data/ that no config finds, and the card does not name."""
-    readme = f"{repository.root}/README.md"
-    card = repository.fs.cat_file(readme).decode("utf-8", "replace") if repository.fs.exists(readme) else ""
+    card = read_readme(repository)
     read = {path for listed in find_shards(repository).values() for shards in listed.values() for path, _ in shards}
     for path in repository.files if config is None else ():
         name = posixpath.basename(path)
@@ -128,14 +128,14 @@ def check_shard(repository: Repository, path: str) -> Iterator[tuple[str, str | 
             end = offset + len(line)
         where = f"{path}:{line_number}" if path.endswith(".jsonl") else repository.where(path, offset)
         try:
-            row = parse(line) if isinstance(line, bytes) else line
+            row = as_row(line)
             if path.endswith(".parquet") and "outputs" in row:  # a release has the published four columns
                 row.setdefault("meta", "{}")
             if isinstance(row, dict) and "messages" in row:  # of `m3it release --format messages`
-                row = {**from_messages(row), "images": row["images"]}
+                row = {**from_messages(row), "images": row.get("images") or []}
             rule, message = row_problem(row)
             row_id = json.loads(row["meta"]).get("id") if not rule else None
-        except (ValueError, RecursionError) as error:
+        except UNREADABLE as error:
             rule, message, row_id = "json", str(error), None
         yield where, row_id, Finding(rule, where, message) if rule else None
 
@@ -202,7 +202,7 @@ def check_counts(repository: Repository, counts: Counts, config: str | None = No
 def check_twins(repository: Repository, config: str | None = None) -> Iterator[Finding]:
     """Yield where a release's base64 rows are not those of its image files: the ids of both stand with the latter."""
     found = find_shards(repository)
-    for name in (name for name in found if config in (None, name) and f"{name}-images" in found):
+    for name in (name for name in found if config in (None, name) and twin_of(repository, found, name) != name):
         pictures = {
             path.replace("-images/", "/"): path for listed in found[f"{name}-images"].values() for path, _ in listed
         }
@@ -212,6 +212,8 @@ def check_twins(repository: Repository, config: str | None = None) -> Iterator[F
                 continue
             both = ((repository, (each, 0, repository.size(each))) for each in (path, pictures[path]))
             for (number, row), (_, twin) in zip_longest(*(read_rows(*each) for each in both), fillvalue=(0, {})):
+                if isinstance(row, ShardError) or isinstance(twin, ShardError):
+                    break  # said of the row already
                 same = all(row.get(key) == twin.get(key) for key in ("instruction", "inputs", "outputs"))
                 if not row or not same or image_bytes(row) != image_bytes(twin):
                     where = f"{path}, row {number}"

@@ -5,7 +5,7 @@ import posixpath
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from M3IT import CATALOGUE, M3IT, Repository, find_shards
+from M3IT import CATALOGUE, M3IT, Repository, find_shards, twin_of
 from m3it.catalogue import catalogue_order, lookup
 from m3it.reading.layouts import layout
 from m3it.reading.load import load_builder
@@ -70,9 +70,8 @@ def list_configs(repository: Repository) -> list[str]:
     if issubclass(kind, Legacy):
         return kind.configs(repository)
     found = find_shards(repository)
-    twins = {f"{name}-images" for name in found} & set(found)
-    shards = {name: [path for listed in found[name].values() for path, _ in listed] for name in twins}
-    return [name for name in found if name not in twins or not all(path.endswith(".parquet") for path in shards[name])]
+    twins = {twin for name in found if (twin := twin_of(repository, found, name)) != name}
+    return [name for name in found if name not in twins]
 
 
 def origin(opened: list[ReleaseConfig], splits: dict[str, Any]) -> dict[str, Any]:
@@ -84,4 +83,4 @@ def origin(opened: list[ReleaseConfig], splits: dict[str, Any]) -> dict[str, Any
 
 def public_name(repository: Repository) -> str:
     """The Hub id or URL of a repository; of a folder its name alone, since a release is made to be published."""
-    return repository.repo_id or (repository.path if "://" in repository.path else posixpath.basename(repository.root))
+    return repository.repo_id or (posixpath.basename(repository.root) if repository.local else repository.path)

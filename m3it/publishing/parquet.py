@@ -7,13 +7,12 @@ that a release holds what its source held.
 
 import hashlib
 import json
-import posixpath
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from M3IT import M3IT, Repository, id_of
+from M3IT import M3IT, Repository, id_of, reason_of
 from m3it.publishing.columns import OWN_KINDS
 from m3it.publishing.formats import FORMATS
 from m3it.rows.images import ImageError, read_base64, size
@@ -67,14 +66,15 @@ def instances(
     def refused(path: str, offset: int, key: str, error: Exception) -> None:
         if builder.config.on_error != "drop":
             builder.refuse(path, offset, key, error)  # raises
-        drops.append(Drop(key, getattr(error, "reason", "not JSON")))  # no list in the cache of a worker's machine
+        drops.append(Drop(key, reason_of(error)))  # no list in the cache of a worker's machine
 
     for path, *bounds in pieces:
         for key, row in builder.read((path, *bounds), refused=refused):
             try:
                 complete_row(row, config, split, path)
             except (ImageError, UnicodeError) as error:
-                reason = "image is not base64" if isinstance(error, ImageError) else "broken text"
+                image = "image cannot be read" if "files" in row else "image is not base64"
+                reason = image if isinstance(error, ImageError) else "broken text"
                 refused(path, int(key.rpartition(":")[2].partition("#")[0]), key, ShardError(str(error), reason))
             else:
                 if not keep_base64:
@@ -90,27 +90,15 @@ def complete_row(row: dict[str, Any], config: str, split: str, path: str) -> Non
     row["row_id"] = id_of(row)
     row["source_file"] = row.get("source_file") or path
     row["image_sha256"] = [hashlib.sha256(file).hexdigest() for file in files]
-    row["width"], row["height"] = header_size(files[0]) if files else (None, None)
+    sizes = [size(file) for file in files]  # by their headers, of each: one that has none keeps the viewer from a page
+    row["width"], row["height"] = sizes[0] if sizes else (None, None)
     row["digest"] = row_digest(config, split, row["row_id"], row, row["image_sha256"])
 
 
-def header_size(image: bytes) -> tuple[int, int] | tuple[None, None]:
-    """(width, height) of the upright picture, by its header; nothing where it is none that we read."""
-    try:
-        return size(image)
-    except ImageError:
-        return None, None
-
-
 def check_unchanged(repository: Repository, paths: set[str]) -> None:
-    """ShardError if a file is no longer the one that was listed: read while it changes, it would give a mixture."""
-    if repository.commit:
-        return
-    repository.fs.invalidate_cache()
-    for path in paths & set(repository.files):
-        listed, now = repository.files[path], repository.fs.info(posixpath.join(repository.root, path))
-        if any(listed.get(stamp) != now.get(stamp) for stamp in ("size", "ETag", "mtime")):
-            raise ShardError(f"{repository.path}/{path}: changed while it was read. Call again when it stands still.")
+    """ShardError if one of the files that a shard was made of is no longer the one that was listed."""
+    for path in sorted(paths):
+        repository.check_unchanged(path)
 
 
 def row_digest(config: str, split: str, row_id: str, row: dict[str, Any], image_sha256: list[str]) -> bytes:

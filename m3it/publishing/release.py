@@ -25,13 +25,14 @@ import pyarrow.parquet as pq
 from m3it.publishing.card_yaml import SPLIT_ORDER
 from m3it.publishing.columns import COLUMNS, ParquetRows
 from m3it.publishing.configs import ReleaseConfig, open_configs, origin
+from m3it.publishing.destination import refuse_others_card, refuse_source
 from m3it.publishing.formats import FORMATS
 from m3it.publishing.jsonl import release_lines
 from m3it.publishing.parquet import FILE_KINDS, split_digest, write_shard
 from m3it.publishing.release_card import write_card
 from m3it.reading.corrections import unused
 from m3it.rows.instance import M3ITError
-from m3it.work.folder import Folder, absolute, sha256_of, write_text
+from m3it.work.folder import Folder, absolute, digest_of, sha256_of, write_text
 from m3it.work.runner import Made, Piece, Progress, map_shards, open_executor, silent, write_run
 
 SHARD_BYTES = 400_000_000  # of the source; 200-500 MB suit viewer, streaming and shuffling
@@ -71,21 +72,25 @@ def release(
     if corrections and format == "jsonl":
         raise M3ITError(f"{corrections}: corrected rows must be written anew. Pass --format parquet.")
     opened = open_configs(repo, configs, fields, on_error, corrections)
+    for config in opened:
+        refuse_source(config.builder.repository, out)
+    refuse_others_card(Folder(out))
     if format == "jsonl":
         return release_lines(repo, out, opened)
-    if out == opened[0].builder.repository.root:
-        raise M3ITError(f"{out}: expected another folder than the one that is read. Pass another --out.")
     holds = format if format in FORMATS else images
     kinds = KINDS_BY_IMAGES.get(holds, [holds])
     options: dict[str, Any] = {"configs": [config.name for config in opened], "images": holds}
     options |= {"shard_bytes": shard_bytes, "on_error": on_error}
     options |= {"corrections": sha256_of(Path(corrections))} if corrections else {}
     pieces = [piece for config in opened for piece in plan_shards(config, kinds, shard_bytes)]
+    kept = {record["path"] for record in Folder(out).records()}  # of a call before this one
     with open_executor(workers, cluster) as executor:
         made = map_shards(write_shard, pieces, out, options, executor, progress, "release")
         records = {piece.path: made[piece.path] for piece in pieces}
+        check_kept(out, [records[path] for path in records if path in kept])
         texts = [] if format in FORMATS else list(plan_text_shards(out, records, shard_bytes))
         made = map_shards(write_text_shard, texts, out, options, executor, progress, "release")
+        check_kept(out, [made[piece.path] for piece in texts if piece.path in kept])
     splits = prove(out, records)
     records |= {piece.path: made[piece.path] for piece in texts}
     write_card(out, describe_configs(out, records), opened, holds, splits)
@@ -172,6 +177,17 @@ def write_text_shard(path: Path, *, out: str, parts: list[str], **said: Any) -> 
                 writer.write_table(pa.concat_tables(kept).combine_chunks(), row_group_size=TEXT_GROUP_ROWS)
                 kept = []
     return Made(num_rows, [])
+
+
+def check_kept(out: str, records: Iterable[dict[str, Any]]) -> None:
+    """M3ITError if a file that an earlier call made holds other bytes than it recorded: no proof may rest on it."""
+    folder = Folder(out)
+    for record in records:
+        for path, file in {record["path"]: record, **record["beside"]}.items():
+            with folder.open(path) as opened:
+                if digest_of(opened) != file["sha256"]:
+                    say = "its bytes have changed since they were recorded. Delete it to make it anew."
+                    raise M3ITError(f"{out}/{path}: {say}")
 
 
 def prove(out: str, records: dict[str, dict[str, Any]]) -> dict[str, Any]:

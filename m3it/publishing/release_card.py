@@ -10,9 +10,20 @@ import pyarrow as pa
 
 from M3IT import CATALOGUE
 from m3it.catalogue import catalogue_order
-from m3it.publishing.card_yaml import CATEGORIES, SPLIT_ORDER, TEXT, scalar, size_category, spelling
+from m3it.publishing.card_yaml import (
+    CATEGORIES,
+    SPLIT_ORDER,
+    TEXT,
+    complete_head,
+    cut_head,
+    read_readme,
+    scalar,
+    size_category,
+    spelling,
+)
 from m3it.publishing.configs import ReleaseConfig
 from m3it.publishing.formats import FORMATS
+from m3it.rows.instance import M3ITError
 from m3it.work.folder import write_text
 
 SNIPPET = """from {module} import load_dataset
@@ -75,10 +86,15 @@ NOTES = {
 
 
 def release_card(
-    configs: dict[str, dict[str, Any]], about: dict[str, dict[str, str]], holds: str, num_rows: int
+    configs: dict[str, dict[str, Any]],
+    about: dict[str, dict[str, str]],
+    holds: str,
+    num_rows: int,
+    own_head: str | None = None,
 ) -> dict[str, str]:
     """README.md, dataset_infos.json and LICENSES.md of a release, and what a format has beside. `configs` is what
-    `release.describe_configs` says, `about` what is known of each dataset, `holds` a name in NOTES or FORMATS."""
+    `release.describe_configs` says, `about` what is known of each dataset, `holds` a name in NOTES or FORMATS,
+    `own_head` the head of the source's README.md: what its owner says there, such as a license, stays."""
     first = next((name for name, config in configs.items() if "images" in config["schema"].names), None)
     lines = ["| config | rows | " + " | ".join(SPLIT_ORDER) + " | pictures |", "|---|---:|---:|---:|---:|---|"]
     for name, config in configs.items():
@@ -97,7 +113,7 @@ def release_card(
         table="\n".join(lines),
     )
     return {
-        "README.md": release_head(configs, about, first or next(iter(configs)), num_rows) + body,
+        "README.md": release_head(configs, about, first or next(iter(configs)), num_rows, own_head) + body,
         "dataset_infos.json": json.dumps(release_infos(configs), indent=1, ensure_ascii=False) + "\n",
         "LICENSES.md": licenses_text(about),
         **(format.beside(configs) if format else {}),
@@ -110,25 +126,48 @@ def write_card(
     """Write what stands beside the shards; `splits` is what was proved of them."""
     num_rows = sum(proof["rows_out"] for proof in splits.values())
     about = {config.name: config.about for config in opened}
-    for name, content in release_card(configs, about, holds, num_rows).items():
+    source = opened[0].builder.repository
+    own_head, _ = cut_head(read_readme(source))
+    try:
+        files = release_card(configs, about, holds, num_rows, own_head)
+    except ValueError as error:
+        advice = "Fix what stands between its two lines ---, or take it out."
+        raise M3ITError(f"{source.path}/README.md: {error}. {advice}") from error
+    for name, content in files.items():
         write_text(f"{out}/{name}", content)
 
 
 def release_head(
-    configs: dict[str, dict[str, Any]], about: dict[str, dict[str, str]], first: str, num_rows: int
+    configs: dict[str, dict[str, Any]],
+    about: dict[str, dict[str, str]],
+    first: str,
+    num_rows: int,
+    own_head: str | None = None,
 ) -> str:
     """The YAML of a release: for every config its files by name, its columns, its rows and bytes; `first` is what the
-    viewer opens."""
+    viewer opens. What `own_head` says of all else stays, but `viewer`: a release is made to be shown."""
     languages = sorted({known["language"] for known in about.values()} - {"und"}) or ["en"]
-    lines = ["---", "pretty_name: M3IT", "license: other", "license_name: per-dataset", "language:"]
-    lines += [f"- {scalar(code)}" for code in languages]
-    lines += ["task_categories:", *(f"- {category}" for category in CATEGORIES)]
-    lines += [f"size_categories:\n- {size_category(num_rows)}", "configs:"]
+    defaults = {"pretty_name": "pretty_name: M3IT\n", "license": "license: other\nlicense_name: per-dataset\n"}
+    for key, values in (("language", map(scalar, languages)), ("task_categories", CATEGORIES)):
+        defaults[key] = "\n- ".join([f"{key}:", *values]) + "\n"
+    measured = {"size_categories": f"size_categories:\n- {size_category(num_rows)}\n", "viewer": ""}
+    measured |= {"configs": files_yaml(configs, first), "dataset_info": columns_yaml(configs)}
+    return f"---\n{complete_head(own_head, measured, defaults)}---\n"
+
+
+def files_yaml(configs: dict[str, dict[str, Any]], first: str) -> str:
+    """The lines of `configs` in the YAML of a release."""
+    lines = ["configs:"]
     for name, config in configs.items():
         lines += [f"- config_name: {scalar(name)}", *(["  default: true"] if name == first else []), "  data_files:"]
         for split, made in config["splits"].items():
             lines += [f"  - split: {split}", "    path:", *(f"    - {scalar(path)}" for path in made["paths"])]
-    lines.append("dataset_info:")
+    return "\n".join([*lines, ""])
+
+
+def columns_yaml(configs: dict[str, dict[str, Any]]) -> str:
+    """The lines of `dataset_info` in the YAML of a release."""
+    lines = ["dataset_info:"]
     for name, config in configs.items():
         lines += [f"- config_name: {scalar(name)}", "  features:"]
         for field in config["schema"]:
@@ -139,7 +178,7 @@ def release_head(
             lines.append(f"  - {{name: {split}, num_bytes: {made['memory_bytes']}, num_examples: {made['rows']}}}")
         lines.append(f"  download_size: {sum(made['bytes'] for made in config['splits'].values())}")
         lines.append(f"  dataset_size: {sum(made['memory_bytes'] for made in config['splits'].values())}")
-    return "\n".join([*lines, "---", ""])
+    return "\n".join([*lines, ""])
 
 
 def release_infos(configs: dict[str, dict[str, Any]]) -> dict[str, Any]:

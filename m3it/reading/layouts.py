@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import huggingface_hub
 
-from M3IT import M3IT, Repository, find_shards, http_status, parse
+from M3IT import M3IT, UNREADABLE, Repository, as_row, find_shards, http_status
 from m3it.reading.published.files import BRANCH, PARQUET, converted_files, locate
 from m3it.reading.published.joined import TRANSLATED, Joined, Legacy80
 from m3it.reading.published.raw import Converted, Legacy, code, say
@@ -176,12 +176,12 @@ def survey(
             continue
         try:
             line = builder.first_line()
-            line = parse(line) if isinstance(line, bytes) else line
+            line = as_row(line)
             names = line.fields if isinstance(line, Joined) else list(line)
             row = builder.map_row(line, "the first row")[0]
         except StopIteration:
             error = "the file has no rows"
-        except (ValueError, M3ITError) as problem:
+        except (*UNREADABLE, M3ITError) as problem:
             error = str(problem)
         files = [path for paths in builder.shards(name).values() for path in paths]
         yield Reading(name, says, files, builder.says, names, row, error)

@@ -67,11 +67,13 @@ def load_dataset(
     """What `datasets.load_dataset` would return: a Dataset or a DatasetDict, or with `streaming=True` their iterable
     kin.
 
-    `images`: a column of decoded images instead of base64 strings. `meta`: one more column, a JSON string with the
-    row id and what the source knew. `on_error="drop"`: rows that cannot be read are left out, counted by reason, and
-    listed in the builder's manifest. `fields`: where raw rows that m3it cannot map keep their inputs, outputs, images
-    (docs/it-broke.md). `corrections`: a TSV file of corrected texts, read instead of theirs (docs/translate.md).
-    `trust_remote_code` is accepted, so that old programs run unchanged; no remote code ever runs.
+    `images`: a column of decoded images instead of base64 strings; the header of each is looked at, and with
+    `on_error="drop"` each is decoded once more, so that a truncated one is left out too. Base64 strings are passed on
+    unread: `m3it check` looks at them. `meta`: one more column, a JSON string with the row id and what the source knew.
+    `on_error="drop"`: rows that cannot be read are left out, counted by reason, and listed in the builder's manifest.
+    `fields`: where raw rows that m3it cannot map keep their inputs, outputs, images (docs/it-broke.md). `corrections`:
+    a TSV file of corrected texts, read instead of theirs (docs/translate.md). `trust_remote_code` is accepted, so that
+    old programs run unchanged; no remote code ever runs.
     """
     builder = load_builder(
         path, name, revision=revision, token=token, cache_dir=cache_dir, storage_options=storage_options,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from m3it.rows.instance import ShardError
 from m3it.work.cache import keep_array
 
 CHUNK_BYTES = 1 << 24
@@ -44,4 +45,11 @@ def load_index(path: Path | str, cache_dir: Path | str | None = None) -> np.ndar
     that workers share it."""
     path = Path(path).absolute()
     stat = path.stat()
-    return keep_array(f"{path} {stat.st_size} {stat.st_mtime_ns}", lambda: row_starts(path), cache_dir)
+
+    def find() -> np.ndarray:
+        starts, after = row_starts(path), path.stat()
+        if (after.st_size, after.st_mtime_ns) != (stat.st_size, stat.st_mtime_ns):
+            raise ShardError(f"{path}: changed while it was read. Call again when it stands still.", "changed")
+        return starts
+
+    return keep_array(f"{path} {stat.st_size} {stat.st_mtime_ns}", find, cache_dir)

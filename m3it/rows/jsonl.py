@@ -10,7 +10,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from M3IT import SHARD, SPLITS, Repository, check_row, image_bytes, parse, read_rows
+from M3IT import (
+    SHARD,
+    SPLITS,
+    UNREADABLE,
+    Repository,
+    as_row,
+    check_row,
+    image_bytes,
+    read_meta,
+    read_rows,
+    reason_of,
+    whole_text,
+)
 from m3it.rows.images import pybase64
 from m3it.rows.instance import FIELDS, Instance, ShardError, to_json
 
@@ -88,13 +100,14 @@ def read_shard(path: Path | str) -> Iterator[dict[str, Any]]:
     name = "/".join(parts[parts.index("data") :]) if "data" in parts[:-1] else path.name
     for offset, line in read_rows(repository, (path.name, 0, path.stat().st_size)):
         try:
-            row = check_row(parse(line) if isinstance(line, bytes) else line)
-            meta = json.loads(row["meta"])
-            if isinstance(meta, dict) and "id" not in meta:
-                row["meta"] = json.dumps({"id": f"{name}:{offset}", **meta}, ensure_ascii=False)
+            row = check_row(as_row(line))
+            meta = read_meta(row)
+            told = whole_text(json.dumps({"id": f"{name}:{offset}", **meta}, ensure_ascii=False), "meta")
+            row["meta"] = row["meta"] if "id" in meta else told
             yield row
-        except (ValueError, ShardError) as error:
-            raise ShardError(f"{path.parent}/{repository.where(path.name, offset)}: {error}") from error
+        except UNREADABLE as error:
+            where = f"{path.parent}/{repository.where(path.name, offset)}"
+            raise ShardError(f"{where}: {error}", reason_of(error)) from error
 
 
 def as_line(row: dict[str, Any]) -> dict[str, Any]:

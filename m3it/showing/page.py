@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from M3IT import public_url
 from m3it.evaluating.metrics import METRICS
 from m3it.evaluating.row_scores import majority_score
 from m3it.evaluating.runs import Key, Place, Row
@@ -70,7 +71,9 @@ def render_page(
         curves=list(filter(None, (_curve(path, log) for path, log in found.curves.items()))),
         case_cards=_cards(cases, pictures, colours),
         worst=[_gallery(place, _cards(some, pictures, colours), found) for place, some in worst.items()],
-        settings={file: json.dumps(told, indent=1, ensure_ascii=False) for file, told in found.settings.items()},
+        settings={
+            file: public_url(json.dumps(told, indent=1, ensure_ascii=False)) for file, told in found.settings.items()
+        },
     )
 
 

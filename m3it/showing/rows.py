@@ -5,13 +5,13 @@ import json
 import re
 import textwrap
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from M3IT import image_bytes
+from M3IT import M3ITError, id_of, image_bytes
 from m3it.rows.images import pixels, size
 
 CELL_PIXELS = 360  # width of a row on the sheet
@@ -22,6 +22,7 @@ FONTS = (
     "wqy-zenhei.ttc", "wqy-microhei.ttc", "DroidSansFallbackFull.ttf", "DroidSansFallback.ttf",
     "Arial Unicode.ttf", "PingFang.ttc", "Hiragino Sans GB.ttc", "msyh.ttc", "Nirmala.ttf",  # macOS, Windows
 )  # fmt: skip
+LINE_LETTERS = 64  # about as many as a line of the sheet holds
 
 
 class Cell(NamedTuple):
@@ -49,6 +50,21 @@ def row_text(row: dict[str, Any], width: int = 100) -> str:
         wrapped = [part for line in value.split("\n") for part in textwrap.wrap(line, width - 13) or [""]]
         lines += [f"{name if i == 0 else '':<12} {part}" for i, part in enumerate(wrapped or [""])]
     return "\n".join(lines)
+
+
+def rows_of(builder: Any, splits: Sequence[str], ids: frozenset[str]) -> list[dict[str, Any]]:
+    """The rows that have these ids, in file order, of the first split that has each; M3ITError where one is missing."""
+    found, left = [], set(ids)
+    for row in (row for split in splits for row in builder.rows(split)):
+        if id_of(row) in left:
+            found.append(row)
+            left.remove(id_of(row))
+        if not left:
+            return found
+    missing = ", ".join(map(repr, sorted(left)[:5]))
+    raise M3ITError(
+        f"{builder.config.name}: expected rows of these ids in {', '.join(splits)}, found none of {missing}."
+    )
 
 
 def row_id_of(row: dict[str, Any]) -> str:
@@ -174,13 +190,36 @@ def wrap(text: str, font: Any, width: int) -> list[str]:
     for line in text.split("\n"):
         shown = ""
         for word in re.findall(r"\s*\S+", line):
-            if shown and font.getlength(shown + word) > width >= font.getlength(word):
+            if shown and not fits(shown + word, font, width) and fits(word, font, width):
                 lines.append(shown)
                 shown, word = "", word.lstrip()
-            shown += word
-            while font.getlength(shown) > width:
-                fits = next(n for n in range(len(shown) - 1, 0, -1) if n == 1 or font.getlength(shown[:n]) <= width)
-                lines.append(shown[:fits])
-                shown = shown[fits:]
+            shown, start = shown + word, 0
+            while (stop := end_of_line(shown, start, font, width)) < len(shown):
+                lines.append(shown[start:stop])
+                start = stop
+            shown = shown[start:]
         lines.append(shown)
     return lines
+
+
+def fits(text: str, font: Any, width: int) -> bool:
+    """Whether a text is at most `width` pixels wide; of a long one no more is measured than says so."""
+    return end_of_line(text, 0, font, width) == len(text)
+
+
+def end_of_line(text: str, start: int, font: Any, width: int) -> int:
+    """Where the longest line ends that begins at `start` and is at most `width` pixels wide; it has a letter or more.
+
+    Measured are stretches of twice the length each, until one is too wide: a text of any length costs what its lines
+    cost, not the square or the cube of it.
+    """
+    length = LINE_LETTERS
+    while font.getlength(text[start : start + length]) <= width:
+        if start + length >= len(text):
+            return len(text)
+        length *= 2
+    low, high = start + 1, min(start + length, len(text))  # high is too wide; low is taken, whatever its width
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if font.getlength(text[start:middle]) <= width else (low, middle)
+    return low

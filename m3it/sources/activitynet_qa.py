@@ -30,7 +30,7 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
     questions_by_video: dict[str, list[dict]] = {}
     for question in questions:  # sorted by their text, not by video
         questions_by_video.setdefault(question["video_name"], []).append(question)
-    videos = {path.stem[-11:]: path for path in root.iterdir() if path.name.endswith(VIDEOS)}
+    videos = root.named(VIDEOS, lambda path: path.stem[-11:])
     for video_name, asked in questions_by_video.items():
         answered = [question for question in asked if question["question_id"] in answers]
         if not answered:

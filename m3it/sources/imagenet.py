@@ -22,7 +22,7 @@ from typing import Any
 
 from M3IT import CATALOGUE
 from m3it.rows.instance import Instance, SourceError, hash_of, shuffled, text
-from m3it.sources.kit.files import SourcePath, read_csv, read_lines
+from m3it.sources.kit.files import Named, SourcePath, read_csv, read_lines
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.options import option, sample, with_options
 
@@ -35,7 +35,7 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance]:
     """Yield one Instance per picture, in order of file names; train is a sample of each class."""
     name_by_wnid = class_names(root)
     names = list(dict.fromkeys(name_by_wnid.values()))
-    paths = {path.name: path for path in root.iterdir() if FILE_NAME[split].fullmatch(path.name)}
+    paths = Named(path for path in root.iterdir() if FILE_NAME[split].fullmatch(path.name))
     if not paths:
         raise SourceError(
             f"{root}: expected files like {FILE_NAME[split].pattern}; found none. Unpack a tar of tars once."
@@ -63,7 +63,7 @@ def choices(names: list[str], answer: str, row_id: str) -> list[str]:
     return shuffled(options, "imagenet", row_id)
 
 
-def train_labels(paths: dict[str, SourcePath]) -> dict[str, str]:
+def train_labels(paths: Named) -> dict[str, str]:
     """The class of each sampled training picture: it begins the file's name."""
     pictures = sorted(({"name": name, "wnid": name[:9]} for name in paths), key=lambda p: (p["wnid"], p["name"]))
     groups = [list(group) for _, group in groupby(pictures, key=lambda p: p["wnid"])]
@@ -71,9 +71,9 @@ def train_labels(paths: dict[str, SourcePath]) -> dict[str, str]:
     return {p["name"]: p["wnid"] for group in groups for p in sample(group, num_per_class, "imagenet", "name")}
 
 
-def validation_labels(root: SourcePath, paths: dict[str, SourcePath], name_by_wnid: dict[str, str]) -> dict[str, str]:
+def validation_labels(root: SourcePath, paths: Named, name_by_wnid: dict[str, str]) -> dict[str, str]:
     """The class of each validation picture: from Kaggle's table, its folder, or the development kit."""
-    folders = {name: PurePosixPath(path.path).parent.name for name, path in paths.items()}
+    folders = {name: PurePosixPath(paths.get(name, root).path).parent.name for name in paths}
     if (root / "LOC_val_solution.csv").exists():
         rows = read_csv(root / "LOC_val_solution.csv")  # "n01440764 1 2 3 4 ": the class, then perhaps its box
         labels = {f"{row['ImageId']}.JPEG": row["PredictionString"].split()[0] for row in rows}

@@ -25,7 +25,7 @@ VIDEOS = (".mp4", ".webm", ".mkv", ".avi")
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
     """Yield one Instance per clip of the split, in file order."""
     part = PART[split]
-    clips = {path.name[:11]: path for path in root.iterdir() if path.name.endswith(VIDEOS)}  # ids may hold "_" and "-"
+    clips = root.named(VIDEOS, lambda path: path.name[:11])  # ids may hold "_" and "-"
     for row in read_csv(root.first(f"{part}.csv", f"iVQA/{part}.csv")):
         row_id, answers = row["video_id"], [text(row[f"answer{i}"]) for i in range(1, 6)]
         counts = Counter(answer for answer in answers if answer)  # "none" and "nan" are words here

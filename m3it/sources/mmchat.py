@@ -32,7 +32,7 @@ FOLDERS = ("", "mmchat/")
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
     """Yield one Instance per dialogue of a sample of the split, in file order, after those that are left out."""
-    files = {path.name: path for path in root.iterdir()}
+    files = root.named()
     good: list[dict[str, Any]] = []
     for number, (dialog, addresses) in enumerate(read_dialogs(root, split), 1):
         row_id, utterances = f"{PART[split]}-{number}", [text(utterance) for utterance in dialog]
@@ -40,6 +40,7 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
         if len(utterances) < 2 or not utterances[-1]:
             yield Drop(row_id, "no response")
         elif not images:
+            root.either(image_name(addresses[0]))  # so that the error of a split without rows can name it
             yield Drop(row_id, "missing image")
         else:
             good.append({"id": row_id, "utterances": utterances, "image": images[0], "addresses": addresses})
@@ -48,7 +49,7 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
         yield Instance(
             id=row["id"],
             inputs=with_speakers(context),
-            images=[Picture(files[row["image"]])],
+            images=[Picture(files.get(row["image"], root / row["image"]))],
             outputs=response,
             meta={"split": PART[split], "image": row["image"], "image_urls": row["addresses"]},
         )

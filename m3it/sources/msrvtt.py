@@ -30,7 +30,7 @@ RECORDS = {
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
     """Yield one Instance per video of the split, in file order."""
-    clips = {path.name: path for path in root.iterdir() if path.name.endswith(".mp4")}
+    clips = root.named((".mp4",))
     for row in read_test_list(root) if split == "test" else draw_captions(root, split):
         if isinstance(row, Drop):
             yield row

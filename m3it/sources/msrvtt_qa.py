@@ -28,7 +28,7 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
     pairs_by_video: dict[int, list[dict]] = {}
     for pair in read_json(root.first(f"{part}_qa.json", f"MSRVTT-QA/{part}_qa.json")):
         pairs_by_video.setdefault(pair["video_id"], []).append(pair)
-    clips = {path.name: path for path in root.iterdir() if path.name.endswith(".mp4")}
+    clips = root.named((".mp4",))
     for video_id, pairs in pairs_by_video.items():
         (pair,) = sample(pairs, 1, "msrvtt-qa", "id")
         clip_name = f"video{video_id}.mp4"  # a number here, "video6513" in MSR-VTT

@@ -31,7 +31,7 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
     pairs_by_video: dict[int, list[dict]] = {}
     for pair in read_json(root.first(f"{part}_qa.json", f"MSVD-QA/{part}_qa.json")):
         pairs_by_video.setdefault(pair["video_id"], []).append(pair)
-    clips = {path.name: path for path in root.iterdir() if path.name.endswith(".avi")}
+    clips = root.named((".avi",))
     youtube_names = read_mapping(root)
     for video_id, pairs in pairs_by_video.items():
         (pair,) = sample(pairs, 1, "msvd-qa", "id")

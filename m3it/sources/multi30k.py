@@ -32,7 +32,7 @@ NOT_CZECH = ("test_2017_flickr", "test_2017_mscoco")
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
     """Yield Instances direction after direction, each in file order."""
-    pictures = {path.name: path for path in root.iterdir() if path.name.endswith(".jpg")}
+    pictures = root.named((".jpg",))
     lines = [line for part in PARTS[split] for line in read_part(root, part)]
     num_rows = getattr(CATALOGUE["multi30k"], split) // len(DIRECTIONS)
     for source, target in DIRECTIONS:

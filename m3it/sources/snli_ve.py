@@ -14,7 +14,7 @@ training rows that M3IT drew are not known; ours are drawn by hash.
 from collections.abc import Iterator
 
 from M3IT import CATALOGUE
-from m3it.rows.instance import Instance, text
+from m3it.rows.instance import Drop, Instance, text
 from m3it.sources.kit.files import SourcePath, read_csv
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.options import sample
@@ -24,11 +24,15 @@ OUTPUTS = {"entailment": "yes", "contradiction": "no", "neutral": "maybe"}
 FOLDERS = ("flickr30k_images", "flickr30k-images")
 
 
-def convert(root: SourcePath, split: str) -> Iterator[Instance]:
-    """Yield one Instance per hypothesis, in file order; train is a sample."""
+def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
+    """Yield one Instance per hypothesis, in file order, after the drops; train is a sample."""
     part = PART[split]
     rows = read_csv(root.first(f"esnlive_{part}.csv", f"data/esnlive_{part}.csv", f"e-ViL/data/esnlive_{part}.csv"))
-    for row in sample(rows, getattr(CATALOGUE["snli-ve"], split), "snli-ve", "pairID"):
+    unlabelled: list[str] = []
+    sampled = sample(labelled(rows, unlabelled), getattr(CATALOGUE["snli-ve"], split), "snli-ve", "pairID")
+    for row_id in unlabelled:
+        yield Drop(row_id, "no label")
+    for row in sampled:
         yield Instance(
             id=row["pairID"],
             inputs=text(row["hypothesis"]),
@@ -41,3 +45,12 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance]:
                 "explanation": row["explanation"],
             },
         )
+
+
+def labelled(rows: Iterator[dict[str, str]], unlabelled: list[str]) -> Iterator[dict[str, str]]:
+    """The rows that have a label; the ids of the others, where SNLI's annotators do not agree, go into the list."""
+    for row in rows:
+        if row["gold_label"] == "-":
+            unlabelled.append(row["pairID"])
+        else:
+            yield row

@@ -29,7 +29,7 @@ VIDEOS = (".webm", ".mp4", ".avi")
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
     """Yield one Instance per clip of a sample of the split, in file order."""
     classes = read_json(root.first("labels/labels.json", "something-something-v2-labels.json"))  # of each, its index
-    clips = {path.stem: path for path in root.iterdir() if path.name.endswith(VIDEOS)}
+    clips = root.named(VIDEOS, lambda path: path.stem)
     for record in sample(read_records(root, split), getattr(CATALOGUE["ss"], split), "ss", "id"):
         row_id, template = record["id"], record["template"].replace("[", "").replace("]", "")
         if template not in classes:

@@ -6,25 +6,23 @@ from pathlib import Path
 from typing import Any
 
 from m3it.training.settings import Settings
-from m3it.training.trainer import MixtureTrainer
+from m3it.training.trainer import MixtureTrainer, sum_of
 from m3it.work.runner import versions
 
 PACKAGES = ("torch", "transformers", "accelerate", "peft", "tokenizers")  # whose versions a loss depends on
 
 
-def run_record(
-    model: str, parts: dict[str, str] | None, settings: Settings, trainer: MixtureTrainer, seconds: float
-) -> dict[str, Any]:
+def run_record(settings: Settings, trainer: MixtureTrainer, seconds: float) -> dict[str, Any]:
     """What run.json says of a run."""
     history = trainer.state.log_history
     learned: Any = trainer.model
     parameters = list(learned.parameters())
     return {
         "command": "train",
-        "options": {"model": model, **(parts or {}), **asdict(settings), "processes": trainer.args.world_size},
+        "options": {**trainer.begun.model, **asdict(settings), "processes": trainer.args.world_size},
         "learning_rate": trainer.args.learning_rate,
         "versions": versions(*PACKAGES),
-        "mixture": trainer.mixture.state_dict(),
+        "mixture": {**trainer.mixture.state_dict(), "rows_consumed": trainer.rows_consumed},
         "num_parameters": sum(parameter.numel() for parameter in parameters),
         "num_learning": sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
         "steps": trainer.state.global_step,
@@ -35,11 +33,8 @@ def run_record(
 
 
 def mean_loss(history: list[dict[str, Any]]) -> float | None:
-    """The training loss of all steps that were logged, before a resume, too; else of those of this process."""
-    total, last = 0.0, 0
-    for entry in history:
-        if "loss" in entry:
-            total, last = total + entry["loss"] * (entry["step"] - last), entry["step"]
+    """The training loss of all steps that were logged, before a resume, too; of a run too short to log that of all."""
+    total, last = sum_of(history)
     return total / last if last else next((entry["train_loss"] for entry in history if "train_loss" in entry), None)
 
 

@@ -8,6 +8,7 @@ lose rows. A resumed run takes the rows that follow those of its checkpoint, on 
 
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import TrainingArguments, set_seed
+from transformers import TrainerState, TrainingArguments, set_seed
 
 from m3it.models.collator import Collator
 from m3it.models.loading import add_lora, freeze, load_model
@@ -28,8 +29,18 @@ from m3it.rows.instance import M3ITError
 from m3it.rows.messages import to_messages
 from m3it.training.outcome import plot_loss, run_record
 from m3it.training.settings import RATES, Settings
-from m3it.training.trainer import STATE, MixtureTrainer, rows_per_step, wait_for_all
+from m3it.training.trainer import (
+    STATE,
+    Begun,
+    MixtureTrainer,
+    going_on,
+    rows_per_step,
+    sum_of,
+    wait_for_all,
+    written_to,
+)
 from m3it.work.folder import write_json
+from m3it.work.terminal import printable
 
 TOKENIZER_ROWS = 4096  # from which the tokenizer of `tiny` is trained
 TRIED_ROWS = 10_000  # among which each dataset has a row tried before the first step
@@ -55,7 +66,7 @@ def train(
         raise M3ITError(f"--{' and --'.join(parts)}: expected --model ying, which is made of parts, found {model}.")
     checkpoint = find_checkpoint(out, resume)
     check_lora(checkpoint, settings.lora)
-    done = go_on(mixture, checkpoint)
+    begun = go_on(mixture, checkpoint, {"model": model, **(parts or {})}, settings.lora)
     set_seed(settings.seed)  # for what LoRA starts from
     rate = RATES["tiny" if model == "tiny" else "lora" if settings.lora else "whole"]
     arguments = make_arguments(out, settings, rate, bool(evaluation))
@@ -65,21 +76,21 @@ def train(
     )
     mixture.transform = collator.prepare
     left = mixture.num_steps(settings.epochs, 1) - mixture.rows_consumed
-    arguments.max_steps = settings.max_steps or done + max(0, -(-left // rows_per_step(settings, arguments)))
+    arguments.max_steps = settings.max_steps or begun.step + max(0, -(-left // rows_per_step(settings, arguments)))
     try_rows(mixture, collator, evaluation)
     if settings.lora:
         vlm = add_lora(vlm, settings.lora)
     for parameter in vlm.parameters():
         if parameter.requires_grad or not arguments.bf16:
             parameter.data = parameter.data.float()  # small steps vanish in bfloat16
-    trainer = MixtureTrainer(vlm, arguments, mixture, collator, evaluation, settings, done)
+    trainer = MixtureTrainer(vlm, arguments, mixture, collator, evaluation, settings, begun)
     began = time.monotonic()
-    if checkpoint and done >= arguments.max_steps:  # killed after its last step: the Trainer would take one more
+    if checkpoint and begun.step >= arguments.max_steps:  # killed after its last step: the Trainer would take one more
         trainer.go_back_to(checkpoint)
     else:
         trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_model(str(out))
-    run = run_record(model, parts, settings, trainer, time.monotonic() - began)
+    run = run_record(settings, trainer, time.monotonic() - began)
     if trainer.is_world_process_zero():
         plot_loss(trainer.state.log_history, out / "loss.png")
         write_json(out / "run.json", run)
@@ -98,10 +109,10 @@ def evaluation_rows(mixture: Any, limit: int = 256) -> list[dict[str, Any]]:
     ]
     if not parts:
         return []
-    on_error = builders[0][1].config.on_error
-    others = Mixture(None, parts=parts, weights="sqrt", seed=mixture.seed, on_error=on_error)
+    options = {**vars(mixture.access), "drop_list": mixture.drop_list, "max_drops": mixture.max_drops}
+    others = Mixture(None, parts=parts, weights="sqrt", seed=mixture.seed, **options)
     if os.environ.get("RANK", "0") == "0":
-        print(f"evaluation loss on up to {limit} of these rows:\n{others.describe()}", file=sys.stderr)
+        print(printable(f"evaluation loss on up to {limit} of these rows:\n{others.describe()}"), file=sys.stderr)
     rows = (others.row(position) for position in range(min(limit, others.num_rows)))
     return [row for row in rows if row is not None]
 
@@ -159,34 +170,60 @@ def start_from(
     checkpoint: str | None, name: str, mixture: Any, out: Path, parts: dict[str, str] | None, settings: Settings
 ) -> tuple[Any, Any]:
     """(model, processor) to go on with, of a checkpoint where it has the whole model; what is not to learn, frozen."""
-    if checkpoint and not settings.lora and any(Path(checkpoint).glob("*.safetensors")):  # shards of FSDP are not
-        model, processor = load_model(checkpoint)
+    if checkpoint and has_model(checkpoint, settings.lora):
+        with going_on(checkpoint):
+            model, processor = load_model(checkpoint)
     else:
-        model, processor = open_model(name, mixture, out, parts, settings.seed)
+        model, processor = open_model(name, mixture, out, parts, settings.seed, bool(checkpoint))
     default = ("vision", "language") if isinstance(model.config, YingConfig) and not settings.lora else ()
     freeze(model, default if settings.freeze is None else settings.freeze)
     return model, processor
 
 
-def open_model(name: str, mixture: Any, out: Path, parts: dict[str, str] | None, seed: int) -> tuple[Any, Any]:
+def has_model(checkpoint: str, lora: int) -> bool:
+    """Whether a checkpoint has the whole model: not LoRA alone, nor the shards of FSDP."""
+    return not lora and any(Path(checkpoint).glob("*.safetensors"))
+
+
+def open_model(
+    name: str, mixture: Any, out: Path, parts: dict[str, str] | None, seed: int, goes_on: bool
+) -> tuple[Any, Any]:
     """(model, processor). One made here is kept in `out/start`: every process, and a resumed run, has the same."""
     if name not in ("tiny", "ying"):
         return load_model(name)
-    given: dict[str, Any] = parts or {}
     start = out / "start"
-    if int(os.environ.get("RANK", "0")) == 0 and not (start / "made").exists():
-        if name == "tiny":
-            model, processor = make_tiny(texts_of(mixture), seed=seed)
-        else:
-            missing = [part for part in ("vision", "language") if part not in given]
-            if missing:
-                raise M3ITError(f"ying needs --{' and --'.join(missing)}: Hub ids or folders.")
-            model, processor = make_ying(**given, seed=seed)
-        model.save_pretrained(start)
-        processor.save_pretrained(start)
-        (start / "made").touch()
+    if int(os.environ.get("RANK", "0")) == 0:
+        make_start(start, name, mixture, parts or {}, seed, goes_on)
     wait_for_all()
     return load_model(start)
+
+
+def make_start(start: Path, name: str, mixture: Any, parts: dict[str, Any], seed: int, goes_on: bool) -> None:
+    """Make the model to begin with, unless the folder holds it. `made` says what it was made for: that of a run which
+    died before its first checkpoint may be another one, and is replaced; M3ITError where a checkpoint builds on it."""
+    made = start / "made"
+    wanted = json.dumps(made_for(name, mixture, parts, seed), indent=1) + "\n"
+    if made.exists() and made.read_text("utf-8") == wanted:
+        return
+    if start.exists() and (goes_on or not made.exists()):
+        raise M3ITError(f"{start}: was not made for this run. Pass the options of the run before, or another --out.")
+    if missing := [part for part in ("vision", "language") if name == "ying" and part not in parts]:
+        raise M3ITError(f"ying needs --{' and --'.join(missing)}: Hub ids or folders.")
+    model, processor = make_ying(**parts, seed=seed) if name == "ying" else make_tiny(texts_of(mixture), seed=seed)
+    unfinished = start.with_name(".start")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    with written_to(str(start)):
+        model.save_pretrained(unfinished)
+        processor.save_pretrained(unfinished)
+        (unfinished / made.name).write_text(wanted, "utf-8")
+        shutil.rmtree(start, ignore_errors=True)
+        unfinished.rename(start)
+
+
+def made_for(name: str, mixture: Any, parts: dict[str, Any], seed: int) -> dict[str, Any]:
+    """What a model made here depends on: the seed, the parts of ying, the rows that give tiny its tokenizer."""
+    rows = {**mixture.state_dict(), "rows_consumed": 0} if name == "tiny" else {}
+    return {"model": name, **parts, "seed": seed, **({"mixture": rows} if rows else {})}
 
 
 def texts_of(mixture: Any) -> list[str]:
@@ -206,24 +243,47 @@ def check_lora(checkpoint: str | None, lora: int) -> None:
     if checkpoint is None:
         return
     adapter = Path(checkpoint) / "adapter_config.json"
-    rank = json.loads(adapter.read_text("utf-8"))["r"] if adapter.exists() else 0
+    with going_on(checkpoint):
+        rank = json.loads(adapter.read_text("utf-8"))["r"] if adapter.exists() else 0
     if rank != lora:
         raise M3ITError(
             f"{checkpoint}: was learned with --lora {rank}, here it is {lora}. Pass the same, or another --out."
         )
 
 
-def go_on(mixture: Any, checkpoint: str | None) -> int:
-    """The step of a checkpoint, the mixture set to the rows after it; 0 without one."""
+def go_on(mixture: Any, checkpoint: str | None, asked: dict[str, str], lora: int) -> Begun:
+    """Where a run begins or goes on, the mixture set to the rows after the checkpoint."""
     if checkpoint is None:
-        return 0
+        return Begun(asked)
+    state = read_state(checkpoint)
+    mixture.load_state_dict(state)
+    model = state.get("model", asked)
+    if {name: os.path.realpath(path) for name, path in model.items()} != {
+        name: os.path.realpath(path) for name, path in asked.items()
+    }:
+        theirs, ours = (" ".join(f"--{name} {path}" for name, path in one.items()) for one in (model, asked))
+        if not has_model(checkpoint, lora):
+            raise M3ITError(f"{checkpoint}: was learned with {theirs}, here it is {ours}. Pass the same.")
+        told = f"{checkpoint}: goes on with its own model, of {theirs}; {ours} is not read."
+        print(printable(told), file=sys.stderr)
+    return Begun(model, step_of(checkpoint), state.get("losses", []))
+
+
+def read_state(checkpoint: str) -> dict[str, Any]:
+    """What a checkpoint says of the mixture; M3ITError where it, or what it says of the Trainer, is cut or odd."""
     path = Path(checkpoint) / STATE
     try:
         state = json.loads(path.read_text("utf-8"))
     except ValueError as error:
         raise M3ITError(f"{path}: no JSON ({error}). Remove {checkpoint} to go on from the one before.") from error
-    mixture.load_state_dict(state)
-    return step_of(checkpoint)
+    with going_on(checkpoint):
+        if not isinstance(state, dict) or not isinstance(state.get("rows_consumed"), int):
+            raise ValueError(f"{STATE} holds no object with rows_consumed")
+        if not all(isinstance(path, str) for path in dict(state.get("model", {})).values()):
+            raise ValueError(f"{STATE} names no model")
+        sum(map(float, state.get("losses", [])))
+        sum_of(TrainerState.load_from_json(str(Path(checkpoint) / "trainer_state.json")).log_history)
+    return state
 
 
 def try_rows(mixture: Any, collator: Collator, evaluation: Sequence[dict[str, Any]]) -> None:

@@ -1,10 +1,14 @@
 """The Trainer on the loader of a mixture, and what each of its checkpoints keeps of the mixture."""
 
 import json
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
+from safetensors import SafetensorError
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
 
@@ -13,7 +17,16 @@ from m3it.rows.instance import M3ITError
 from m3it.training.settings import Settings
 from m3it.work.folder import write_json, write_text
 
-STATE = "mixture.json"  # in a checkpoint: what the mixture was, and how many of its rows were consumed
+STATE = "mixture.json"  # in a checkpoint: what the mixture was, how many of its rows were consumed, and a `Begun`
+
+
+class Begun(NamedTuple):
+    """Where a run goes on. `model`: what it began with, as options of `train`; `step`: of its checkpoint; `losses`: of
+    each process, the sum over the steps since the last log line."""
+
+    model: dict[str, str]
+    step: int = 0
+    losses: Sequence[float] = ()
 
 
 def wait_for_all() -> None:
@@ -34,13 +47,14 @@ class MixtureTrainer(Trainer):
         collator: Collator,
         evaluation: Sequence[dict[str, Any]],
         settings: Settings,
-        done: int,
+        begun: Begun,
     ):
         even = len(evaluation) - len(evaluation) % arguments.world_size  # each process evaluates as many rows
-        self.mixture, self.settings = mixture, settings
-        self.row_log = (
-            RowLog(Path(str(arguments.output_dir)), arguments.process_index, done) if settings.log_rows else None
-        )
+        self.mixture, self.settings, self.begun = mixture, settings, begun
+        number, losses = arguments.process_index, begun.losses
+        same = len(losses) == arguments.world_size  # else the processes are others, and share the mean
+        self.unlogged = torch.tensor(losses[number] if same else sum(losses) / max(1, len(losses)))
+        self.row_log = RowLog(Path(str(arguments.output_dir)), number, begun.step) if settings.log_rows else None
         super().__init__(
             model,
             arguments,
@@ -48,7 +62,7 @@ class MixtureTrainer(Trainer):
             processing_class=collator.processor,
             train_dataset=mixture,
             eval_dataset=list(evaluation[:even]) or None,
-            callbacks=[KeepState(mixture, rows_per_step(settings, arguments), done)],
+            callbacks=[KeepState(self)],
         )
 
     def get_train_dataloader(self) -> DataLoader:
@@ -74,16 +88,44 @@ class MixtureTrainer(Trainer):
         than a warning, a resumed run would begin from the first weights.
         """
         if self.settings.lora or self.is_fsdp_enabled:
-            try:
+            with going_on(checkpoint):
                 super()._load_from_checkpoint(checkpoint, model)
-            except RuntimeError as error:
-                reason = " ".join(str(error).split())[:200]
-                raise M3ITError(f"{checkpoint}: its weights do not fit the model ({reason}). Is it another?") from error
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled  # these write files of other names
+        with going_on(checkpoint):
+            if checkpoint and not sharded:
+                (Path(checkpoint) / "optimizer.pt").stat()  # without one the Trainer begins anew, and says nothing
+            super()._load_optimizer_and_scheduler(checkpoint)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        with going_on(checkpoint):
+            super()._load_rng_state(checkpoint)
 
     def go_back_to(self, checkpoint: str) -> None:
         """Be where a checkpoint was written, without a step."""
         self._load_from_checkpoint(checkpoint)
         self.state = TrainerState.load_from_json(str(Path(checkpoint) / "trainer_state.json"))
+        self.state.log_history.append({"step": self.state.global_step, "train_loss": self.loss_of_all_steps()})
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Write a checkpoint; one that cannot be written whole is not left."""
+        try:
+            with written_to(str(self.args.output_dir)):
+                super()._save_checkpoint(model, trial)
+        except M3ITError:
+            shutil.rmtree(self.checkpoint_folder(), ignore_errors=True)
+            raise
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        with written_to(str(output_dir or self.args.output_dir)):
+            super().save_model(output_dir, _internal_call)
+
+    def checkpoint_folder(self) -> Path:
+        """The folder of a checkpoint that is written at this step."""
+        return Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
+
+    # ---- rows and losses
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **options: Any) -> Any:
         """The model's loss; the ids of the rows go into the log, not into the model."""
@@ -92,24 +134,92 @@ class MixtureTrainer(Trainer):
             self.row_log.write(self.state.global_step + 1, row_ids)
         return super().compute_loss(model, inputs, *args, **options)
 
+    def training_step(self, *args: Any, **options: Any) -> Any:
+        """The loss of a batch, which is also added up here: the Trainer's own sum begins at 0 after a resume. As in
+        that, a loss that is no number counts as the mean of those since the last log line."""
+        loss = super().training_step(*args, **options)
+        steps = 1 + self.state.global_step - sum_of(self.state.log_history)[1]
+        self.unlogged = self.unlogged.to(loss.device)
+        self.unlogged = self.unlogged + torch.where(torch.isfinite(loss), loss, self.unlogged / steps)
+        return loss
+
+    def log(self, logs: dict[str, float], *args: Any) -> None:
+        """Log, with the losses that a run has which was never stopped."""
+        if "loss" in logs:
+            steps = self.state.global_step - sum_of(self.state.log_history)[1]
+            logs["loss"] = self.unlogged_losses().mean().item() / steps
+            self.unlogged = torch.zeros_like(self.unlogged)
+        if "train_loss" in logs:
+            logs["train_loss"] = self.loss_of_all_steps()
+        super().log(logs, *args)
+
+    def unlogged_losses(self) -> torch.Tensor:
+        """(processes,): of each, the sum of its losses since the last log line."""
+        return self.accelerator.gather(self.unlogged.to(self.args.device).reshape(1))
+
+    def loss_of_all_steps(self) -> float:
+        """The mean over the steps of the run, those before a resume and those after the last log line, too."""
+        total, _ = sum_of(self.state.log_history)
+        return (total + self.unlogged_losses().mean().item()) / max(1, self.state.global_step)
+
+    @property
+    def rows_consumed(self) -> int:
+        """Rows of the mixture that were learned from, counted by steps, since workers run ahead."""
+        steps = self.state.global_step - self.begun.step
+        return self.mixture.rows_consumed + steps * rows_per_step(self.settings, self.args)
+
 
 def rows_per_step(settings: Settings, arguments: TrainingArguments) -> int:
     """How many rows all processes take in a step."""
     return settings.batch_size * settings.accumulation * arguments.world_size
 
 
-class KeepState(TrainerCallback):
-    """Writes the mixture's state into each checkpoint, as its last file; rows are counted by the Trainer's steps, since
-    workers run ahead."""
+def sum_of(history: Iterable[dict[str, Any]]) -> tuple[float, int]:
+    """(sum of the losses of all steps that were logged, the last of these steps) of a Trainer's log."""
+    total, last = 0.0, 0
+    for entry in history:
+        if "loss" in entry:
+            total, last = total + entry["loss"] * (entry["step"] - last), entry["step"]
+    return total, last
 
-    def __init__(self, mixture: Any, rows_per_step: int, done: int):
-        self.mixture, self.rows_per_step, self.done = mixture, rows_per_step, done
+
+class KeepState(TrainerCallback):
+    """Writes the mixture's state into each checkpoint, as its last file."""
+
+    def __init__(self, trainer: MixtureTrainer):
+        self.trainer = trainer
 
     def on_save(self, args: TrainingArguments, state: Any, control: Any, **more: Any) -> None:
+        trainer, losses = self.trainer, self.trainer.unlogged_losses().tolist()  # every process has its own
         if state.is_world_process_zero:
-            consumed = self.mixture.rows_consumed + (state.global_step - self.done) * self.rows_per_step
-            folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
-            write_json(folder / STATE, {**self.mixture.state_dict(), "rows_consumed": consumed})
+            kept = {"rows_consumed": trainer.rows_consumed, "model": trainer.begun.model, "losses": losses}
+            with written_to(str(args.output_dir)):
+                write_json(trainer.checkpoint_folder() / STATE, {**trainer.mixture.state_dict(), **kept})
+
+
+@contextmanager
+def going_on(checkpoint: Any) -> Iterator[None]:
+    """Within, an error is one about the files of a checkpoint: an M3ITError that says how to go on."""
+    try:
+        yield
+    except Exception as error:  # any: a cut file ends in whatever the code that reads it happens to raise
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise M3ITError(
+            f"{checkpoint}: cannot be read ({reason}). Remove {checkpoint} to go on from the one before."
+        ) from error
+
+
+@contextmanager
+def written_to(folder: str) -> Iterator[None]:
+    """Within, an error is one about writing to a folder, most often a full disk: an M3ITError of one sentence."""
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:  # RuntimeError: how PyTorch reports a full disk
+        reason = " ".join(str(error).split("\n")[0].split())[:200]
+        raise M3ITError(
+            f"{folder}: cannot be written ({reason}). Make room there, and pass --resume to go on from the last "
+            "checkpoint."
+        ) from error
 
 
 class RowLog:
@@ -121,8 +231,9 @@ class RowLog:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if rank == 0:  # the run may have had other processes before
             for path in self.path.parent.glob("*.jsonl"):
-                lines = path.read_text("utf-8").splitlines(keepends=True)
-                write_text(path, "".join(line for line in lines if is_done(line, done)))
+                with open(path, encoding="utf-8", newline="\n") as file:  # row ids may hold other ends of lines
+                    kept = [line for line in file if is_done(line, done)]
+                write_text(path, "".join(kept))
         wait_for_all()
 
     def write(self, step: int, row_ids: list[str]) -> None:
@@ -133,4 +244,7 @@ class RowLog:
 
 def is_done(line: str, done: int) -> bool:
     """Whether a line of a row log is whole, and of a step that the checkpoint has."""
-    return line.endswith("\n") and json.loads(line)["step"] <= done
+    try:
+        return line.endswith("\n") and json.loads(line)["step"] <= done
+    except (ValueError, TypeError, KeyError) as error:
+        raise M3ITError(f"a row log holds {line[:60]!r}, expected a step and its rows. Remove that line.") from error

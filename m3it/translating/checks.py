@@ -12,29 +12,24 @@ from functools import lru_cache
 from typing import Any
 
 from M3IT import Language
+from m3it.catalogue import ENGLISH
+from m3it.translating.lengths import reason_against_length
 from m3it.translating.masks import PROTECTED, has_letters, option_texts, protected_spans
+from m3it.translating.scripts import script_of, script_share
 
-SCRIPTS = {
-    "Arab": "ARABIC", "Armn": "ARMENIAN", "Beng": "BENGALI", "Cyrl": "CYRILLIC", "Deva": "DEVANAGARI",
-    "Ethi": "ETHIOPIC", "Geor": "GEORGIAN", "Grek": "GREEK", "Gujr": "GUJARATI", "Guru": "GURMUKHI", "Hang": "HANGUL",
-    "Hans": "CJK", "Hant": "CJK", "Hebr": "HEBREW", "Jpan": "CJK HIRAGANA KATAKANA", "Khmr": "KHMER",
-    "Knda": "KANNADA", "Laoo": "LAO", "Latn": "LATIN", "Mlym": "MALAYALAM", "Mymr": "MYANMAR", "Taml": "TAMIL",
-    "Telu": "TELUGU", "Thai": "THAI",
-}  # fmt: skip
-DENSE = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL")  # a sign of these says about as much as two or three letters
-MAX_LENGTH_RATIO, SLACK_LETTERS = 3.5, 20  # beyond what pairs of FLORES-like sentences show, our choice
 REPEATED = re.compile(r"(\S.{0,60}?)(?:\s*\1){3,}", re.DOTALL)
 FEW_WORDS = 3
 LITTLE_WORDS = re.compile(
     r"\b(?:a|an|the|of|and|is|are|was|with|on|at|it|they|his|her)\b", re.IGNORECASE
 )  # English only
+DENSE = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL")  # a sign of these says about as much as two or three letters
 FEW_LETTERS = 20  # below it a language cannot be told from its relatives
 # The least probability of another language, and the most of the one asked for, as a share of it: docs/translate.md.
 SURE, MAX_SHARE = 0.3, 0.3
 SERBO_CROATIAN = {"bs", "hr", "sr"}  # no identifier tells these apart
 
 
-def reason_against_translation(source: str, text: str, language: Language) -> str:
+def reason_against_translation(source: str, text: str, language: Language, source_language: Language = ENGLISH) -> str:
     """Why the text cannot stand as the translation of the source into the language; "" if it can."""
     if not text.strip():
         return "empty"
@@ -50,12 +45,11 @@ def reason_against_translation(source: str, text: str, language: Language) -> st
         return "" if shared else "copy of the source"
     if repeats(plain) and not repeats(plain_source):
         return "repetition"
-    long, short = sorted((_weight(plain), _weight(plain_source)), reverse=True)
-    if long > MAX_LENGTH_RATIO * short + SLACK_LETTERS:
-        return "length ratio"
     if not named and script_share(plain, language.script) < 0.5:
         return "wrong script"
-    return "wrong language" if other_language(plain, language.code) else ""
+    if other_language(plain, language.code):
+        return "wrong language"
+    return reason_against_length(source, text, source_language, language)
 
 
 def _against_spans(source: str, text: str) -> str:
@@ -90,20 +84,7 @@ def repeats(text: str) -> bool:
 
 def _weight(text: str) -> float:
     """The length in letters, signs that say more counted as more."""
-    return sum(2.5 if _script(sign) in DENSE else 1.0 for sign in text if sign.isalpha())
-
-
-@lru_cache(1 << 16)
-def _script(letter: str) -> str:
-    return unicodedata.name(letter, "?").split()[0]
-
-
-def script_share(text: str, script: str) -> float:
-    """The share of the text's letters that are of a script (ISO 15924); 1 for none, and for scripts unknown here."""
-    if script not in SCRIPTS:
-        return 1.0
-    scripts, letters = SCRIPTS[script].split(), [letter for letter in text if letter.isalpha()]
-    return sum(_script(letter) in scripts for letter in letters) / len(letters) if letters else 1.0
+    return sum(2.5 if script_of(sign) in DENSE else 1.0 for sign in text if sign.isalpha())
 
 
 def other_language(text: str, code: str) -> str:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from M3IT import Language
 from m3it.translating.checks import reason_against_translation
 from m3it.translating.engines import DECODINGS, EngineSettings, open_engine
+from m3it.translating.lengths import reason_against_length
 from m3it.translating.masks import MASK, Masked, TextPart, mask, restore, split_text
 from m3it.translating.memory import Memory
 
@@ -50,8 +51,8 @@ class Translator:
         self.counts["texts"] += len(todo)
         for number in range(decoding, len(DECODINGS)):
             failed = []
-            for text, (said, way) in self._say(todo, number).items():
-                reason = "no translation" if said is None else reason_against_translation(text, said, self.target)
+            for text, (said, way, lost) in self._say(todo, number).items():
+                reason = "no translation" if said is None else lost or self._reason(text, said)
                 notes[text] = (*notes[text], way, f"{reason} (decoding {number})" if reason else "")
                 found[text] = Translation(said or "", reason, tuple(dict.fromkeys(filter(None, notes[text]))))
                 self.counts[reason or "passed"] += 1
@@ -63,8 +64,12 @@ class Translator:
         self.done |= {} if decoding else translations  # what was asked for otherwise was so for one row
         return translations
 
-    def _say(self, texts: Sequence[str], decoding: int) -> dict[str, tuple[str | None, str]]:
-        """text -> (translation, "by pieces" if a protected span got lost first), unchecked."""
+    def _reason(self, text: str, said: str) -> str:
+        return reason_against_translation(text, said, self.target, self.source)
+
+    def _say(self, texts: Sequence[str], decoding: int) -> dict[str, tuple[str | None, str, str]]:
+        """text -> (translation, "by pieces" if a protected span got lost first, why one of its parts is not all there:
+        in a long text half a sentence does not show), else unchecked."""
         parts_by_text = {text: split_text(text, self._fits) for text in texts}
         masked = {p.text: mask(p.text) for parts in parts_by_text.values() for p in parts if not p.keep}
         said = self._recall((m.text for m in masked.values()), decoding)
@@ -76,7 +81,13 @@ class Translator:
         for text, pieces in lost.items():
             whole[text] = self._join(pieces, piecewise)
         way = {text: "by pieces" if any(p.text in lost for p in parts) else "" for text, parts in parts_by_text.items()}
-        return {text: (self._join(parts, whole), way[text]) for text, parts in parts_by_text.items()}
+        cut = {
+            text: reason_against_length(text, said, self.source, self.target) for text, said in whole.items() if said
+        }
+        lost_part = {
+            text: next(filter(None, (cut.get(p.text) for p in parts)), "") for text, parts in parts_by_text.items()
+        }
+        return {text: (self._join(parts, whole), way[text], lost_part[text]) for text, parts in parts_by_text.items()}
 
     def _fits(self, part: str) -> bool:
         """Whether the engine takes the part whole."""

@@ -1,9 +1,9 @@
 """The one client of OpenAI-compatible servers: asks in parallel, keeps replies on disk, waits out faults, counts costs.
 
 In: messages (texts, and image files as `image_url` data URIs) with sampling options.  Out: Reply.  A reply is kept
-under the sha256 of what was asked (model, messages, options, number of the sample), so that a second run needs no
-server, and a killed one asks only what is missing. Its file says what was sent, each picture as a sha256, and never
-holds a key.
+under the sha256 of what was asked (server, model, messages, options, number of the sample), so that a second run asks
+no server, and a killed one asks only what is missing. Its file says what was sent, each picture as a sha256, and never
+holds a key. What a model thinks aloud before it answers is cut off by `without_reasoning`.
 Protocol: https://platform.openai.com/docs/api-reference/chat
 """
 
@@ -12,25 +12,39 @@ import hashlib
 import json
 import logging
 import os
+import re
 import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit, urlunsplit
 
-from M3IT import RETRY_SECONDS, nearest, stated_wait
-from m3it.rows.images import media_type
+from M3IT import RETRY_SECONDS, nearest
+from m3it.rows.images import encode, media_type, pixels
 from m3it.rows.instance import M3ITError
 from m3it.work import cache
+from m3it.work.completions import REFUSED, Fault, joined, read_completion
+from m3it.work.completions import Reply as Reply  # part of what Chat gives
 from m3it.work.folder import write_text
 
-REFUSED = (400, 413, 415, 422)  # the server refuses this request; it may well take the next one
-PASSING = (408, 409, 425, 429)  # as every status from 500 on: the same request may pass later
 IMAGE_TOKENS = 765  # of 1024 x 1024 pixels as OpenAI counts them for GPT-4o; other servers take about 256 to 2,000
 COMPLETION_TOKENS = 512  # expected of the first reply where max_tokens does not say
+OPENAI = "https://api.openai.com/v1"  # where nothing names another server
+SENT_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")  # what servers take; all else goes as PNG
+NUM_STATED = 3  # first tries that wait as long as the server says; later ones wait at least as long as we would
+# What models put around their thoughts. A name stands for <name>...</name> and ◁name▷...◁/name▷, [NAME] for
+# [NAME]...[/NAME], two marks with a blank between them for themselves.
+REASONING_TAGS = (
+    *("think", "thinking", "thought", "reasoning", "seed:think", "[THINK]"),
+    "<|begin_of_thought|> <|end_of_thought|>",
+    "<|channel|>analysis<|message|> <|channel|>final<|message|>",
+)
+ANSWER_TAGS = re.compile(r"\s*<answer>((?:(?!</?answer>).)*)</answer>\s*", re.IGNORECASE | re.DOTALL)
 
 logger = logging.getLogger(__name__)
 
@@ -56,18 +70,6 @@ class Request(NamedTuple):
     options: dict[str, Any] = {}
 
 
-class Reply(NamedTuple):
-    """What the server said: `text` is "" for no content, `model` its own name for the model, `created` seconds since
-    1970, `finish_reason` "length" where max_tokens cut it off."""
-
-    text: str
-    prompt_tokens: int
-    completion_tokens: int
-    model: str
-    finish_reason: str = ""
-    created: int = 0
-
-
 Answer = Reply | ChatError | None  # to a request; an error or None only where they were asked for
 
 
@@ -81,14 +83,72 @@ class Estimate(NamedTuple):
     cost: float | None
 
 
+def without_reasoning(text: str, tags: Sequence[str] = REASONING_TAGS) -> str | None:
+    """What a model answers after it has thought aloud: the text after the last closing mark, also where the opening one
+    is missing, as chat templates write it themselves. None for a thought that does not end; a text without marks as it
+    is. <answer>...</answer> around all of it goes."""
+    marks = _marks((tags,) if isinstance(tags, str) else tuple(tags))
+    ends = list(marks[1].finditer(text)) if marks else []
+    answer = text[ends[-1].end() :].strip() if ends else text
+    if marks and marks[0].search(answer):
+        return None
+    framed = ANSWER_TAGS.fullmatch(answer)
+    return framed[1].strip() if framed else answer
+
+
+def open_thought(prompt: str, tags: Sequence[str] = REASONING_TAGS) -> str:
+    """The mark that a prompt ends in, so that the model's text begins within a thought; "" for none."""
+    marks = _marks(tuple(tags))
+    last = list(marks[0].finditer(prompt))[-1:] if marks else []
+    return last[0][0] if last and not prompt[last[0].end() :].strip() else ""
+
+
+@lru_cache
+def _marks(tags: tuple[str, ...]) -> tuple[re.Pattern[str], re.Pattern[str]] | None:
+    """(opening marks, closing marks); None for no tags."""
+    pairs = []
+    for tag in filter(str.strip, tags):
+        opening, _, closing = tag.strip().partition(" ")
+        name = re.escape(opening.strip("<>[]◁▷/"))
+        if closing:
+            pairs.append((re.escape(opening), re.escape(closing.strip())))
+        elif opening.startswith("["):  # as it is written: [Think] may be a text's own
+            pairs.append((rf"\[{name}\]", rf"\[/{name}\]"))
+        else:
+            pairs.append((rf"(?i:[<◁]{name}(?:\s[^<>]*)?[>▷])", rf"(?i:[<◁]/{name}\s*[>▷])"))
+    patterns = ["|".join(side) for side in zip(*pairs, strict=True)]
+    return (re.compile(patterns[0]), re.compile(patterns[1])) if patterns else None
+
+
+def server_name(base_url: str | None = None) -> str:
+    """The URL of a server, by default of OpenAI's, as it is shown and kept: without user, password and query. Capitals
+    in the host, or a slash at the end, make no other server."""
+    url = urlsplit(base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI)
+    return urlunsplit((url.scheme, url.netloc.rpartition("@")[2].lower(), url.path.rstrip("/"), "", ""))
+
+
 def message(text: str, images: Sequence[bytes] = (), role: str = "user", row_id: str = "") -> dict[str, Any]:
-    """One message: image files in order, with their own bytes and media types, then the text; errors name `row_id`."""
+    """One message: image files in order, with their own bytes and media types (those that servers do not take as PNG),
+    then the text; errors name `row_id`."""
     text = text.encode("utf-8", "replace").decode()  # a lone surrogate cannot be sent
     if not images:
         return {"role": role, "content": text}
-    urls = [f"data:{media_type(image, row_id)};base64,{base64.b64encode(image).decode()}" for image in images]
-    parts = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
+    parts = [{"type": "image_url", "image_url": {"url": _data_uri(image, row_id)}} for image in images]
     return {"role": role, "content": [*parts, {"type": "text", "text": text}]}
+
+
+def _data_uri(image: bytes, row_id: str) -> str:
+    kind = media_type(image, row_id)
+    if kind not in SENT_TYPES:
+        _say_converted(kind)
+        kind, image = "image/png", encode(pixels(image, row_id), "PNG")
+    return f"data:{kind};base64,{base64.b64encode(image).decode()}"
+
+
+@lru_cache
+def _say_converted(kind: str) -> None:
+    """Say it once for each media type."""
+    logger.warning("pictures of type %s go to the server as PNG, with the same pixels: servers do not take them", kind)
 
 
 def num_tokens(messages: list[dict[str, Any]]) -> int:
@@ -104,7 +164,8 @@ class Chat:
     """Asks one model of one server; as long as every reply is on disk, it needs no server, no key and no `openai`.
 
     `prices`: of a million tokens in, out. `max_cost`, in the same currency, is for what this object pays: a request
-    that may exceed it raises CostError before it is sent. num_asked, num_kept (answered from disk), prompt_tokens,
+    that may exceed it raises CostError before it is sent. `extra_body`: further fields of every request, e.g.
+    {"top_p": 0.8}; they win over those of ours. num_asked, num_kept (answered from disk), prompt_tokens,
     completion_tokens and cost count what this object did.
     """
 
@@ -118,11 +179,15 @@ class Chat:
         max_cost: float | None = None,
         prices: tuple[float, float] | None = None,
         timeout_seconds: float = 600,
+        extra_body: dict[str, Any] | None = None,
     ):
         if max_cost is not None and prices is None:
             raise ValueError(f"max_cost={max_cost}: expected prices with it, of a million tokens in and out")
         if parallel < 1:
             raise ValueError(f"parallel={parallel}: expected at least 1")
+        if own := [name for name in ("model", "messages", "n") if name in (extra_body or {})]:
+            raise ValueError(f"extra_body: {own[0]} is what m3it sends itself; leave it out")
+        self.extra_body, self.server = extra_body or {}, server_name(base_url)
         self.model, self.base_url, self.api_key, self.timeout_seconds = model, base_url, api_key, timeout_seconds
         self.parallel, self.max_cost, self.prices = parallel, max_cost, prices
         self.cache_dir = Path(cache_dir or cache.folder("replies"))
@@ -130,6 +195,7 @@ class Chat:
         self.cost = self._reserved = self._not_before = 0.0
         self._num_reserved = self._longest = 0
         self._refused_options: set[str] = set()
+        self._streaming = False
         self._client: Any = None
         self._change = threading.Condition()  # guards the counts; told when a request ends
 
@@ -177,7 +243,7 @@ class Chat:
                 num_kept += 1
             else:
                 prompt_tokens += num_tokens(request.messages)
-                completion_tokens += self._expected(request.options)
+                completion_tokens += self._expected(request)
         cost = self.price(prompt_tokens, completion_tokens) if self.prices else None
         return Estimate(num_requests, num_kept, prompt_tokens, completion_tokens, cost)
 
@@ -193,7 +259,7 @@ class Chat:
 
     def path(self, request: Request) -> Path:
         """Where the reply is kept."""
-        asked = [self.model, request.messages, request.options, request.sample]
+        asked = [self.server, self.model, request.messages, self._options(request), request.sample]
         key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
         return self.cache_dir / key[:2] / f"{key}.json"
 
@@ -201,16 +267,15 @@ class Chat:
 
     def _ask(self, request: Request, stop: threading.Event) -> Reply:
         path = self.path(request)
-        if path.exists():
-            reply = _read(path)
+        if kept := _read(path):
             with self._change:
                 self.num_kept += 1
-            return reply
+            return kept
         reserved = self._reserve(request)
         try:
             body, reply = self._send(request, stop)
-            kept = {"request": _without_images(body), "sample": request.sample, "reply": reply._asdict()}
-            write_text(path, json.dumps(kept, indent=1))
+            told = {"server": self.server, "request": _without_images(body)}
+            write_text(path, json.dumps({**told, "sample": request.sample, "reply": reply._asdict()}, indent=1))
             with self._change:
                 self.num_asked += 1
                 self.prompt_tokens += reply.prompt_tokens
@@ -224,8 +289,12 @@ class Chat:
                 self._num_reserved -= 1
                 self._change.notify_all()
 
-    def _expected(self, options: dict[str, Any]) -> int:
+    def _options(self, request: Request) -> dict[str, Any]:
+        return {**request.options, **self.extra_body}
+
+    def _expected(self, request: Request) -> int:
         """How many tokens a reply may have: as the options say, else as the longest so far."""
+        options = self._options(request)
         stated = options.get("max_tokens") or options.get("max_completion_tokens")
         return stated or self._longest or COMPLETION_TOKENS
 
@@ -233,7 +302,7 @@ class Chat:
         """Set aside what the request may cost, once those under way leave room; CostError if they end without."""
         with self._change:
             while True:
-                cost = self.price(num_tokens(request.messages), self._expected(request.options))
+                cost = self.price(num_tokens(request.messages), self._expected(request))
                 if self.max_cost is None or self.cost + self._reserved + cost <= self.max_cost:
                     self._reserved += cost
                     self._num_reserved += 1
@@ -265,29 +334,40 @@ class Chat:
                 patience = RETRY_SECONDS if self.num_asked or fault.status else RETRY_SECONDS[:2]
                 if not fault.passes or num_tries > len(patience):
                     raise self._error(fault, num_tries, self.num_asked > num_before) from fault.__cause__
-                wait = patience[num_tries - 1]
-                logger.warning("%s: %s; trying again in %g s", self._server, fault, max(wait, fault.wait_seconds))
+                stated = fault.wait_seconds if num_tries <= NUM_STATED else 0
+                wait = stated or patience[num_tries - 1]
+                logger.warning("%s: %s; trying again in %g s", self.server, fault, max(wait, fault.wait_seconds))
                 with self._change:  # a stated wait is for all that would ask
                     self._not_before = max(self._not_before, time.monotonic() + fault.wait_seconds)
                 stop.wait(wait)
 
     def _body(self, request: Request) -> dict[str, Any]:
-        options = {name: value for name, value in request.options.items() if name not in self._refused_options}
-        if "max_tokens" in request.options and "max_tokens" not in options:
-            options["max_completion_tokens"] = request.options["max_tokens"]
+        asked = self._options(request)
+        if self._streaming:
+            asked = {**asked, "stream": True, "stream_options": {"include_usage": True}}
+        options = {name: value for name, value in asked.items() if name not in self._refused_options}
+        if "max_tokens" in asked and "max_tokens" not in options:
+            options["max_completion_tokens"] = asked["max_tokens"]
         return {"model": self.model, "messages": request.messages, **options}
 
     def _yield_to(self, fault: "Fault", body: dict[str, Any]) -> bool:
-        """Whether the option that the model refuses can go: newer ones rename max_tokens and fix temperature."""
+        """Whether the request can be asked in another way: newer models rename max_tokens and fix temperature, some
+        servers answer only as a stream."""
+        if fault.streams_only and "stream" not in body:
+            with self._change:
+                first, self._streaming = not self._streaming, True
+            if first:
+                logger.warning("%s: answers only as a stream; asked so", self.server)
+            return True
         option = fault.option
-        if option not in ("max_tokens", "temperature") or option not in body:
+        if option not in ("max_tokens", "temperature", "stream_options") or option not in body:
             return False
         with self._change:
             first = option not in self._refused_options
             self._refused_options.add(option)
         if first:
             instead = "sending max_completion_tokens" if option == "max_tokens" else "going on with its own"
-            logger.warning("%s: %s takes no such %s; %s", self._server, self.model, option, instead)
+            logger.warning("%s: %s takes no such %s; %s", self.server, self.model, option, instead)
         return True
 
     def _exchange(self, body: dict[str, Any]) -> Reply:
@@ -295,20 +375,20 @@ class Chat:
         client = self._connect()
         import openai
 
-        options = {name: value for name, value in body.items() if name not in ("model", "messages")}
+        options = {name: value for name, value in body.items() if name not in ("model", "messages", "stream")}
+        streaming = {"stream": True} if body.get("stream") else {}
         try:
-            found = client.chat.completions.create(model=self.model, messages=body["messages"], extra_body=options)
+            found = client.chat.completions.create(
+                model=self.model, messages=body["messages"], extra_body=options, **streaming
+            )
+            found = joined(found) if streaming else found
         except (openai.APIError, json.JSONDecodeError) as error:
             raise Fault(error) from error
-        try:
-            choice, usage = found.choices[0], found.usage
-            text = choice.message.content or getattr(choice.message, "refusal", None) or ""
-        except (AttributeError, IndexError, TypeError) as error:  # the client checks neither media type nor fields
-            raise Fault(ValueError(f"expected a chat completion, found {str(found)[:200]!r}")) from error
-        prompt_tokens = usage.prompt_tokens if usage else num_tokens(body["messages"])
-        completion_tokens = usage.completion_tokens if usage else len(text.encode("utf-8", "replace")) // 3 + 1
-        model, finish_reason = found.model or self.model, choice.finish_reason or ""
-        return Reply(text, prompt_tokens, completion_tokens, model, finish_reason, found.created or 0)
+        except Exception as error:  # while a stream is read, the client lets through what its transport raises
+            if type(error).__module__.partition(".")[0] in ("httpx", "httpx2", "httpcore"):
+                raise Fault(error) from error
+            raise
+        return read_completion(found, self.model, num_tokens(body["messages"]))
 
     def _connect(self) -> Any:
         """The openai client, made when it is first needed."""
@@ -326,14 +406,10 @@ class Chat:
                 self._client = openai.OpenAI(api_key=key, base_url=server, max_retries=0, timeout=self.timeout_seconds)
             return self._client
 
-    @property
-    def _server(self) -> str:
-        return str(self._connect().base_url).rstrip("/")
-
     def _error(self, fault: "Fault", num_tries: int, others_pass: bool) -> ChatError:
         """The sentence for what did not pass: who, what it said, what to do. Servers say 500 of a request that they
         cannot take, too: where they answer others meanwhile (`others_pass`), it is the request."""
-        refused = fault.status in REFUSED or (fault.status == 500 and others_pass)
+        refused = fault.blocked or fault.status in REFUSED or (fault.status == 500 and others_pass)
         if fault.status in (401, 403):
             told = f"refuses the key: {fault}. Set OPENAI_API_KEY to one that is valid there."
         elif fault.status == 404:
@@ -345,7 +421,7 @@ class Chat:
         else:
             hint = "" if self.num_asked else " Is it running there? The URL of most servers ends in /v1."
             told = f"gives no reply after {num_tries} tries: {fault}.{hint} Run again to go on; all replies are kept."
-        return ChatError(f"{self._server} {told}", fault.status, refused)
+        return ChatError(f"{self.server} {told}", fault.status, refused)
 
     def _models(self) -> str:
         """What the server has instead, the nearest name first."""
@@ -360,30 +436,22 @@ class Chat:
         return f"{f'Did you mean {near!r}? ' if near else ''}It has {', '.join(names[:8])}{more}."
 
 
-class Fault(Exception):
-    """An exchange that failed; `str` is what the server said, in one line. `passes`: the same request may pass later,
-    as after a cut, a timeout, garbage, 408, 409, 425, 429 and 5xx. `option`: the one that the model refuses."""
-
-    def __init__(self, error: Exception):
-        body: Any = getattr(error, "body", None) if isinstance(getattr(error, "body", None), dict) else {}
-        self.status: int | None = getattr(error, "status_code", None)
-        cause = error.__cause__ if self.status is None and error.__cause__ else error
-        said = " ".join(str(body.get("message") or cause).split())[:300].rstrip(". ")
-        super().__init__(f"{self.status or type(cause).__name__}, {said}")
-        spent = body.get("code") in ("insufficient_quota", "billing_hard_limit_reached")
-        self.passes = not spent and (self.status is None or self.status in PASSING or self.status >= 500)
-        self.option = body.get("param") if str(body.get("code")).startswith("unsupported_") else None
-        self.wait_seconds = stated_wait(getattr(getattr(error, "response", None), "headers", {}))
-
-
 # ---- on disk
 
 
-def _read(path: Path) -> Reply:
+def _read(path: Path) -> Reply | None:
+    """The reply that is kept; None for none, and, with a warning, for a file that is something else."""
+    if not path.exists():
+        return None
     try:
-        return Reply(**json.loads(path.read_text("utf-8"))["reply"])
+        reply = Reply(**json.loads(path.read_text("utf-8"))["reply"])
+        if all(isinstance(value, kind) for value, kind in zip(reply, (str, int, int, str, str, int), strict=True)):
+            return reply
+        found = f"{reply!r}"[:120]
     except (ValueError, KeyError, TypeError) as error:
-        raise ChatError(f"{path}: expected a reply ({error}). Delete the file to ask again.") from error
+        found = str(error)
+    logger.warning("%s: expected a reply, found %s; it is asked for again", path, found)
+    return None
 
 
 def _without_images(body: dict[str, Any]) -> dict[str, Any]:

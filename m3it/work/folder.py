@@ -16,6 +16,8 @@ from typing import Any
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from M3IT import M3ITError
+
 
 class Folder:
     """Where a run writes: a local folder, or an fsspec URL such as s3://bucket/m3it. A file appears there whole or not
@@ -75,6 +77,12 @@ class Folder:
             for unfinished in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
                 unfinished.unlink(missing_ok=True)
 
+    def remove(self, path: str) -> None:
+        """Remove a finished file and its record."""
+        for name in (path, record_of(path)):
+            if self.exists(name):
+                self.fs.rm_file(posixpath.join(self.root, name))
+
     def sweep(self) -> None:
         """The same for every shard of the folder, for when no process is at work in it."""
         if self.is_local:
@@ -84,7 +92,19 @@ class Folder:
     def records(self) -> list[dict[str, Any]]:
         """What the finished pieces left in `.work/`, by name."""
         names = sorted(self.fs.glob(posixpath.join(self.root, ".work", "*.json")))
-        return [json.loads(self.fs.cat_file(name)) for name in names]
+        found = []
+        for name in names:
+            try:
+                found.append(json.loads(self.fs.cat_file(name)))
+            except ValueError as error:
+                say = f"expected the record of a finished file, {error}. Delete it and the file that it is named after."
+                raise M3ITError(f"{name}: {say}") from error
+        return found
+
+
+def record_of(path: str) -> str:
+    """Where a run keeps the record of a file that it has finished."""
+    return f".work/{path.replace('/', '--')}.json"
 
 
 def absolute(path: Path | str) -> str:
@@ -94,10 +114,15 @@ def absolute(path: Path | str) -> str:
 
 def sha256_of(path: Path) -> str:
     """The sha256 of a file, as hex."""
-    digest = hashlib.sha256()
     with open(path, "rb") as file:
-        while block := file.read(1 << 22):
-            digest.update(block)
+        return digest_of(file)
+
+
+def digest_of(file: Any) -> str:
+    """The sha256 of what an open file holds, as hex."""
+    digest = hashlib.sha256()
+    while block := file.read(1 << 22):
+        digest.update(block)
     return digest.hexdigest()
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from m3it.rows.instance import Drop, M3ITError
-from m3it.work.folder import Folder, absolute, sha256_of, write_json, write_text
+from m3it.work.folder import Folder, absolute, record_of, sha256_of, write_json, write_text
 
 PACKAGES = ("m3it", "datasets", "pyarrow", "pillow", "av")
 
@@ -97,7 +97,7 @@ def map_shards(
 def run_piece(function: Callable[..., Made], piece: Piece, out: str, options: dict[str, Any]) -> dict[str, Any]:
     """Make one file, with those beside it, and its record; a file has its name only when it is whole and recorded."""
     folder, names = Folder(out), (piece.path, *piece.beside)
-    record_path = f".work/{piece.path.replace('/', '--')}.json"
+    record_path = record_of(piece.path)
     try:
         if folder.is_local:  # first: a folder that cannot be written costs no work
             (Path(out) / ".work").mkdir(parents=True, exist_ok=True)
@@ -137,11 +137,11 @@ def _finished(out: str, pieces: list[Piece], options: dict[str, Any]) -> dict[st
             continue
         theirs = {**record["options"], **record["arguments"]}
         ours = {**options, **asked.get(path, record["arguments"])}
-        if changed := [
-            f"{name}={theirs.get(name)}, not {ours[name]}" for name in ours if theirs.get(name) != ours[name]
-        ]:
-            how = "; ".join(changed)
-            raise M3ITError(f"{out}/{path}: was made with {how}. Delete {out} to make it anew, or pass another --out.")
+        if changed := [name for name in ours if theirs.get(name) != ours[name]]:
+            how = "; ".join(f"{name}={theirs.get(name)}, not {ours[name]}" for name in changed)
+            why = " Its source has changed since." if changed == ["source"] else ""
+            say = f"Delete {out} to make it anew, or pass another --out."
+            raise M3ITError(f"{out}/{path}: was made with {how}.{why} {say}")
         for name, file in made.items():
             if sizes[name] != file["num_bytes"]:
                 raise M3ITError(

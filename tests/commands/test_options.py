@@ -1,14 +1,26 @@
 """m3it/commands/options.py: what every command understands alike."""
 
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 
+import legacy_maker
 import pytest
 from typer import BadParameter
 from typer.main import get_command
 
 from m3it.cli import app
-from m3it.commands.options import as_bytes, as_drops, as_fields, as_settings, as_size, default_repo, progress
+from m3it.commands.options import (
+    as_bytes,
+    as_drops,
+    as_fields,
+    as_settings,
+    as_size,
+    default_repo,
+    holds_rows,
+    progress,
+)
+from m3it.reading.load import load_builder
 
 OPTIONS = [
     (name, option) for name, command in get_command(app).commands.items() for option in command.params if option.name
@@ -93,3 +105,15 @@ def test_settings_take_the_options_of_their_names():
 def test_no_bar_is_drawn_outside_a_terminal(capsys):
     assert list(progress([1, 2], "work")) == [1, 2]
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("beside", ["data/raw/notes.txt", "data/images/train/cats/1.jpg", "data/train.jsonl"])
+def test_a_data_folder_of_something_else_does_not_hide_the_hub(tmp_path, monkeypatch, beside):
+    (tmp_path / beside).parent.mkdir(parents=True)
+    (tmp_path / beside).write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    assert default_repo(None) == "MMInstruction/M3IT" and not holds_rows()
+    with pytest.raises(ValueError, match=f"Config name is missing. {re.escape(str(tmp_path))} holds no shards below"):
+        load_builder(".")
+    legacy_maker.m3it(tmp_path, ("viquae",))  # a clone of the published repository
+    assert default_repo(None) == "." and default_repo("Org/other") == "Org/other"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import time
 from datetime import datetime, timedelta, timezone
 
@@ -57,6 +58,44 @@ def test_show_as_json_and_as_a_picture(m3it, repository, tmp_path):
     sheet = pixels((tmp_path / "rows.png").read_bytes())
     for number in range(3):
         assert (sheet == pixels(picture(number))[0, 0]).all(axis=2).sum() > 1000
+
+
+def test_show_finds_rows_by_their_ids_one_or_a_list(m3it, repository, tmp_path):
+    def ids(*options):
+        code, out, _ = m3it("show", "viquae", "--repo", repository, "--json", *options)
+        return [json.loads(row["meta"])["id"] for row in json.loads(out)]
+
+    assert ids("--id", "row-7") == ["row-7"] and ids("--id", "row-21") == ["row-21"]  # of train, and of test
+    (tmp_path / "ids.txt").write_text("row-4\nrow-22\n\nrow-1\nrow-5\n", "utf-8")
+    assert ids("--id", tmp_path / "ids.txt", "--id", "row-9") == ["row-1", "row-4", "row-5", "row-9", "row-22"]
+    code, out, err = m3it("show", "viquae", "--repo", repository, "--split", "test", "--id", "row-7")
+    assert (code, out) == (1, "")
+    assert err == "viquae: expected rows of these ids in test, found none of 'row-7'.\n"
+
+
+def test_nothing_in_a_row_or_a_name_steers_the_terminal(m3it, repository, tmp_path):
+    steers = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e\u2066\x7f\r\u2028\U000e0041 end"
+    row = make_row(0, instruction=steers, inputs=steers, outputs=steers, meta=json.dumps({"id": steers}))
+    write_rows(repository / "data/vqa/odd\x1b[2J/train.jsonl", [row])
+    write_rows(repository / "data/vqa/odd\x1b[2J/test.jsonl", [{**row, "outputs": 3}])
+    config = "odd\x1b[2J"
+    for command in (
+        ("show", config, "--repo", repository, "--split", "train"),
+        ("show", config, "--repo", repository, "--split", "train", "--json"),
+        ("show", config, "--repo", repository, "--split", "test"),
+        ("show", config, "--repo", repository, "--split", steers),
+        ("check", repository),
+        ("check", repository, "--json"),
+        ("stats", "--repo", repository),
+        ("release", repository, "--out", tmp_path / "out"),
+        ("show", "x", "--limit", steers),
+    ):
+        code, out, err = m3it(*command)
+        assert out + err and not re.search(
+            "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\U000e0041]", out + err
+        )
+        if command[-1] == "--json" and command[0] == "show":
+            assert json.loads(out)[0]["outputs"] == steers
 
 
 def test_show_says_which_splits_there_are(m3it, repository):

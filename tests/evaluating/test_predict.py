@@ -1,12 +1,15 @@
 """m3it/evaluating/predict.py: a run, one that is killed, one by several processes; and which rows it is of."""
 
 import base64
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import fsspec
 import pytest
 from chat_server import ChatServer, Refuse, words_of
 from conftest import ROOT, make_row, write_rows
@@ -17,6 +20,7 @@ from m3it.evaluating.runs import read_run
 from m3it.evaluating.score import score
 from m3it.reading.load import load_builder
 from m3it.rows.instance import M3ITError
+from m3it.showing.report import report
 
 
 def shout(request: dict) -> str:
@@ -39,6 +43,22 @@ def test_a_line_holds_the_row_and_what_the_server_said(repository, tmp_path):
     }
     assert run["num_rows"] == {"viquae/test": 3} and run["num_failed"] == {"viquae/test": 0}
     assert run["options"]["model"] == "m" and "openai" in run["versions"]
+
+
+def test_no_file_of_a_run_holds_the_password_of_the_server_or_of_the_repository(repository, tmp_path):
+    rows = Path("memory://private" + str(tmp_path).replace("/", "-"))
+    url = f"memory://user:SECRET@{rows.name}"
+    for path in repository.rglob("*.jsonl"):
+        fsspec.filesystem("memory").pipe_file(f"{url}/{path.relative_to(repository)}", path.read_bytes())
+    with ChatServer(shout) as server:
+        secret = server.url.replace("http://", "http://user:SECRET@")
+        predict("m", ["viquae"], tmp_path / "out", url, base_url=secret)
+        score([tmp_path / "out"], tmp_path / "scores", url)
+    report([tmp_path / "out", tmp_path / "scores"], tmp_path / "report.html")
+    run = json.loads((tmp_path / "out/run.json").read_text("utf-8"))
+    assert run["options"]["base_url"] == server.url and run["options"]["repo"] == f"memory://{rows.name}"
+    written = [path.read_text("utf-8") for path in tmp_path.rglob("*") if path.is_file() and "repo" not in path.parts]
+    assert len(written) > 5 and not [text for text in written if "SECRET" in text]
 
 
 def test_the_scorer_reads_what_was_predicted(repository, tmp_path):

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 import resource
 import shutil
 import signal
@@ -221,6 +222,89 @@ def test_half_a_character_in_a_source_is_named_or_dropped(tmp_path, mine):
     assert {"id": "train-7", "reason": "broken text"}.items() <= drops_of(tmp_path / "out/data/vqa/my-set")[1].items()
 
 
+def test_annotations_that_name_a_file_outside_of_the_root_get_no_row_of_it(tmp_path):
+    root = tmp_path / "root"
+    shutil.copytree(FIXTURES / "visual-mrc", root)
+    lines = (root / "data/train.jsonl").read_text("utf-8").splitlines(keepends=True)
+    record = json.loads(lines[0])
+    shutil.move(root / record["image_filename"], tmp_path / "photo.png")
+    lines[0] = json.dumps({**record, "image_filename": "../photo.png"}) + "\n"
+    (root / "data/train.jsonl").write_text("".join(lines), "utf-8")
+    with pytest.raises(SourceError, match=r"visual-mrc/train: row .*: file outside of the source \(.*photo.png\)"):
+        convert("visual-mrc", root, tmp_path / "out", ["train"])
+    run = convert("visual-mrc", root, tmp_path / "out", ["train"], on_error="drop")
+    assert run["files"]["train.jsonl"]["drops"]["file outside of the source"] == len(record["qa_data"])
+
+
+@pytest.mark.parametrize(
+    ("dataset", "pictures", "first"),
+    [
+        ("vist", "images", r"images/train/\d+\.jpg"),
+        ("ocr-vqa", "images", r"images/\w+\.\w+"),
+        ("mocheg", "train/images", "train/images"),
+        ("vcr", "vcr1images", r"vcr1images/.*\.json"),
+        ("okvqa", "train2014", r"train2014/COCO_train2014_\d+\.jpg"),  # looked for when its rows are written
+    ],
+)
+def test_a_split_of_which_no_row_is_left_is_an_error_that_says_where_it_looked_first(
+    tmp_path, dataset, pictures, first
+):
+    root = tmp_path / "root"
+    shutil.copytree(FIXTURES / dataset, root)
+    for archive in (root / f"{pictures}.zip", root / f"{pictures}.tar", root / f"{pictures}.tar.gz"):
+        archive.unlink(missing_ok=True)
+    if (root / pictures).exists():
+        shutil.rmtree(root / pictures)
+    with pytest.raises(
+        SourceError, match=rf"{dataset}/train: no row is left of \d+ \(.*Looked first for {root}/{first}"
+    ):
+        convert(dataset, root, tmp_path / "out", ["train"], on_error="drop")
+    assert not [path for path in bytes_of(tmp_path / "out") if "train" in path]
+    shutil.copytree(FIXTURES / dataset, root, dirs_exist_ok=True)
+    assert convert(dataset, root, tmp_path / "out", ["train"], on_error="drop")["files"]["train.jsonl"]["num_rows"]
+
+
+def test_a_file_of_the_name_that_lies_elsewhere_is_told(tmp_path):
+    root = tmp_path / "root"
+    shutil.copytree(FIXTURES / "vist", root)
+    shutil.move(root / "images/train", root / "photos")
+    with pytest.raises(SourceError, match=rf"A file of that name lies in {root}/photos\."):
+        convert("vist", root, tmp_path / "out", ["train"])
+
+
+def test_source_files_without_a_row_are_an_error(tmp_path):
+    shutil.copytree(FIXTURES / "a-okvqa", tmp_path / "root")
+    (tmp_path / "root/aokvqa_v1p0_train.json").write_text("[]")
+    with pytest.raises(SourceError, match="a-okvqa/train: its source files hold no row"):
+        convert("a-okvqa", tmp_path / "root", tmp_path / "out", ["train"])
+
+
+def test_pictures_known_by_their_names_are_missed_by_name(tmp_path):
+    shutil.copytree(FIXTURES / "mmchat", tmp_path / "root")
+    for path in [path for path in (tmp_path / "root").rglob("*") if path.suffix in (".jpg", ".png", ".zip", ".gif")]:
+        path.unlink()
+    with pytest.raises(SourceError, match=r"mmchat/train: no row is left .*Looked first for .*/[0-9a-f]{64}\.\w+"):
+        convert("mmchat", tmp_path / "root", tmp_path / "out", ["train"], on_error="drop")
+
+
+def test_a_split_of_ones_own_of_which_no_row_is_left_is_not_passed_over(tmp_path, mine):
+    source = (tmp_path / "my_set.py").read_text("utf-8").replace("i % 10 == 3", "i % 10 == 3 or split == 'test'")
+    (tmp_path / "my_set.py").write_text(source, "utf-8")
+    with pytest.raises(SourceError, match=r"my-set/test: no row is left of 5 \(5 ends in three\)"):
+        convert(out=tmp_path / "out", **mine)
+
+
+def test_a_hypothesis_without_a_label_is_dropped(tmp_path):
+    shutil.copytree(FIXTURES / "snli-ve", tmp_path / "root")
+    (file,) = (tmp_path / "root").rglob("esnlive_dev.csv")
+    lines = file.read_text("utf-8").splitlines(keepends=True)
+    changed = re.sub(r"\b(entailment|neutral|contradiction)\b", "-", lines[1], count=1)
+    assert changed != lines[1]
+    file.write_text("".join([lines[0], changed, *lines[2:]]), "utf-8")
+    run = convert("snli-ve", tmp_path / "root", tmp_path / "out", ["validation"], on_error="drop")
+    assert run["files"]["validation.jsonl"]["drops"]["no label"] == 1
+
+
 # ---- the same bytes
 
 
@@ -326,19 +410,22 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes(tmp_path, mine, whole, 
 
 def test_workers_of_a_killed_run_end_and_cannot_meddle_with_the_next(tmp_path, mine, whole):
     source = (tmp_path / "my_set.py").read_text("utf-8")
-    slow = source.replace("        return super().read()", "        time.sleep(600)\n        return super().read()")
+    slow = source.replace(
+        "        return super().read()",
+        "        time.sleep(float(os.environ.get('SLEEP', 0)))\n        return super().read()",
+    )
     assert slow != source
     (tmp_path / "my_set.py").write_text(slow.replace("import os, signal", "import os, signal, time"), "utf-8")
     arguments = {key: str(value) if isinstance(value, Path) else value for key, value in mine.items()}
     program = (
         f"from m3it.making.convert import convert; convert(out={str(tmp_path / 'out')!r}, workers=2, **{arguments!r})"
     )
-    run = subprocess.Popen([sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": str(ROOT)})
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "SLEEP": "600"}
+    run = subprocess.Popen([sys.executable, "-c", program], env=env)
     unfinished = wait_for(lambda: list((tmp_path / "out").rglob(".train-*.tmp")))
     workers = {int(path.suffixes[-2][1:].split("-")[0]) for path in unfinished}
     os.kill(run.pid, signal.SIGKILL)
     run.wait()
-    (tmp_path / "my_set.py").write_text(source, "utf-8")
     convert(out=tmp_path / "out", **mine)
     assert bytes_of(tmp_path / "out") == whole  # nothing unfinished lies there, either
     wait_for(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
@@ -422,6 +509,98 @@ def test_a_source_with_more_rows_is_not_mixed_with_what_was_made_of_fewer(tmp_pa
     (tmp_path / "my_set.py").write_text(source.replace("else 5", "else 5 + 1"), "utf-8")
     with pytest.raises(M3ITError, match="test.jsonl: was made with stop=5, not 6"):
         convert(out=tmp_path / "out", splits=["test"], **mine)
+
+
+# A converter of one's own that says the lines of a file, each beside a picture.
+LINES = """
+from m3it.rows.instance import Instance
+from m3it.sources.kit.files import read_lines
+from m3it.sources.kit.media import Picture
+
+def convert(root, split):
+    for number, line in enumerate(read_lines(root / f"{split}.txt")):
+        yield Instance(f"{number}", line, [Picture(root / "images" / f"{number % 4}.png")], "yes", "Is it so?")
+"""
+
+
+@pytest.fixture
+def lines(tmp_path, mine):
+    """The same with train alone, of 40 lines in four or more shards."""
+    (mine["root"] / "train.txt").write_text("".join(f"old {i:02}\n" for i in range(40)))
+    (tmp_path / "my_set.py").write_text(LINES, "utf-8")
+    return {**mine, "splits": ["train"], "shard_bytes": 8000}
+
+
+def rewrite_lines(root, tmp_path):
+    (root / "train.txt").write_text("".join(f"new {i:02}\n" for i in range(40)))
+
+
+def rewrite_the_last_line(root, tmp_path):
+    text = (root / "train.txt").read_text()
+    (root / "train.txt").write_text(text.replace("old 39", "new 39"))
+
+
+def rewrite_a_picture(root, tmp_path):
+    stat = (root / "images/1.png").stat()
+    os.utime(root / "images/1.png", ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))  # as any other of the same size
+
+
+def rewrite_the_archive_of_pictures(root, tmp_path):
+    os.utime(root / "any name.zip", ns=(0, 0))
+
+
+def rewrite_the_converter(root, tmp_path):
+    (tmp_path / "my_set.py").write_text(LINES + "\n# what it reads now may be other bytes\n", "utf-8")
+
+
+@pytest.mark.parametrize(
+    "rewrite", [rewrite_lines, rewrite_the_last_line, rewrite_a_picture, rewrite_the_archive_of_pictures,
+                rewrite_the_converter],
+)  # fmt: skip
+def test_a_source_that_has_changed_since_is_refused(tmp_path, lines, rewrite):
+    if "archive" in rewrite.__name__:
+        pack(lines["root"], "zip")
+    convert(out=tmp_path / "out", **lines)
+    before = bytes_of(tmp_path / "out")
+    convert(out=tmp_path / "out", **lines)
+    rewrite(lines["root"], tmp_path)
+    with pytest.raises(M3ITError, match=r"was made with source=\w+, not \w+. Its source has changed since. Delete"):
+        convert(out=tmp_path / "out", **lines)
+    assert bytes_of(tmp_path / "out") == before
+
+
+def test_a_run_that_was_killed_does_not_go_on_with_other_lines(tmp_path, lines):
+    source = (tmp_path / "my_set.py").read_text("utf-8")
+    fatal = MY_SET[MY_SET.index("class Fatal") : MY_SET.index("def convert")]
+    killed = source.replace("def convert", f"import os, signal\nfrom pathlib import Path\n{fatal}\ndef convert")
+    (tmp_path / "my_set.py").write_text(killed.replace("[Picture(", "[(Fatal if number == 30 else Picture)("), "utf-8")
+    folder = tmp_path / "out/data/vqa/my-set"
+    assert run_apart(tmp_path / "out", lines, env={"KILL_IN": str(folder)}).returncode == -signal.SIGKILL
+    before = bytes_of(tmp_path / "out")
+    assert len(before) >= 2
+    rewrite_lines(lines["root"], tmp_path)
+    with pytest.raises(M3ITError, match="Its source has changed since"):
+        convert(out=tmp_path / "out", **lines)
+    assert before == {path: bytes_of(tmp_path / "out")[path] for path in before}
+
+
+def test_a_source_that_is_the_same_in_another_place_goes_on(tmp_path, lines):
+    convert(out=tmp_path / "out", **lines)
+    before = bytes_of(tmp_path / "out")
+    shutil.copytree(lines["root"], tmp_path / "moved")  # with the times of its files
+    convert(out=tmp_path / "out", **{**lines, "root": tmp_path / "moved"})
+    assert bytes_of(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize("kept_rows", [0, 1 << 15])
+def test_a_source_that_changes_while_it_is_read_is_said(tmp_path, lines, kept_rows, monkeypatch):
+    monkeypatch.setattr("m3it.making.convert.KEPT_ROWS", kept_rows)
+    conversion = Conversion("my-set", lines["root"], None, 8, 8000, lines["converter"], "raise")
+    pieces = conversion.plan(["train"])
+    (rewrite_lines if kept_rows == 0 else rewrite_a_picture)(lines["root"], tmp_path)
+    with pytest.raises(SourceError, match=r"my-set/train: rows 1 to \d+ are not .* changed while it was read"):
+        map_shards(conversion.write, pieces, tmp_path / "out", {})
+    assert bytes_of(tmp_path / "out") == {}
 
 
 @pytest.mark.slow

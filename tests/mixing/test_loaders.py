@@ -10,11 +10,12 @@ from types import SimpleNamespace
 import datasets
 import pytest
 from conftest import make_row, write_rows
-from mixtures import ids, launch, mix_of, read_ranks, take
+from mixtures import ids, launch, mix_of, read_ranks, take, texts_row, write_parquet
 
 from M3IT import M3ITError
 from m3it.mixing.loaders import Batches
 from m3it.mixing.mixture import Mixture
+from m3it.mixing.part import Part
 from m3it.rows.messages import to_messages
 
 
@@ -121,16 +122,59 @@ def test_two_gloo_processes_read_every_row_once(mixed, tmp_path):
     assert len(set(read[: mixture.num_rows])) == mixture.num_rows  # an epoch: each row once
 
 
-def test_to_hf_gives_images_and_messages_from_where_the_mixture_stands(mixed):
+def test_to_hf_gives_images_prompt_and_completion_from_where_the_mixture_stands(mixed):
     mixture = mix_of(mixed)
-    expected = list(itertools.islice(mixture, 12))
+    expected = [to_messages(row) for row in itertools.islice(mixture, 12)]
     stream = mixture.to_hf()
     assert isinstance(stream, datasets.IterableDataset)
     rows = list(itertools.islice(stream, 12))
-    assert [row["messages"] for row in rows] == [to_messages(row) for row in expected]
+    assert all(set(row) == {"images", "prompt", "completion"} for row in rows)
+    assert [(row["prompt"], row["completion"]) for row in rows] == [(asked[:1], asked[1:]) for asked in expected]
     assert [image.size for row in rows for image in row["images"]] == [(8, 6)] * 12
     mixture.rows_consumed = 5
-    assert [row["messages"] for row in itertools.islice(stream, 7)] == [to_messages(row) for row in expected[5:]]
+    assert [row["prompt"] for row in itertools.islice(stream, 7)] == [asked[:1] for asked in expected[5:]]
+
+
+def test_to_hf_of_an_epoch_ends_and_gives_each_row_that_can_be_read_once(spoiled):
+    mixture = Mixture(spoiled / "jsonl", ["gqa"], batch_size=4, on_error="drop")
+    stream = mixture.to_hf(epochs=1)
+    asked = Counter(row["prompt"][0]["content"][-1]["text"] for row in stream)
+    assert asked == Counter(
+        to_messages(make_row_of(i))[0]["content"][-1]["text"] for i in range(40) if i not in (3, 17, 30)
+    )
+    assert sum(1 for _ in stream) == 37  # and begins again
+
+
+def make_row_of(number):
+    """A row as a mixture gives it."""
+    return {**make_row(number), "id": f"row-{number}", "images": [b""], "meta": {}}
+
+
+@pytest.mark.parametrize("name", ["llava", "qwen2_5_vl", "idefics3"])
+def test_trl_learns_the_answers_and_no_place_of_an_image_and_its_evaluation_ends(mixed, tmp_path, name):
+    trl = pytest.importorskip("trl", reason="trl is an extra")
+    from small_models import small
+
+    model, processor = small(name)
+    place = processor.tokenizer.convert_tokens_to_ids("<|image_pad|>" if "qwen" in name else "<image>")
+    chat = [{"user": f"Question {k}?", "assistant": f"Answer {k}"} for k in range(2)]
+    write_parquet(mixed / "chat/train.parquet", [{**texts_row(7), "texts": chat}] * 2)
+    mixture = mix_of(mixed, parts=[Part(str(mixed / "fine"), "ai2d"), Part(str(mixed), "chat")], weights=2)
+    args = trl.SFTConfig(str(tmp_path / "out"), max_length=None, max_steps=1, report_to=[], use_cpu=True, bf16=False)
+    few = Mixture(mixed / "ours", ["iqa"], batch_size=4)
+    trainer = trl.SFTTrainer(
+        model, args, train_dataset=mixture.to_hf(), eval_dataset=few.to_hf(epochs=1), processing_class=processor
+    )
+    rows = list(itertools.islice(mixture.to_hf(), 24))
+    assert any(len(row["prompt"]) == 3 for row in rows)
+    answers = [row["completion"][0]["content"][0]["text"] for row in rows]
+    batch = trainer.data_collator(rows)
+    assert (batch["input_ids"] == place).any() and not (batch["labels"] == place).any()
+    learned = [
+        processor.tokenizer.decode(labels[labels != -100], skip_special_tokens=True) for labels in batch["labels"]
+    ]
+    assert [text.strip() for text in learned] == [answer.strip() for answer in answers]
+    assert trainer.evaluate()["eval_loss"] > 0
 
 
 def test_to_hf_refuses_a_transform_that_gives_no_row(mixed):
@@ -330,3 +374,59 @@ def test_workers_that_are_spawned_read_the_sequence(mixed):
 def test_a_rank_beyond_the_world_is_refused(mixed):
     with pytest.raises(ValueError, match="rank=2, world_size=2, batch_size=4: expected 0 <= rank < size"):
         mix_of(mixed).loader(rank=2, world_size=2)
+
+
+@pytest.mark.parametrize(
+    ("num_workers", "start", "set_by_hand"),
+    [(0, None, False), (2, None, True), (2, "fork", False), (2, "fork", True), (1, "forkserver", False)],
+)
+def test_a_loader_that_is_iterated_again_goes_on(mixed, num_workers, start, set_by_hand):
+    mixture = mix_of(mixed)
+    expected = take(mixture, 60)
+    options = {"multiprocessing_context": start, "persistent_workers": True} if start else {}
+    loader = mixture.loader(num_workers=num_workers, num_batches=5, collate_fn=ids, **options)
+    read = []
+    for _ in range(3):
+        read += itertools.chain.from_iterable(loader)
+        mixture.rows_consumed += 20 if set_by_hand else 0
+    assert read == expected
+    mixture.rows_consumed = 8
+    assert next(iter(loader)) == expected[8:12]
+
+
+def test_a_loader_that_was_left_goes_on_after_the_batches_that_it_gave(mixed):
+    mixture = mix_of(mixed)
+    loader = mixture.loader(rank=1, world_size=2, collate_fn=ids)
+    read = [list(itertools.islice(loader, count)) for count in (3, 0, 2)]
+    assert sum(read, []) == [take(mixture, 40)[k * 4 : k * 4 + 4] for k in range(1, 10, 2)]
+
+
+def test_a_plain_data_loader_whose_workers_stay_is_not_read_twice(mixed):
+    from torch.utils.data import DataLoader
+
+    mixture = mix_of(mixed)
+    loader = DataLoader(mixture, batch_size=4, num_workers=1, collate_fn=ids, persistent_workers=True)
+    assert next(iter(loader)) == take(mixture, 4)
+    with pytest.raises(M3ITError, match="would begin at the same row. Use mixture.loader"):
+        next(iter(loader))
+
+
+@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("start", ["forkserver", "spawn"])
+def test_a_function_that_cannot_be_sent_to_workers_is_named(mixed, start, plain):
+    from torch.utils.data import DataLoader
+
+    def loader(function=ids, **options):
+        mixture, shared = mix_of(mixed, **options), {"num_workers": 1, "multiprocessing_context": start}
+        if plain:
+            return DataLoader(mixture, batch_size=4, collate_fn=function, **shared)
+        return mixture.loader(collate_fn=function, **shared)
+
+    with pytest.raises(M3ITError, match="^transform cannot be sent to a worker .*Expected a function that a module"):
+        iter(loader(transform=lambda row: row))
+    part = Part(str(mixed / "fine"), "ai2d", convert=lambda row: row)
+    with pytest.raises(M3ITError, match="^convert of ai2d cannot be sent to a worker"):
+        iter(loader(parts=[part]))
+    if not plain:
+        with pytest.raises(M3ITError, match="^collate_fn cannot be sent to a worker"):
+            iter(loader(lambda rows: rows))

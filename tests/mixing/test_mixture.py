@@ -3,6 +3,7 @@
 import base64
 import itertools
 import json
+import os
 import pickle
 from collections import Counter
 
@@ -214,3 +215,13 @@ def test_instructions_are_drawn_anew_in_every_pass(tmp_path):
     fewer = {text for _, text in drawn(instructions_per_dataset=2)} - {"An instruction of its own."}
     assert len(few) == 3 and len(fewer) == 2 and fewer < few
     assert drawn()[:30] != drawn(instructions_per_dataset=1)[:30]
+
+
+def test_a_local_file_that_is_written_again_under_a_mixture_is_no_mixture_of_two(tmp_path):
+    path = write_rows(tmp_path / "data/t/mine/train.jsonl", [make_row(i, inputs="old") for i in range(40)])
+    mixture = Mixture(str(tmp_path), ["mine"], batch_size=4)
+    assert mixture.row(0)["inputs"] == "old"
+    write_rows(path, [make_row(i, inputs="new") for i in range(40)])
+    os.utime(path, (1, 1))
+    with pytest.raises(ShardError, match="data/t/mine/train.jsonl: changed while it was read. Call again"):
+        mixture.row(1)

@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 import tarfile
+import unicodedata
 
 import fsspec
 import pyarrow as pa
@@ -15,7 +16,6 @@ from mixtures import messages_row, take, texts_row, write_parquet
 
 from M3IT import ShardError
 from m3it.mixing.mixture import Mixture
-from m3it.mixing.other_sets import split_name
 from m3it.mixing.part import Part
 from m3it.rows.instance import Instance
 from m3it.rows.messages import to_messages
@@ -99,22 +99,10 @@ def test_a_function_makes_instances_of_any_row(tmp_path):
 
 def test_rows_of_an_unknown_shape_say_what_is_expected(tmp_path):
     write_rows(tmp_path / "odd/train.jsonl", [{"question": "?", "answer": "!"}])
-    with pytest.raises(ShardError, match=r"expected the fields .*images, messages.*found question, answer.*convert"):
+    with pytest.raises(
+        ShardError, match=r"expected the fields .*messages; or texts; or conversations; found question, answer.*convert"
+    ):
         take(Mixture(None, parts=[Part(str(tmp_path), "odd")]), 1)
-
-
-@pytest.mark.parametrize(
-    ("name", "key", "ending"),
-    [
-        ("folder/000001.png", "folder/000001", "png"),
-        ("000001.left.seg.png", "000001", "left.seg.png"),
-        ("folder.d/000001.json", "folder.d/000001", "json"),
-        ("folder/README", None, ""),
-        ("folder/.hidden", None, "hidden"),
-    ],
-)
-def test_the_key_of_a_webdataset_goes_to_the_first_dot_of_the_file_name(name, key, ending):
-    assert split_name(name) == (key, ending)
 
 
 def test_images_by_path_as_data_url_and_as_structs(tmp_path):
@@ -134,10 +122,91 @@ def test_images_by_path_as_data_url_and_as_structs(tmp_path):
         ("images/2.png", "expected an image file .*images/2.png, found none"),
         ("no base64!", "expected an image, found text of 10 characters that is not base64"),
         (7, "expected an image as bytes, base64 or path, found int"),
+        ("https://host/x.png", "expected an image file, found a URL: download https://host/x.png first"),
+        ("x" * 300 + ".png", "expected an image file .*, found none .*File name too long"),
+        ("folder.png", "expected an image file .*, found none .*Is a directory"),
+        ("/etc/x.png", "expected an image file below the set's folder, found '/etc/x.png', which lies elsewhere"),
+        ("../secret.png", "expected an image file below the set's folder"),
+        ("images/../../secret.png", "expected an image file below the set's folder"),
+        ("%2e%2e/secret.png", "expected an image file below the set's folder"),
+        ({"bytes": None, "path": "../secret.png"}, "expected an image file below the set's folder"),
     ],
 )
 def test_an_image_that_is_not_there_is_refused_in_words(tmp_path, image, words):
     row = {"instruction": "", "inputs": "Which?", "outputs": "all", "images": [image]}
     write_rows(tmp_path / "set/train.jsonl", [row])
+    (tmp_path / "secret.png").write_bytes(picture(1))
+    (tmp_path / "set/folder.png").mkdir()
     with pytest.raises(ShardError, match=f"train.jsonl:1: {words}"):
         take(Mixture(None, parts=[Part(str(tmp_path / "set"))]), 1)
+
+
+@pytest.mark.parametrize("on_disk", ["NFC", "NFD"])
+def test_a_picture_whose_name_has_another_unicode_form_is_found(tmp_path, on_disk):
+    name = "Straßenkäfer/Café.png"
+    (tmp_path / "set" / unicodedata.normalize(on_disk, "Straßenkäfer")).mkdir(parents=True)
+    (tmp_path / "set" / unicodedata.normalize(on_disk, name)).write_bytes(picture(1))
+    names = [unicodedata.normalize(form, name) for form in ("NFC", "NFD")]
+    ours = {"instruction": "", "inputs": "Which?", "outputs": "all"}
+    write_rows(tmp_path / "set/train.jsonl", [{**ours, "images": names}, {**ours, "images": [f"{names[0]}.png"]}])
+    mixture = Mixture(None, parts=[Part(str(tmp_path / "set"))], batch_size=1, on_error="drop")
+    rows = [row for row in map(mixture.row, range(2)) if row is not None]
+    assert [row["images"] for row in rows] == [[picture(1)] * 2]
+    assert mixture.drops() == {"set": {"missing image": 1}}
+
+
+def test_an_exact_name_goes_before_one_of_another_unicode_form(tmp_path):
+    names = [unicodedata.normalize(form, "Café.png") for form in ("NFC", "NFD")]
+    (tmp_path / "set").mkdir()
+    for number, name in enumerate(names):
+        (tmp_path / "set" / name).write_bytes(picture(number))
+    write_rows(tmp_path / "set/train.jsonl", [{"instruction": "", "inputs": "", "outputs": "a", "images": names}])
+    assert Mixture(None, parts=[Part(str(tmp_path / "set"))]).row(0)["images"] == [picture(0), picture(1)]
+
+
+OK = {"images": [], "messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}
+
+
+@pytest.mark.parametrize("odd", [{"messages": None}, {"messages": "q"}, {"messages": [1]}, {"meta": 7}, {"meta": [1]}])
+def test_a_row_of_an_odd_shape_is_dropped_or_named(tmp_path, odd):
+    ours = {"instruction": "", "inputs": "q", "outputs": "a", "images": []}
+    row = {**(OK if "messages" in odd else ours), **odd}
+    write_rows(tmp_path / "set/train.jsonl", [ours if "meta" in odd else OK, row])
+    mixture = Mixture(None, parts=[Part(str(tmp_path / "set"))], on_error="drop", batch_size=1)
+    assert sorted(mixture.row(i) is None for i in range(2)) == [False, True]
+    assert mixture.drops()["set"].total() == 1
+    with pytest.raises(ShardError, match="train.jsonl:2: expected "):
+        strict = Mixture(None, parts=[Part(str(tmp_path / "set"))], batch_size=1)
+        [strict.row(i) for i in range(2)]
+
+
+def test_meta_may_be_an_object(tmp_path):
+    row = {"instruction": "", "inputs": "q", "outputs": "a", "meta": {"id": 7, "n": [1]}}
+    write_rows(tmp_path / "set/train.jsonl", [row])
+    (row,) = itertools.islice(Mixture(None, parts=[Part(str(tmp_path / "set"))], batch_size=1), 1)
+    assert (row["id"], row["meta"], row["images"]) == ("7", {"n": [1]}, [])
+
+
+@pytest.mark.parametrize("image", [False, True])
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_conversations_of_llava_with_and_without_a_picture(tmp_path, ending, image):
+    said = [("human", "<image>\nWhat?" if image else "What?"), ("gpt", "A dog.")]
+    row = {"id": "7", "conversations": [{"from": who, "value": text} for who, text in said]}
+    (tmp_path / "set/coco").mkdir(parents=True)
+    (tmp_path / "set/coco/1.png").write_bytes(picture(1))
+    rows = [{**row, "image": "coco/1.png"} if image else row]
+    if ending == "jsonl":
+        write_rows(tmp_path / "set/train.jsonl", rows)
+    else:
+        write_parquet(tmp_path / "set/train.parquet", rows)
+    (found,) = itertools.islice(Mixture(None, parts=[Part(str(tmp_path / "set"))], batch_size=1), 1)
+    assert (found["id"], found["inputs"], found["outputs"]) == ("7", "What?", "A dog.")
+    assert found["images"] == ([picture(1)] if image else [])
+
+
+def test_a_picture_that_a_url_does_not_have_is_missing(tmp_path):
+    place, row = f"memory://{tmp_path.name}", {"instruction": "", "inputs": "", "outputs": "a", "images": ["x.png"]}
+    fsspec.filesystem("memory").pipe(f"{place}/train.jsonl", as_jsonl([row, {**row, "images": []}]))
+    mixture = Mixture(None, parts=[Part(place, label="far")], batch_size=1, on_error="drop")
+    assert sorted(mixture.row(i) is None for i in range(2)) == [False, True]
+    assert mixture.drops() == {"far": {"missing image": 1}}

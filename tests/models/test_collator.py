@@ -176,3 +176,21 @@ def test_the_qformer_reads_the_question_of_each_image_and_never_the_answer():
 def test_row_ids_are_given_where_asked_for():
     assert Collator(processor("llava"), keep_ids=True)([row(1), row(2)])["row_ids"] == ["row-1", "row-2"]
     assert "row_ids" not in Collator(processor("llava"))([row(1)])
+
+
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ("{{ raise_exception('roles must alternate') }}", "roles must alternate"),
+        ("{% for message in messages %}", "Unexpected end"),
+        ("{{ messages[0].content + 1 }}", "concatenate"),
+        ("{{ 1 / 0 }}", "division by zero"),
+        ("{{ nothing.of.it }}", "undefined"),
+    ],
+)
+def test_a_chat_template_that_fails_is_a_sentence_that_names_the_row(template, words):
+    _, processor = small("llava")
+    processor.chat_template = template
+    with pytest.raises(ShardError, match=f"row-1: the chat template of LlavaProcessor fails .*{words}") as raised:
+        Collator(processor)([row(1)])
+    assert raised.value.reason == "chat template fails"

@@ -6,7 +6,7 @@ import json
 import shutil
 
 import pytest
-from conftest import make_row, write_rows
+from conftest import make_row, picture, write_rows
 
 from m3it.publishing.release import release
 from publishing.releases import NUM_TRAIN, no_picture
@@ -41,7 +41,7 @@ def large(tmp_path_factory):
     """40 MB of rows of 100 kB: three pieces and more, for shards that take a while."""
     root, rows = tmp_path_factory.mktemp("large") / "repo", []
     for i in range(400):
-        noise = base64.b64encode(hashlib.shake_256(b"%d" % i).digest(75_000)).decode()
+        noise = base64.b64encode(picture(i) + hashlib.shake_256(b"%d" % i).digest(75_000)).decode()
         rows.append(make_row(i, image_base64_str=[noise]))
     write_rows(root / "data/kvqa/viquae/train.jsonl", rows)
     return root

@@ -1,17 +1,18 @@
 """m3it/publishing/parquet.py: row groups, the sizes of pictures, digests, and files that change."""
 
+import base64
 import hashlib
 import io
 import shutil
 
 import pytest
-from conftest import make_row, write_rows
+from conftest import make_row, picture, write_rows
 from PIL import Image
 
 from M3IT import ShardError
-from m3it.publishing.parquet import groups, header_size, row_digest, split_digest
+from m3it.publishing.parquet import groups, row_digest, split_digest
 from m3it.publishing.release import release
-from m3it.rows.images import size
+from m3it.rows.images import pixels, size
 
 
 def test_a_row_group_ends_at_100_rows_or_before_100_MB():
@@ -56,14 +57,25 @@ TURNED[0x0112] = 6  # lies on its side
     ],
 )
 def test_header_gives_the_size_that_the_decoder_gives(file, expected):
-    assert header_size(file) == size(file) == expected
+    assert size(file) == expected == pixels(file).shape[1::-1]
 
 
-@pytest.mark.parametrize(
-    "file", [b"", b"\xff\xd8\xff", b"<html>", jpeg()[:20], b"\xff\xd8\xff\xe0\0\0" * 9, b"\x89PNG"]
-)
-def test_bytes_that_are_no_picture_have_no_size(file):
-    assert header_size(file) == (None, None)
+WIDE = other("PNG")[:16] + b"\xff" * 4 + other("PNG")[20:]  # 2**32 - 1 pixels
+NO_PICTURES = [b"\xff\xd8\xff", b"<html>", jpeg()[:20], b"\xff\xd8\xff\xe0\0\0" * 9, b"\x89PNG", WIDE]
+NO_PICTURES += [other("PNG")[:length] for length in (16, 20, 23, 24, 33)]
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("file", NO_PICTURES, ids=map(str, range(len(NO_PICTURES))))
+def test_a_picture_whose_header_cannot_be_read_is_named_or_dropped(tmp_path, file, place):
+    images = [picture(1), picture(2)]
+    images[place] = file
+    broken = make_row(1, image_base64_str=[base64.b64encode(image).decode() for image in images])
+    write_rows(tmp_path / "repo/data/vqa/mine/train.jsonl", [make_row(0), broken])
+    with pytest.raises(ShardError, match="train.jsonl:2: expected an image, found"):
+        release(str(tmp_path / "repo"), tmp_path / "out")
+    proof = release(str(tmp_path / "repo"), tmp_path / "dropped", on_error="drop")["splits"]["mine/train"]
+    assert (proof["rows_out"], proof["drops"]) == (1, {"image cannot be read": 1})
 
 
 def test_a_digest_is_of_config_split_id_texts_and_image_files():

@@ -12,9 +12,10 @@ import sys
 import threading
 import time
 
+import fsspec
 import pyarrow.parquet as pq
 import pytest
-from conftest import ROOT, make_row, write_rows
+from conftest import ROOT, make_row, picture, write_rows
 
 from M3IT import Repository, ShardError
 from m3it.publishing.check import check, compare
@@ -49,6 +50,20 @@ def test_run_json_has_a_checksum_of_every_shard_and_no_path_of_this_machine(sour
     sums = sums_of(made[0])
     assert {path: sums[path] for path in run["files"]} == {p: file["sha256"] for p, file in run["files"].items()}
     assert {path for path in sums if path.endswith(".parquet")} == set(run["files"])
+
+
+@pytest.mark.parametrize(
+    ("prefix", "named"),
+    [("memory://user:SECRET@", "memory://rows-of-a-bucket"), ("file://", "repo")],
+)
+def test_run_json_names_no_password_and_no_folder_of_this_machine_in_a_url(source, tmp_path, prefix, named):
+    url = f"{prefix}{source}" if named == "repo" else f"{prefix}rows-of-a-bucket"
+    for path in source.rglob("*.jsonl") if named != "repo" else ():
+        fsspec.filesystem("memory").pipe_file(f"{url}/{path.relative_to(source)}", path.read_bytes())
+    for format in ("parquet", "jsonl"):
+        run = release(url, tmp_path / format, ["nlvr"], format=format)
+        text = (tmp_path / format / "run.json").read_text("utf-8")
+        assert run["source"] == {named: None} and "SECRET" not in text and str(source.parent) not in text
 
 
 def test_the_line_that_uploads_names_the_folder_as_a_shell_takes_it():
@@ -100,6 +115,7 @@ BROKEN = {
     "no outputs": json.dumps({k: v for k, v in make_row(1).items() if k != "outputs"}),
     "image is not base64": json.dumps(make_row(1, image_base64_str=["@@@@"])),
     "broken text": json.dumps(make_row(1, outputs="\ud800")),
+    "image cannot be read": json.dumps(make_row(1, image_base64_str=[base64.b64encode(b"<html>").decode()])),
 }
 
 
@@ -157,14 +173,35 @@ def test_what_a_killed_release_left_half_written_is_removed(source, tmp_path):
     assert not left.exists()
 
 
-def test_a_folder_without_rows_and_the_folder_itself_as_out_are_refused(source, tmp_path):
+def test_a_folder_without_rows_is_refused(source, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(M3ITError, match="no rows found"):
         release(str(tmp_path / "empty"), tmp_path / "out")
-    with pytest.raises(M3ITError, match="another --out"):
-        release(str(source), source)
     with pytest.raises(ValueError, match="expected both, native, base64"):
         release(str(source), tmp_path / "out", images="png")
+
+
+@pytest.mark.parametrize("name", ["data/reasoning/nlvr/", "data/reasoning/nlvr-images/", "data/text/", ".work/rows/"])
+@pytest.mark.parametrize("change", ["empty", "cut", "one byte"])
+def test_a_finished_file_that_has_changed_is_named_and_made_anew_where_it_is_deleted(source, tmp_path, name, change):
+    run = release(str(source), tmp_path / "out", ["nlvr"])
+    path = next((tmp_path / "out" / name).rglob("*.parquet"))
+    data = path.read_bytes()
+    middle = len(data) // 2
+    flipped = data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+    path.write_bytes({"empty": b"", "cut": data[:middle], "one byte": flipped}[change])
+    with pytest.raises(M3ITError, match=rf"{name}.*validation.parquet: .*[Dd]elete it to make it anew"):
+        release(str(source), tmp_path / "out", ["nlvr"])
+    path.unlink()
+    assert release(str(source), tmp_path / "out", ["nlvr"]) == run and path.read_bytes() == data
+
+
+def test_a_record_that_was_emptied_is_named(source, tmp_path):
+    release(str(source), tmp_path / "out", ["nlvr"])
+    (record,) = (tmp_path / "out/.work").glob("*nlvr*.json")
+    record.write_bytes(b"")
+    with pytest.raises(M3ITError, match=f"{record.name}: expected the record of a finished file"):
+        release(str(source), tmp_path / "out", ["nlvr"])
 
 
 def test_a_folder_begun_from_another_state_of_the_source_is_refused(source, tmp_path):
@@ -297,7 +334,7 @@ def test_object_storage_holds_source_and_release(source, made, bucket, tmp_path)
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_split(tmp_path):
-    noise = base64.b64encode(hashlib.shake_256(b"m3it").digest(75_000)).decode()
+    noise = base64.b64encode(picture() + hashlib.shake_256(b"m3it").digest(75_000)).decode()
     peaks = []
     for number in (2_000, 8_000):
         rows = (make_row(i, image_base64_str=[noise]) for i in range(number))

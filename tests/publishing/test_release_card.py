@@ -1,12 +1,16 @@
 """m3it/publishing/release_card.py: README.md, dataset_infos.json and LICENSES.md of a release."""
 
 import json
+import shutil
 
+import pytest
 from conftest import ROOT
 
 from M3IT import CATALOGUE
 from m3it.publishing.release import release
+from m3it.publishing.repository_card import card
 from m3it.reading.load import load_dataset
+from m3it.rows.instance import M3ITError
 from publishing.releases import NUM_TRAIN, PUBLISHED, README_SNIPPET, head_of, train_rows
 
 
@@ -32,6 +36,47 @@ def test_yaml_lists_every_file_and_column_and_counts_rows(made):
     assert (head["language"], head["license"], head["size_categories"]) == (["en", "zh"], "other", ["n<1K"])
     stated = json.loads((made[0] / "dataset_infos.json").read_text("utf-8"))
     assert stated["text"]["splits"]["train"]["num_examples"] == NUM_TRAIN + 4
+
+
+OWN_HEAD = """# Ada's
+pretty_name: "Own: rows"
+license: mit  # checked by Ada
+tags: [a,   'b']
+viewer: false
+configs:
+- config_name: old
+size_categories: [n<1K]
+"""
+
+
+@pytest.mark.parametrize("options", [{}, {"format": "jsonl"}, {"format": "messages"}, {"images": "native"}])
+def test_a_release_keeps_what_its_owner_says_in_the_head(source, tmp_path, options):
+    shutil.copytree(source, tmp_path / "repo")
+    (tmp_path / "repo/README.md").write_text(f"---\n{OWN_HEAD}---\nMine.\n", "utf-8")
+    release(str(tmp_path / "repo"), tmp_path / "out", ["nlvr"], **options)
+    kept, _, _ = OWN_HEAD.partition("viewer:")
+    assert (tmp_path / "out/README.md").read_text("utf-8").startswith(f"---\n{kept}configs:\n- config_name: nlvr\n")
+    head = head_of(tmp_path / "out")
+    assert (head["license"], head["language"], head["size_categories"]) == ("mit", ["en"], ["n<1K"])
+    assert not {"viewer", "license_name"} & set(head) and head["dataset_info"] and head["task_categories"]
+    if "format" not in options:  # a release of a release says the same
+        release(str(tmp_path / "out"), tmp_path / "again", ["nlvr"], **options)
+        assert head_of(tmp_path / "again")["license"] == "mit"
+
+
+def test_a_license_survives_the_card_of_a_repository_and_its_release(source, tmp_path):
+    shutil.copytree(source, tmp_path / "repo")
+    (tmp_path / "repo/README.md").write_text(f"---\n{OWN_HEAD}---\nMine.\n", "utf-8")
+    card(tmp_path / "repo")
+    release(str(tmp_path / "repo"), tmp_path / "out", format="jsonl")
+    assert head_of(tmp_path / "repo")["license"] == head_of(tmp_path / "out")["license"] == "mit"
+
+
+def test_a_head_that_is_no_yaml_ends_the_release_with_its_place(source, tmp_path):
+    shutil.copytree(source, tmp_path / "repo")
+    (tmp_path / "repo/README.md").write_text("---\nlicense: [\n---\n", "utf-8")
+    with pytest.raises(M3ITError, match=r"repo/README.md: expected YAML in its head.*Fix what stands"):
+        release(str(tmp_path / "repo"), tmp_path / "out", ["nlvr"])
 
 
 def test_readme_has_the_snippet_of_the_projects_readme(made):

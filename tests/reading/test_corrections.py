@@ -85,3 +85,14 @@ def test_corrections_find_a_row_by_the_id_of_its_source(tmp_path):
     path.write_text("config\tid\tfield\ttext\twho\ntext-vqa\tt-1\toutputs\tAcme, mended.\tme\n")
     rows = load_dataset(tmp_path, "text-vqa", split="test", corrections=path)
     assert rows["outputs"][:] == ["Acme, mended."]
+
+
+def test_a_row_whose_meta_says_something_else_under_corrected_is_refused(tmp_path):
+    meta = json.dumps({"id": "row-1", "corrected": "by hand"})
+    write_rows(tmp_path / "repo/data/kvqa/own/train.jsonl", [make_row(0), make_row(1, meta=meta)])
+    (tmp_path / "c.tsv").write_text(HEAD + "own\trow-1\toutputs\tcat\tLi\n", "utf-8")
+    options = {"split": "train", "streaming": True, "corrections": tmp_path / "c.tsv"}
+    with pytest.raises(M3ITError, match='train.jsonl:2: expected who corrected what in corrected .*found "by hand"'):
+        list(load_dataset(str(tmp_path / "repo"), "own", **options))
+    left = list(load_dataset(str(tmp_path / "repo"), "own", on_error="drop", **options))
+    assert [row["outputs"] for row in left] == ["answer 0"]

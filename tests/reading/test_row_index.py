@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import m3it.reading.row_index as index
-from M3IT import Repository, read_rows
+from M3IT import Repository, ShardError, read_rows
 from m3it.reading.row_index import load_index, row_starts
 
 BOM = b"\xef\xbb\xbf"
@@ -88,3 +88,12 @@ def test_an_index_that_was_broken_off_is_not_taken_for_a_whole_one(tmp_path, mon
         load_index(path, tmp_path / "cache")
     monkeypatch.undo()
     assert len(load_index(path, tmp_path / "cache")) == 2
+
+
+def test_a_file_that_changes_while_its_index_is_made_has_none(tmp_path, monkeypatch):
+    path = write_rows(tmp_path / "train.jsonl", [make_row(i) for i in range(5)])
+    monkeypatch.setattr(index, "row_starts", lambda path: os.utime(path, (1, 1)) or row_starts(path))
+    with pytest.raises(ShardError, match="train.jsonl: changed while it was read. Call again when it stands still"):
+        load_index(path, tmp_path / "cache")
+    monkeypatch.undo()
+    assert len(load_index(path, tmp_path / "cache")) == 6

@@ -1,6 +1,7 @@
 """m3it/showing/rows.py: rows as text and as a contact sheet."""
 
 import base64
+import re
 import warnings
 from pathlib import Path
 
@@ -91,6 +92,47 @@ def test_words_stay_whole_where_they_fit():
     text = "The quick brown fox jumps over the lazy dog and reads the newspaper"
     lines = wrap(text, load_font(), 200)
     assert len(lines) > 2 and " ".join(lines) == text
+
+
+def wrap_by_every_prefix(text, font, width):
+    """The lines, each found by measuring all of its prefixes from the longest on."""
+    lines = []
+    for line in text.split("\n"):
+        shown = ""
+        for word in re.findall(r"\s*\S+", line):
+            if shown and font.getlength(shown + word) > width >= font.getlength(word):
+                lines.append(shown)
+                shown, word = "", word.lstrip()
+            shown += word
+            while len(shown) > 1 and font.getlength(shown) > width:
+                fits = next(n for n in range(len(shown) - 1, 0, -1) if n == 1 or font.getlength(shown[:n]) <= width)
+                lines.append(shown[:fits])
+                shown = shown[fits:]
+        lines.append(shown)
+    return lines
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.text(st.sampled_from("aMW i\u4e2d\u6587\u3002\u0301\u0627 \n"), max_size=90), st.sampled_from([5, 60, 340]))
+def test_lines_break_where_measuring_every_prefix_breaks_them(text, width):
+    assert wrap(text, load_font(), width) == wrap_by_every_prefix(text, load_font(), width)
+
+
+@pytest.mark.parametrize("text", ["\u4e2d", "aM ", "W"])
+def test_what_is_measured_grows_as_the_text_does(text):
+    class Counting:
+        letters = 0
+
+        def getlength(self, text):
+            self.letters += len(text)
+            return 15.0 * len(text)
+
+    measured = []
+    for length in (2_000, 20_000):
+        font = Counting()
+        assert "".join("".join(wrap(text * length, font, 340)).split()) == "".join((text * length).split())
+        measured.append(font.letters)
+    assert measured[1] <= 11 * measured[0]
 
 
 def test_rows_as_text_have_all_fields_and_the_sizes_of_the_pictures():

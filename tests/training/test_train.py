@@ -7,8 +7,11 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import datasets
+import fsspec
 import pytest
 from conftest import ROOT, make_row, write_rows
+from fsspec.implementations.local import LocalFileSystem
 
 from m3it.rows.instance import M3ITError
 
@@ -16,15 +19,27 @@ torch = pytest.importorskip("torch", reason="torch is an extra")
 pytest.importorskip("transformers", reason="transformers is an extra")
 pytest.importorskip("accelerate", reason="accelerate is an extra")
 
-from small_models import small  # noqa: E402
+from small_models import small, text_sizes, tokenizer_with  # noqa: E402
 from training_runs import FAST, finevision, mixture_of, rows_of  # noqa: E402
 
 from m3it.mixing.mixture import Mixture  # noqa: E402
 from m3it.models.collator import Collator  # noqa: E402
 from m3it.models.loading import load_model  # noqa: E402
 from m3it.training.settings import Settings  # noqa: E402
-from m3it.training.train import evaluation_rows, train  # noqa: E402
+from m3it.training.train import evaluation_rows, open_model, train  # noqa: E402
 from m3it.training.trainer import STATE  # noqa: E402
+
+
+class Locked(LocalFileSystem):
+    """Files of this machine for who has the key."""
+
+    protocol = "locked"
+
+    def __init__(self, key=None, **options):
+        super().__init__(**options)
+        if key != "right":
+            raise PermissionError("no key")
+
 
 SPLITS = ("validation", "test")
 EPOCHS = 5  # over easy-vqa
@@ -71,6 +86,75 @@ def test_rows_to_evaluate_on_are_validation_rows_of_the_datasets_that_have_some(
     assert sorted(row["id"] for row in rows) == sorted(f"row-{200 + i}" for i in range(9))
     assert len(evaluation_rows(mixture_of(tmp_path / "repository"), limit=4)) == 4
     assert evaluation_rows(mixture_of(data)) == []
+
+
+@pytest.fixture
+def parts(base, tmp_path):
+    """Folders of a vision encoder, a language model and an InstructBLIP, for ying."""
+    import transformers as t
+
+    tokenizer = tokenizer_with()
+    t.LlamaForCausalLM(t.LlamaConfig(**text_sizes(tokenizer))).save_pretrained(tmp_path / "language")
+    tokenizer.save_pretrained(tmp_path / "language")
+    model, processor = small("instructblip")
+    model.save_pretrained(tmp_path / "qformer")
+    processor.save_pretrained(tmp_path / "qformer")
+    return {"vision": base, "language": str(tmp_path / "language"), "qformer": str(tmp_path / "qformer")}
+
+
+def test_a_start_that_was_made_for_another_model_is_made_anew(data, parts, tmp_path):
+    """As a run leaves it that dies before its first checkpoint."""
+    made = []
+    for name, seed, own in (("tiny", 0, None), ("ying", 7, parts), ("ying", 7, parts), ("ying", 8, parts)):
+        model, _ = open_model(name, mixture_of(data), tmp_path / "out", own, seed, False)
+        made.append((type(model).__name__, model.state_dict()))
+    assert [kind for kind, _ in made] == ["LlavaForConditionalGeneration", *["YingForConditionalGeneration"] * 3]
+    name = "language_projection.weight"
+    assert torch.equal(made[1][1][name], made[2][1][name]) and not torch.equal(made[1][1][name], made[3][1][name])
+
+
+def test_the_tokenizer_of_tiny_is_that_of_the_rows_asked_for_now(data, tmp_path):
+    write_rows(tmp_path / "repo/data/kvqa/viquae/train.jsonl", [make_row(i, inputs="zzzz " * 40) for i in range(9)])
+    _, before = open_model("tiny", mixture_of(data), tmp_path / "out", None, 0, False)
+    other = Mixture(tmp_path / "repo", ["viquae"], batch_size=4)
+    _, after = open_model("tiny", other, tmp_path / "out", None, 0, False)
+    assert len(after.tokenizer("zzzz")["input_ids"]) < len(before.tokenizer("zzzz")["input_ids"])
+
+
+def test_a_start_that_a_checkpoint_builds_on_and_one_of_somebody_else_are_not_replaced(data, tmp_path):
+    open_model("tiny", mixture_of(data), tmp_path / "out", None, 0, False)
+    with pytest.raises(M3ITError, match="start: was not made for this run. Pass the options of the run before"):
+        open_model("tiny", mixture_of(data), tmp_path / "out", None, 1, True)
+    (tmp_path / "mine/start").mkdir(parents=True)
+    (tmp_path / "mine/start/notes.txt").write_text("keep")
+    with pytest.raises(M3ITError, match="start: was not made for this run"):
+        open_model("tiny", mixture_of(data), tmp_path / "mine", None, 0, False)
+    assert (tmp_path / "mine/start/notes.txt").read_text() == "keep"
+
+
+def test_a_resumed_run_says_the_model_that_it_began_with(data, whole, base, tmp_path, capsys):
+    shutil.copytree(whole[0], tmp_path / "out")
+    run = train("tiny", mixture_of(data), tmp_path / "out", replace(FAST, max_steps=5), resume=True)
+    assert run["options"]["model"] == base
+    assert f"goes on with its own model, of --model {base}; --model tiny is not read" in capsys.readouterr().err
+
+
+def test_lora_is_not_gone_on_with_on_another_model(data, base, tmp_path):
+    settings = Settings(batch_size=4, max_steps=1, lora=2, save_every=1)
+    train(base, mixture_of(data), tmp_path / "out", settings)
+    with pytest.raises(M3ITError, match="checkpoint-1: was learned with --model .*, here it is --model tiny"):
+        train("tiny", mixture_of(data), tmp_path / "out", replace(settings, max_steps=2), resume=True)
+
+
+def test_rows_to_evaluate_on_are_reached_and_left_out_as_those_of_the_mixture(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "default")
+    write_rows(tmp_path / "repository/data/kvqa/viquae/train.jsonl", [make_row(i) for i in range(9)])
+    write_rows(tmp_path / "repository/data/kvqa/viquae/validation.jsonl", [make_row(200 + i) for i in range(3)])
+    fsspec.register_implementation("locked", Locked, clobber=True)
+    options = {"storage_options": {"key": "right"}, "cache_dir": str(tmp_path / "cache"), "drop_list": ["row-201"]}
+    mixture = Mixture(f"locked://{tmp_path}/repository", ["viquae"], batch_size=4, **options)
+    assert sorted(row["id"] for row in evaluation_rows(mixture)) == ["row-200", "row-202"]
+    assert (tmp_path / "cache").exists() and not (tmp_path / "default").exists()
 
 
 # ---- what is refused before the first step

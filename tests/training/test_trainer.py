@@ -1,5 +1,6 @@
 """m3it/training/trainer.py: the rows that processes learn from, and what a checkpoint knows of them."""
 
+import json
 import os
 import shutil
 import signal
@@ -7,21 +8,25 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, make_row, write_rows
 
 torch = pytest.importorskip("torch", reason="torch is an extra")
 pytest.importorskip("transformers", reason="transformers is an extra")
 pytest.importorskip("accelerate", reason="accelerate is an extra")
 
 from training_runs import FAST, finevision, ids_of, losses_of, mixture_of, rows_of  # noqa: E402
+from transformers import Trainer  # noqa: E402
 
+from m3it.mixing.mixture import Mixture  # noqa: E402
 from m3it.mixing.part import Part  # noqa: E402
 from m3it.models.loading import load_model  # noqa: E402
+from m3it.rows.instance import M3ITError  # noqa: E402
 from m3it.training.settings import Settings  # noqa: E402
 from m3it.training.train import train  # noqa: E402
-from m3it.training.trainer import STATE, is_done  # noqa: E402
+from m3it.training.trainer import STATE, MixtureTrainer, is_done  # noqa: E402
 
 
 def test_a_run_learns_from_the_rows_of_the_mixture_in_order(data, whole):
@@ -78,6 +83,108 @@ def test_a_run_killed_behind_its_last_step_is_finished_without_another(data, bas
     assert sum(rows_of(tmp_path / "out"), []) == ids_of(mixture_of(data), 8)
     finished = load_model(tmp_path / "out")[0].state_dict()
     assert all(torch.equal(finished[name], weights[name]) for name in weights)
+
+
+# ---- losses and counts of a resumed run
+
+
+def test_losses_logged_every_third_step_are_those_of_a_run_that_was_never_stopped(data, base, tmp_path):
+    """Killed after step 5 with a checkpoint of step 4, between the log lines of steps 3 and 6."""
+    settings = replace(FAST, max_steps=7, save_every=2, log_every=3, learning_rate=1e-2)
+    run = train(base, mixture_of(data), tmp_path / "one", settings)
+    train(base, mixture_of(data), tmp_path / "two", settings)
+    for path in [tmp_path / "two/run.json", *(tmp_path / "two").glob(f"checkpoint-[67]/{STATE}")]:
+        path.unlink()
+    again = train(base, mixture_of(data), tmp_path / "two", settings, resume=True)
+    assert losses_of(tmp_path / "two") == losses_of(tmp_path / "one") and set(losses_of(tmp_path / "one")) == {3, 6}
+    assert again["train_loss"] == run["train_loss"]
+    assert run["mixture"]["rows_consumed"] == again["mixture"]["rows_consumed"] == 7 * 4
+
+
+@pytest.mark.parametrize("steps_kept", [2, 3])
+def test_a_run_too_short_to_log_has_the_loss_of_all_its_steps_resumed_or_not(data, base, tmp_path, steps_kept):
+    settings = replace(FAST, max_steps=3, save_every=1, log_every=10)
+    run = train(base, mixture_of(data), tmp_path / "out", settings)
+    each = train(base, mixture_of(data), tmp_path / "each", replace(settings, log_every=1))
+    assert run["train_loss"] == pytest.approx(each["train_loss"])
+    (tmp_path / "out/run.json").unlink()
+    for step in range(steps_kept + 1, 4):
+        (tmp_path / f"out/checkpoint-{step}" / STATE).unlink()
+    again = train(base, mixture_of(data), tmp_path / "out", settings, resume=True)
+    assert (again["train_loss"], again["mixture"]["rows_consumed"]) == (run["train_loss"], 12)
+
+
+def test_the_logged_losses_are_those_that_the_trainer_itself_adds_up(data, base, tmp_path, monkeypatch):
+    settings = replace(FAST, log_every=2, accumulation=2, learning_rate=1e-2)
+    run = train(base, mixture_of(data), tmp_path / "one", settings)
+    monkeypatch.setattr(MixtureTrainer, "log", Trainer.log)
+    theirs = train(base, mixture_of(data), tmp_path / "two", settings)
+    assert losses_of(tmp_path / "one") == losses_of(tmp_path / "two") and run["train_loss"] == theirs["train_loss"]
+
+
+def test_row_ids_with_odd_line_ends_do_not_cut_the_row_log(base, tmp_path):
+    rows = [make_row(i, meta=json.dumps({"id": f"a\u2028b\u0085{i}"})) for i in range(16)]
+    write_rows(tmp_path / "data/kvqa/viquae/train.jsonl", rows)
+    mixture = Mixture(tmp_path, ["viquae"], batch_size=4)
+    settings = replace(FAST, max_steps=3, save_every=1)
+    train(base, mixture, tmp_path / "out", settings)
+    (tmp_path / "out/run.json").unlink()
+    train(base, Mixture(tmp_path, ["viquae"], batch_size=4), tmp_path / "out", replace(FAST, max_steps=4), resume=True)
+    lines = (tmp_path / "out/rows/0.jsonl").read_text("utf-8").split("\n")
+    assert [json.loads(line)["step"] for line in lines[:-1]] == [1, 2, 3, 4]
+
+
+# ---- files of a checkpoint that are broken, and a full disk
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:99])
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("optimizer.pt", None),
+        ("optimizer.pt", ""),
+        ("optimizer.pt", "no pickle"),
+        ("scheduler.pt", "no pickle"),
+        ("rng_state.pth", "no pickle"),
+        ("model.safetensors", None),
+        ("config.json", "[]"),
+        ("trainer_state.json", "[]"),
+        ("trainer_state.json", '{"log_history": [{"loss": 1}]}'),
+        ("trainer_state.json", '{"log_history": [3]}'),
+        (STATE, "[]"),
+        (STATE, "{}"),
+        (STATE, '{"rows_consumed": "many"}'),
+        (STATE, '{"rows_consumed": 8, "model": 3}'),
+    ],
+)
+def test_a_broken_file_of_a_checkpoint_is_a_sentence_that_says_what_to_remove(whole, data, base, tmp_path, name, text):
+    shutil.copytree(whole[0], tmp_path / "out")
+    path = tmp_path / "out/checkpoint-4" / name
+    cut(path) if text is None else path.write_text(text)
+    with pytest.raises(M3ITError, match="checkpoint-4: cannot be read .* Remove .*checkpoint-4 to go on from the one"):
+        train(base, mixture_of(data), tmp_path / "out", replace(FAST, max_steps=5), resume=True)
+
+
+def test_a_checkpoint_without_its_optimizer_is_not_gone_on_from(whole, data, base, tmp_path):
+    shutil.copytree(whole[0], tmp_path / "out")
+    (tmp_path / "out/checkpoint-4/optimizer.pt").unlink()
+    with pytest.raises(M3ITError, match="checkpoint-4: cannot be read .*optimizer.pt"):
+        train(base, mixture_of(data), tmp_path / "out", replace(FAST, max_steps=5), resume=True)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+@pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt", "trainer_state.json", "config.json"])
+def test_a_full_disk_is_a_sentence_and_leaves_no_half_checkpoint(data, base, tmp_path, name):
+    out = tmp_path / "out"
+    (out / "checkpoint-2").mkdir(parents=True)
+    (out / "checkpoint-2" / name).symlink_to("/dev/full")  # writing to it says: no space left on device
+    with pytest.raises(M3ITError, match="out.*: cannot be written .* Make room there, and pass --resume"):
+        train(base, mixture_of(data), out, FAST)
+    assert not (out / "checkpoint-2").exists() and not (out / "run.json").exists()
+    assert train(base, mixture_of(data), out, FAST, resume=True)["steps"] == 4
 
 
 # ---- several processes (gloo), killed and resumed

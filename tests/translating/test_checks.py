@@ -8,15 +8,16 @@ from conftest import ROOT
 from make_data import FIXTURES
 
 from m3it import CATALOGUE, LANGUAGES
-from m3it.catalogue import instructions
+from m3it.catalogue import ENGLISH, instructions
 from m3it.translating.checks import (
-    SCRIPTS,
     load_identifier,
     other_language,
     reason_against_answer,
     reason_against_translation,
-    script_share,
 )
+from m3it.translating.languages import find_language
+from m3it.translating.lengths import LETTERS, reason_against_length
+from m3it.translating.scripts import SCRIPTS, script_share
 
 SAMPLE = ("ar", "de", "es", "fr", "ja", "zh")
 
@@ -51,6 +52,50 @@ def test_each_reason_why_a_translation_cannot_stand(source, text, code, reason):
     assert reason_against_translation(source, text, LANGUAGES[code]) == reason
 
 
+TWO = "There is a dog on the sofa. It is asleep."
+STOP = "When the light turns red, all the cars stop at the line."
+
+
+@pytest.mark.parametrize(
+    ("source", "text", "code", "reason"),
+    [
+        (TWO, "Auf dem Sofa liegt ein Hund. Er schläft.", "de", ""),
+        (TWO, "Auf dem Sofa liegt ein Hund; er schläft.", "de", ""),  # joined by a semicolon
+        (TWO, "Auf dem Sofa liegt ein Hund.", "de", "sentence missing"),
+        (TWO, "沙发上有一只狗。", "zh", "sentence missing"),
+        (TWO, "सोफे पर एक कुत्ता है।", "hi", "sentence missing"),
+        (TWO, "على الأريكة كلب.", "ar", "sentence missing"),
+        (STOP, "Quand le feu passe au rouge,", "fr", "length ratio"),
+        (STOP, "Wenn die Ampel rot wird.", "de", "length ratio"),
+        (STOP, "เมื่อไฟแดง", "th", "length ratio"),  # no full stops
+        (STOP, "信号が赤になると、", "ja", "length ratio"),
+        (STOP, "信号が赤になると、車はみな線で止まります。", "ja", ""),
+        (STOP, "当灯变红时，所有的车都停下来。这是因为交通规则规定红灯时车辆必须停车等待，"
+         "直到绿灯亮起才能继续前行。", "zh", "length ratio"),
+    ],
+)  # fmt: skip
+def test_a_translation_that_says_half_or_more_than_its_source_cannot_stand(source, text, code, reason):
+    assert reason_against_translation(source, text, LANGUAGES[code]) == reason
+
+
+def test_a_text_from_chinese_is_weighed_as_chinese():
+    zh = LANGUAGES["zh"]
+    whole = "A man in a red coat is standing in front of the wooden house. He is waiting for his friends."
+    chinese = "一个穿红色外套的男人站在木屋前面。他正在等他的朋友们。"
+    assert reason_against_translation(chinese, whole, ENGLISH, zh) == ""
+    assert reason_against_translation(chinese, whole.split(". ")[0] + ".", ENGLISH, zh) == "sentence missing"
+    assert reason_against_translation(chinese[:17], "A man in a coat.", ENGLISH, zh) == "length ratio"
+
+
+def test_every_language_has_its_length_and_one_beyond_the_80_that_of_its_script():
+    assert set(LETTERS) == set(LANGUAGES)
+    text = "All the cars have to stop at the line as soon as the light turns red."
+    sw = find_language("sw=swh_Latn")
+    assert reason_against_length(text, "Magari yote yanapaswa kusimama kwenye mstari mara tu taa inapokuwa nyekundu.",
+                                 ENGLISH, sw) == ""  # fmt: skip
+    assert reason_against_length(text, "Magari yote yanapaswa kusimama.", ENGLISH, sw) == "length ratio"
+
+
 def hand_made():
     """(language, English, translation) of all that was translated by hand: instructions and the rows of the sample."""
     for dataset in (d.name for d in CATALOGUE.values() if d.translated):
@@ -75,6 +120,9 @@ def test_translations_made_by_hand_pass_and_those_of_another_language_do_not():
         if (why := reason_against_translation(text, said, LANGUAGES[code]))
     }
     assert len(refused) <= 0.005 * len(found), refused
+    halves = [(text, f"{said[: len(said) // 2]}{said[-1]}", code) for code, text, said in found if 60 < len(text) < 300]
+    seen = [reason_against_translation(text, half, LANGUAGES[code]) for text, half, code in halves]
+    assert len(halves) > 300 and sum(map(bool, seen)) > 0.9 * len(halves)
     long = [(code, text, said) for code, text, said in found if len(text) > 40]
     for code, other in (("de", "fr"), ("fr", "es"), ("es", "de"), ("zh", "ja"), ("ja", "zh"), ("ar", "zh")):
         reasons = [

@@ -91,3 +91,15 @@ def test_line_breaks_stay(tmp_path):
         assert len(server.asked) == 1
     (row,) = load_dataset(str(tmp_path / "out"), "own-de", split="validation")
     assert row["inputs"] == f"{GERMAN}\n\n  {GERMAN}"
+
+
+def test_half_a_sentence_among_whole_ones_is_seen(tmp_path):
+    said = {
+        "When the light turns red, all the cars stop at the line.": "Wenn die Ampel rot wird.",
+        "The people on the other side of the road begin to walk.": "Die Leute auf der anderen Straßenseite gehen los.",
+        "A small dog is waiting for them in front of the shop.": "Ein kleiner Hund wartet vor dem Laden auf sie.",
+    }
+    repo = repository_of(tmp_path, {"inputs": " ".join(said), "outputs": ""})
+    with ChatServer(scripted(said, at_first=False)) as server:
+        run = translate("own", ["de"], server_settings(server, tmp_path), repo, tmp_path / "out")["de"]
+    assert run["files"]["validation.jsonl"]["drops"] == {"inputs: length ratio": 1}

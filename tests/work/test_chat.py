@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import io
 import json
 import logging
 import os
@@ -14,12 +15,23 @@ from email.utils import formatdate
 from itertools import islice
 
 import pytest
-from chat_server import ChatServer, Refuse, completion
+from chat_server import ChatServer, Refuse, completion, events
 from conftest import ROOT, picture
+from PIL import Image
 
 import m3it.work.chat
 from M3IT import stated_wait
-from m3it.work.chat import Chat, ChatError, CostError, Request, message, num_tokens
+from m3it.work.chat import (
+    Chat,
+    ChatError,
+    CostError,
+    Request,
+    message,
+    num_tokens,
+    open_thought,
+    server_name,
+    without_reasoning,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -99,7 +111,173 @@ def test_no_content_is_an_empty_text_and_a_refusal_is_its_text(tmp_path):
         return body
 
     with ChatServer(refusal) as server:
-        assert Chat("m", server.url, cache_dir=tmp_path).ask([message("b")]).text == "I would rather not."
+        reply = Chat("m", server.url, cache_dir=tmp_path).ask([message("b")])
+        assert (reply.text, reply.finish_reason) == ("I would rather not.", "refusal")
+        assert reply.fault == "the model refused: I would rather not."
+
+
+def said_with(request, text="fine", finish_reason="stop", **fields):
+    """A completion whose message has further fields."""
+    body = completion(request, text if isinstance(text, str) else "", finish_reason)
+    body["choices"][0]["message"] |= {"content": text, **fields}
+    return body
+
+
+@pytest.mark.parametrize(
+    ("content", "fields", "expected"),
+    [
+        ([{"type": "text", "text": "Par"}, {"type": "text", "text": "is"}], {}, ("Paris", "")),
+        ([{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": "Paris"}], {},
+         ("Paris", "")),
+        (["Paris"], {}, ("Paris", "")),
+        ([], {}, ("", "")),
+        ([{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}], {}, ("", "thoughts and no answer")),
+        ([{"type": "refusal", "refusal": "No."}], {}, ("No.", "the model refused: No.")),
+        (None, {"reasoning": "hm"}, ("", "thoughts and no answer")),
+        ("", {"reasoning_content": "hm"}, ("", "thoughts and no answer")),
+        ("Paris", {"reasoning_content": "hm"}, ("Paris", "")),
+        (None, {}, ("", "")),
+    ],
+)  # fmt: skip
+def test_content_comes_as_a_text_or_in_parts_and_thoughts_are_no_answer(tmp_path, content, fields, expected):
+    with ChatServer(lambda request: said_with(request, content, **fields)) as server:
+        reply = Chat("m", server.url, cache_dir=tmp_path).ask([message("a")])
+    assert reply.text == expected[0] and expected[1] in reply.fault and bool(reply.fault) == bool(expected[1])
+
+
+@pytest.mark.parametrize(
+    "usage", [{"prompt_tokens": 7}, {"prompt_tokens": 7, "completion_tokens": None}, {"completion_tokens": "1"}, {}]
+)
+def test_tokens_that_a_server_leaves_out_are_estimated(tmp_path, usage):
+    with ChatServer(lambda request: {**completion(request, "x" * 30), "usage": usage}) as server:
+        chat = Chat("m", server.url, cache_dir=tmp_path)
+        reply = chat.ask([message("y" * 300)])
+    assert (reply.prompt_tokens, reply.completion_tokens) == (usage.get("prompt_tokens", 105), 11)
+    assert chat.usage()["completion_tokens"] == 11
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [{"choices": []}, {"choices": [{}]}, {"choices": [{"index": 0, "message": None, "finish_reason": "stop"}]},
+     {"choices": [{"index": 0, "message": {"role": "assistant", "content": 5}, "finish_reason": "stop"}]}],
+)  # fmt: skip
+def test_a_request_that_is_answered_by_nothing_fails_alone_and_at_once(tmp_path, answer):
+    def reply(request):
+        blocked = request["messages"][0]["content"] == "question 2"
+        return {**completion(request, "fine"), **(answer if blocked else {})}
+
+    with ChatServer(reply) as server:
+        replies = list(Chat("m", server.url, cache_dir=tmp_path).ask_all(requests(4), on_error="drop"))
+        assert len(server.asked) == 4
+    assert [isinstance(reply, ChatError) for reply in replies] == [False, False, True, False]
+    assert "refuses the request" in str(replies[2])
+
+
+def test_an_error_under_status_200_is_that_error(tmp_path):
+    with ChatServer(lambda request: {"error": {"message": "Prompt is too long", "code": 400}}) as server:
+        with pytest.raises(ChatError, match="refuses the request: 400, Prompt is too long"):
+            Chat("m", server.url, cache_dir=tmp_path).ask([message("a")])
+        assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "told",
+    ["This model only support stream mode, please enable the stream parameter.", "Stream must be set to true",
+     "parameter.enable_thinking must be set to false for non-streaming calls", ""],
+)  # fmt: skip
+def test_a_server_that_answers_only_as_a_stream_is_asked_so(tmp_path, caplog, told):
+    def reply(request):
+        if told and not request.get("stream"):
+            raise Refuse(400, told)
+        return events(request, "Pa", "ris")
+
+    with ChatServer(reply) as server:
+        chat = Chat("m", server.url, cache_dir=tmp_path, parallel=1)
+        assert texts(chat.ask_all(requests(3))) == ["Paris"] * 3
+        assert [body.get("stream") for body in server.asked] == [None, True, True, True]
+    assert chat.ask(requests(1)[0].messages).completion_tokens == 1  # as the stream counts: one word
+    assert [record.getMessage().partition(": ")[2] for record in caplog.records] == [
+        "answers only as a stream; asked so"
+    ]
+
+
+def test_a_stream_that_ends_early_is_asked_for_again(tmp_path):
+    cut = iter([True, False])
+
+    def reply(request):
+        whole = events(request, "Pa", "ris", reasoning_content="hm")
+        return whole[: whole.index(b"stop") - 60] if next(cut) else whole
+
+    with ChatServer(reply) as server:
+        chat = Chat("m", server.url, cache_dir=tmp_path, extra_body={"stream": True})
+        assert chat.ask([message("a")]).text == "Paris" and len(server.asked) == 2
+
+
+def test_further_fields_of_requests_go_along_and_make_other_requests(server, tmp_path):
+    extra = {"top_p": 0.8, "chat_template_kwargs": {"enable_thinking": False}, "temperature": 0.6}
+    for fields in ({}, extra, extra):
+        Chat("m", server.url, cache_dir=tmp_path, extra_body=fields).ask([message("a")], temperature=0)
+    assert [{k: v for k, v in body.items() if k not in ("model", "messages")} for body in server.asked] == [
+        {"temperature": 0}, extra,
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match="extra_body: messages is what m3it sends itself"):
+        Chat("m", server.url, cache_dir=tmp_path, extra_body={"messages": []})
+
+
+@pytest.mark.parametrize("kind", ["BMP", "TIFF"])
+def test_pictures_that_servers_do_not_take_go_as_png_and_it_is_said_once(kind, caplog):
+    m3it.work.chat._say_converted.cache_clear()
+    buffer = io.BytesIO()
+    Image.open(io.BytesIO(picture(3))).convert("RGB").save(buffer, kind)
+    for _ in range(2):
+        url = message("?", [buffer.getvalue()])["content"][0]["image_url"]["url"]
+    head, _, data = url.partition(",")
+    shown = Image.open(io.BytesIO(base64.b64decode(data)))
+    assert head == "data:image/png;base64" and shown.format == "PNG"
+    assert shown.tobytes() == Image.open(io.BytesIO(picture(3))).convert("RGB").tobytes()
+    assert [f"image/{kind.lower()}" in record.getMessage() for record in caplog.records] == [True]
+
+
+# ---- thoughts
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("<think>Two dogs.</think>\n\nyes", "yes"),
+        ("Two dogs.</think>\n\nyes", "yes"),  # the chat template opened the thought
+        ("<think>Is it </think> no, <think>again</think> yes ", "yes"),
+        ("<think>a <think>b</think> c</think>d", "d"),
+        ("<Thinking>Hm.</Thinking>yes", "yes"),
+        ("[THINK]Hm.[/THINK]yes", "yes"),
+        ("◁think▷Hm.◁/think▷yes", "yes"),
+        ("<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>yes", "yes"),
+        ("<think></think>", ""),
+        ("<think>Hm.</think><answer>yes</answer>", "yes"),
+        ("<think>Two dogs, and", None),
+        ("<think>Hm.</think> yes <think>or", None),
+        ("[THINK]Two dogs, and", None),
+        ("<|channel|>analysis<|message|>Two dogs", None),
+        (" yes \n", " yes \n"),  # without marks, as it is
+        ("I [think] so", "I [think] so"),
+        ("", ""),
+    ],
+)
+def test_what_counts_is_the_text_after_the_thought(text, expected):
+    assert without_reasoning(text) == expected
+
+
+def test_the_marks_of_thoughts_can_be_named():
+    assert without_reasoning("<plan>a</plan>b", ["plan"]) == without_reasoning("<plan>a</plan>b", ["<plan>"]) == "b"
+    assert (
+        without_reasoning("BEGIN a END b", ["BEGIN END"]) == "b" and without_reasoning("BEGIN a", ["BEGIN END"]) is None
+    )
+    assert (
+        without_reasoning("<think>a</think>b", ["plan"])
+        == without_reasoning("<think>a</think>b", [])
+        == "<think>a</think>b"
+    )
+    assert open_thought("<|im_start|>assistant\n<think>\n") == "<think>" and open_thought("<think>a</think>\n") == ""
 
 
 def test_tokens_are_estimated_where_the_server_does_not_count(tmp_path):
@@ -140,7 +318,7 @@ def test_a_replay_needs_neither_server_nor_key_nor_client(server, tmp_path):
 import sys
 sys.modules["openai"] = None  # as if it were not installed
 from m3it.work.chat import Chat, Request, message
-chat = Chat("m", cache_dir={str(tmp_path)!r})
+chat = Chat("m", {server.url!r}, cache_dir={str(tmp_path)!r})
 requests = [Request([message(f"question {{i}}")], 0, {{"temperature": 1}}) for i in range(5)]
 print([reply.text for reply in chat.ask_all(requests)], chat.usage())
 """
@@ -192,13 +370,31 @@ def test_none_among_requests_comes_back_in_its_place(server, tmp_path):
     assert [reply and reply.text for reply in replies] == [None, "QUESTION 0", None, None, "QUESTION 1"]
 
 
-def test_a_file_that_is_no_reply_is_named(server, tmp_path):
+@pytest.mark.parametrize(
+    "text",
+    ['{"reply": ', "[]", '{"reply": {"text": ["Paris"], "prompt_tokens": 1, "completion_tokens": 1, "model": "m"}}',
+     '{"reply": {"text": "Paris", "prompt_tokens": 1, "completion_tokens": null, "model": "m"}}'],
+)  # fmt: skip
+def test_a_file_that_is_no_reply_is_named_and_asked_for_again(server, tmp_path, caplog, text):
     chat = Chat("m", server.url, cache_dir=tmp_path)
     chat.ask([message("a")])
     (path,) = (path for path in tmp_path.rglob("*") if path.is_file())
-    path.write_text('{"reply": ')
-    with pytest.raises(ChatError, match=rf"{path.name}: expected a reply.*Delete the file"):
-        chat.ask([message("a")])
+    path.write_text(text)
+    assert chat.ask([message("a")]).text == "A" and len(server.asked) == 2
+    assert f"{path.name}: expected a reply" in caplog.text
+    assert chat.ask([message("a")]).text == "A" and len(server.asked) == 2  # and kept
+
+
+def test_another_server_is_another_model_and_its_credentials_are_not_kept(tmp_path):
+    for said in ("one", "two"):
+        with ChatServer(lambda request, said=said: said) as server:
+            url = server.url.replace("http://", "http://me:secret@")
+            assert Chat("m", url, cache_dir=tmp_path).ask([message("a")]).text == said
+            assert Chat("m", f"{server.url}/", cache_dir=tmp_path).ask([message("a")]).text == said
+            assert len(server.asked) == 1
+    assert not any("secret" in path.read_text() for path in tmp_path.rglob("*.json"))
+    assert server_name() == server_name("https://API.openai.com/v1/") == "https://api.openai.com/v1"
+    assert server_name("http://me:secret@host:8000/v1?key=x") == "http://host:8000/v1"
 
 
 def test_a_killed_run_asks_only_what_is_missing(tmp_path):
@@ -399,6 +595,15 @@ def test_a_server_that_never_answered_is_given_up_soon(tmp_path):
         match=r"gives no reply after 3 tries: ConnectError.*Is it running there\? The URL of most servers ends in /v1",
     ):
         chat.ask([message("a")])
+
+
+def test_no_sentence_and_no_warning_shows_the_password_of_the_server(server, tmp_path, caplog):
+    server.fault(500, times=1)
+    server.fault(404, times=1)
+    chat = Chat("m", server.url.replace("http://", "http://user:SECRET@") + "?sig=SECRET", cache_dir=tmp_path)
+    with pytest.raises(ChatError, match=r"^http://127.0.0.1:\d+/v1 has no 'm': 404") as raised:
+        chat.ask([message("a")])
+    assert "trying again" in caplog.text and "SECRET" not in caplog.text + str(raised.value)
 
 
 def test_replies_before_a_failure_are_kept(tmp_path):

@@ -91,4 +91,6 @@ def check_file(repository: Repository, path: str) -> None:
 def read_text(repository: Repository, path: str) -> str:
     """A small file as text."""
     check_file(repository, path)
-    return repository.read(path, 0, repository.size(path)).decode("utf-8-sig")
+    data = repository.read(path, 0, repository.size(path))
+    repository.check_unchanged(path)
+    return data.decode("utf-8-sig")

@@ -156,7 +156,7 @@ class Legacy80(Legacy):
         lines {"task": "okvqa", "instruction": ...}."""
         path, found = self.instructions_path, []
         try:
-            values = [json.loads(line) for line in self.companions.get(path, "").splitlines() if line.strip()]
+            values = [json.loads(line) for line in self.companions.get(path, "").split("\n") if line.strip()]
         except ValueError as error:
             raise M3ITError(f"{path}: expected a JSON object a line, {error}. Download it again.") from error
         for value in (value for value in values if isinstance(value, dict)):
@@ -257,6 +257,7 @@ class Pictures:
                 number += 1
                 self.known[number] = offset + len(line) + 1
                 if number > stop or number == stop < num_rows:
+                    self.repository.check_unchanged(self.path)
                     return
 
 

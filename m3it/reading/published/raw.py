@@ -251,7 +251,7 @@ class Legacy(M3IT):
         name, text = self.companion(*dict.fromkeys((self.raw.instructions, "instructions.json", "instruction.json")))
         listed = text.lstrip().startswith("[")
         try:
-            found = json.loads(text) if listed else [json.loads(line) for line in text.splitlines() if line.strip()]
+            found = json.loads(text) if listed else [json.loads(line) for line in text.split("\n") if line.strip()]
         except ValueError as error:
             raise self._unread(name, f"a JSON list of texts, {error}") from error
         if not found or not all(isinstance(instruction, str) for instruction in found):

@@ -99,7 +99,7 @@ TABLE = {
                     VER, "0059fa4; what 6630812 changed not seen", "instruction.json"),
     "gqa": Raw("vqa/gqa", "train validation", "img_str", gqa, VER, "6630812, by its line numbers", "instruction.json"),
     "okvqa": Raw("vqa/okvqa", "train_v2|train val_v2|val", "image_str",
-                 Texts("{question}", "{paraphrased_answer}", "", "The answer is {answer}.", "sorry"), VER,
+                 Texts("{question}", "{paraphrased_answer}", "", "The answer is {answer}.", "(?i)sorry"), VER,
                  "3155a25, 839be68"),
     "a-okvqa": Raw("vqa/a-okvqa", "train_v2|train val_v2|val", "image_str",
                    Texts("{question}", "{paraphrased_answer}", "{rationale} So the answer is {answer}."), INF,

@@ -29,6 +29,12 @@ class Unreadable(M3ITError):
     """A picture or clip that cannot become part of a row; `str` is the reason that drops are counted by."""
 
 
+def refuse_outside(path: SourcePath) -> None:
+    """Unreadable if annotations name a file that is not below the root: it may be a private one."""
+    if path.is_outside:
+        raise Unreadable("file outside of the source")
+
+
 class Box(NamedTuple):
     """A region of a picture in pixels, drawn as a coloured frame around it."""
 
@@ -53,6 +59,7 @@ class Picture:
 
     def read(self) -> list[bytes]:
         """One image file."""
+        refuse_outside(self.path)
         image = self.path.read_if_there()
         if image is None:
             raise Unreadable("missing image")
@@ -100,6 +107,7 @@ class Clip:
 
     def read(self) -> list[bytes]:
         """`num_frames` image files in order of time: the middle of each of as many equal stretches."""
+        refuse_outside(self.path)
         if not self.path.exists():
             raise Unreadable("missing clip")
         local = self.path.local()

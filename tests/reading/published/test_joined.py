@@ -126,6 +126,14 @@ def test_translated_instructions_are_found_by_the_name_of_the_dataset(long_80, l
     assert {row["instruction"] for row in rows_of(folder.parents[1], "okvqa-zh")} == {"eins", "zwei"}
 
 
+@pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\u0085"])
+def test_a_line_of_translated_instructions_ends_with_a_line_break_alone(long_80, mark):
+    folder, _ = long_80
+    line = json.dumps({"okvqa": f"eins{mark}zwei"}, ensure_ascii=False)
+    (folder.parent / "instructions/zh.jsonl").write_text(f"{line}\r\n", "utf-8")
+    assert {row["instruction"] for row in rows_of(folder.parents[1], "okvqa-zh")} == {f"eins{mark}zwei"}
+
+
 def test_instructions_of_an_unknown_form_are_an_error_and_can_be_done_without(long_80):
     folder, _ = long_80
     write_lines(folder.parent / "instructions/zh.jsonl", ["eins", "zwei"])

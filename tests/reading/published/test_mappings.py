@@ -34,6 +34,8 @@ def test_choices_are_drawn_by_hash_and_stay(published):
         ("vqa-v2", "I'm Sorry.", "The answer is 2"),
         ("vqa-v2", "There are two.", "There are two."),
         ("okvqa", "I am sorry.", "The answer is pug."),  # 3155a25 does not
+        ("okvqa", "Sorry, I cannot see a dog.", "The answer is pug."),
+        ("okvqa", "SORRY", "The answer is pug."),
         ("okvqa", "Sorrel is shown.", "Sorrel is shown."),
         ("okvqa", "It is not answerable.", "It is not answerable."),
     ],

@@ -277,3 +277,12 @@ def test_a_raw_file_of_5_gb_streams_in_flat_memory_and_spreads_over_workers(tmp_
     assert done.returncode == 0, done.stderr[-2000:]
     count, distinct, parts = json.loads(done.stdout.strip().split("\n")[-1])
     assert count == distinct == 45_500 and min(parts) > 15_000
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\u0085"])
+def test_a_line_of_instructions_ends_with_a_line_break_alone(tmp_path, mark):
+    legacy_maker.m3it(tmp_path, ("viquae",))
+    lines = [json.dumps(f"Look{mark}and answer.", ensure_ascii=False)] * 2
+    (tmp_path / "data/vqa/viquae/instructions.json").write_text("\r\n".join(lines), "utf-8")
+    rows = rows_of(tmp_path, "viquae")
+    assert {row["instruction"] for row in rows} == {f"Look{mark}and answer."}

@@ -1,0 +1,20 @@
+"""Text for a terminal. Rows, names of files and what servers answer are other people's, and may try to steer it."""
+
+import re
+
+# Control characters but tab and line end; marks that turn the direction of what follows; separators that some take for
+# line ends; tags, which nobody sees; halves of characters, which cannot be printed.
+STEERING = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+)
+
+
+def printable(text: str) -> str:
+    """The text with each character that would steer a terminal spelled out, such as \\u001b: in JSON the same value."""
+    return STEERING.sub(_spelled, text)
+
+
+def _spelled(found: re.Match[str]) -> str:
+    """The character as JSON spells it, of one or two units of 16 bits."""
+    units = found[0].encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
