@@ -1,6 +1,7 @@
 """Other people's data sets as parts of a mixture: a builder that gives their rows in our schema.
 
-They may be on the Hub or local, Parquet, JSON Lines or WebDataset, in a shape told by the fields of their rows:
+They may be on the Hub or local, Parquet, JSON Lines, an array in JSON or WebDataset, in a shape told by the fields of
+their rows:
 ours        instruction, inputs, outputs, and images or image_base64_str
 messages    images, messages: [{"role": "user", "content": ...}, ...], content a text or parts of type image and text,
             as TRL reads them; an <image> in a text marks a picture, as for ms-swift and LLaMA-Factory
@@ -27,6 +28,7 @@ from m3it.rows.instance import Instance
 from m3it.rows.messages import from_conversations, from_messages, from_texts, pictures
 
 ROW_ENDINGS = (".parquet", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".tar")
+ABOUT = re.compile(r"(?:.*/)?(?:dataset_infos?|run|config|metadata|package|mixture)\.json")  # no rows, as a rule
 SPLIT_WORD = re.compile(rf"(?:^|[/_.-])({'|'.join(SPLITS)})(?=[/_.-])")
 IS_URL = re.compile(r"(?!data:)[a-zA-Z][a-zA-Z0-9+.-]*://")
 
@@ -67,12 +69,17 @@ class Other(M3IT):
 
     def found(self) -> list[str]:
         """The folders that hold files of rows."""
-        folders = {posixpath.dirname(path) for path in self.repository.files if path.endswith(ROW_ENDINGS)}
+        folders = {posixpath.dirname(path) for path in self._files()}
         return sorted(posixpath.basename(folder) for folder in folders if folder)
+
+    def _files(self) -> list[str]:
+        """The files of rows: those of JSON, mostly about a set, only where there are no others."""
+        files = [path for path in self.repository.files if path.endswith(ROW_ENDINGS)]
+        return files or [path for path in self.repository.files if path.endswith(".json") and not ABOUT.fullmatch(path)]
 
     def shards(self, config_name: str) -> dict[str, list[str]]:
         """Split -> the files whose path names it; files that name none are the training split."""
-        files = [path for path in self.repository.files if path.endswith(ROW_ENDINGS)]
+        files = self._files()
         inside = [path for path in files if path.startswith((f"{config_name}/", f"data/{config_name}/"))]
         inside = inside or [path for path in files if set(posixpath.dirname(path).split("/")) <= {"", "data", *SPLITS}]
         if not inside:

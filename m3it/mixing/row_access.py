@@ -66,15 +66,6 @@ class Indexed:
             rows = self.builder.read_line(piece[0], piece[1], self.builder.repository.read(*piece))
         return next((keyed for keyed in rows if keyed[0].endswith(ending)), None)
 
-    def __getstate__(self) -> dict[str, Any]:
-        # A memory-mapped index travels as its name: workers map it again instead of getting a copy.
-        starts = [array.filename if isinstance(array, np.memmap) else array for array in self.starts]
-        return {**vars(self), "starts": starts}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        self.starts = [a if isinstance(a, np.ndarray) else np.load(a, mmap_mode="r") for a in self.starts]
-
 
 class Grouped:
     """A split that is read a unit at a time: row groups, with known numbers of rows, or pieces, with estimated ones."""
@@ -129,7 +120,7 @@ def _indexed(builder: M3IT, paths: list[str], cache: Path) -> Indexed:
     repository = builder.repository
     copies = {
         path: local_copy(repository, path, cache)
-        if is_remote(repository) or path.endswith((".gz", ".zst"))
+        if is_remote(repository) or path.endswith((".gz", ".zst", ".json"))
         else Path(repository.root, path)
         for path in paths
     }

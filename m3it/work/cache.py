@@ -11,10 +11,11 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from stat import S_ISDIR
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import datasets
 import numpy as np
+import pyarrow
 from filelock import FileLock
 
 from m3it.work.folder import Folder
@@ -90,7 +91,29 @@ def keep_array(about: str, make: Callable[[], np.ndarray], cache_dir: Path | str
         with open(unfinished, "wb") as file:  # given a path, numpy would add .npy to it
             np.save(file, make())
 
-    return np.load(keep("indexes", f"{digest(about)}.npy", save, cache_dir), mmap_mode="r")
+    return mapped(keep("indexes", f"{digest(about)}.npy", save, cache_dir))
+
+
+class Mapped(np.ndarray):
+    """An array that is memory-mapped from a file. It travels to other processes as the file's name, which they map
+    again."""
+
+    path: Path | None = None  # None for what was cut out of it
+
+    def __reduce__(self) -> Any:
+        return super().__reduce__() if self.path is None else (mapped, (self.path,))
+
+
+def mapped(path: Path) -> np.ndarray:
+    """The array in a .npy file, memory-mapped. Unlike NumPy's, it keeps no file open: a set may have a thousand."""
+    with open(path, "rb") as file:
+        np.lib.format.read_magic(file)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        begin = file.tell()
+    with pyarrow.memory_map(str(path)) as source:
+        array = np.frombuffer(source.read_buffer(), dtype, offset=begin).reshape(shape).view(Mapped)
+    array.path = path
+    return array
 
 
 def measure(kind: str, cache_dir: Path | str | None = None) -> Held:

@@ -188,7 +188,7 @@ def test_meta_may_be_an_object(tmp_path):
 
 
 @pytest.mark.parametrize("image", [False, True])
-@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+@pytest.mark.parametrize("ending", ["json", "jsonl", "parquet"])
 def test_conversations_of_llava_with_and_without_a_picture(tmp_path, ending, image):
     said = [("human", "<image>\nWhat?" if image else "What?"), ("gpt", "A dog.")]
     row = {"id": "7", "conversations": [{"from": who, "value": text} for who, text in said]}
@@ -197,6 +197,9 @@ def test_conversations_of_llava_with_and_without_a_picture(tmp_path, ending, ima
     rows = [{**row, "image": "coco/1.png"} if image else row]
     if ending == "jsonl":
         write_rows(tmp_path / "set/train.jsonl", rows)
+    elif ending == "json":
+        (tmp_path / "set/llava.json").write_text(json.dumps(rows, indent=2), "utf-8")
+        (tmp_path / "set/dataset_info.json").write_text("{}")
     else:
         write_parquet(tmp_path / "set/train.parquet", rows)
     (found,) = itertools.islice(Mixture(None, parts=[Part(str(tmp_path / "set"))], batch_size=1), 1)
@@ -210,3 +213,13 @@ def test_a_picture_that_a_url_does_not_have_is_missing(tmp_path):
     mixture = Mixture(None, parts=[Part(place, label="far")], batch_size=1, on_error="drop")
     assert sorted(mixture.row(i) is None for i in range(2)) == [False, True]
     assert mixture.drops() == {"far": {"missing image": 1}}
+
+
+def test_a_broken_row_of_an_array_is_named_by_its_file_and_number(tmp_path):
+    good = json.dumps({"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]})
+    (tmp_path / "llava.json").write_text(f"[{good},\n {good},\n {{bad}}]")
+    mixture = Mixture(None, parts=[Part(str(tmp_path / "llava.json"))], batch_size=1)
+    with pytest.raises(ShardError, match="llava.json:3: expected one JSON object"):
+        [mixture.row(i) for i in range(3)]
+    rows = Mixture(None, parts=[Part(str(tmp_path / "llava.json"))], batch_size=1, on_error="drop")
+    assert {row["id"].partition(":")[0] for row in map(rows.row, range(3)) if row} == {"llava.json"}

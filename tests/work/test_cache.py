@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -182,3 +183,14 @@ def test_a_file_that_goes_while_it_is_counted_is_no_error(tmp_path, monkeypatch)
 
     monkeypatch.setattr(Path, "lstat", gone)
     assert cache.measure("files", tmp_path).num_files == 1
+
+
+def test_a_mapped_array_travels_as_its_name_and_keeps_no_file_open(tmp_path):
+    np.save(tmp_path / "a.npy", np.arange(100_000).reshape(2, -1))
+    array = cache.mapped(tmp_path / "a.npy")
+    assert array.dtype == np.int64 and array.tolist() == np.arange(100_000).reshape(2, -1).tolist()
+    assert len(pickle.dumps(array)) < 1000 and (pickle.loads(pickle.dumps(array)) == array).all()
+    assert pickle.loads(pickle.dumps(array[1, 5:8])).tolist() == [50_005, 50_006, 50_007]  # a part of it by its values
+    if os.path.isdir("/proc/self/fd"):
+        links = [os.path.join("/proc/self/fd", name) for name in os.listdir("/proc/self/fd")]
+        assert str(tmp_path / "a.npy") not in [os.path.realpath(link) for link in links]
