@@ -123,7 +123,9 @@ def read_weights(path: str | os.PathLike) -> Any:
 
 
 def read_drop_list(given: Iterable[str] | str | os.PathLike) -> frozenset[str]:
-    """The row ids to leave out: as given, or the lines of a file."""
+    """The row ids to leave out: as given, or the lines of a file, which end at line feeds and nothing else: an id may
+    hold a line separator."""
     if isinstance(given, (str, os.PathLike)):
-        return frozenset(line.strip() for line in Path(given).read_text("utf-8").splitlines() if line.strip())
+        lines = Path(given).read_bytes().decode("utf-8-sig").split("\n")
+        return frozenset(line.strip(" \t\r") for line in lines if line.strip())
     return frozenset(given)

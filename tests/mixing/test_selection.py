@@ -86,6 +86,12 @@ def test_a_drop_list_is_ids_or_a_file_with_one_a_line(tmp_path):
     assert read_drop_list(["row-1", "row-1"]) == {"row-1"}
 
 
+def test_the_ids_of_a_drop_list_end_at_line_feeds_alone(tmp_path):
+    ids = {"a\u2028b3", "\u2029c", "d\x85", "e\rf", "g\x0bh"}
+    (tmp_path / "drop.txt").write_bytes("\ufeff".encode() + "".join(f"{i}\r\n" for i in sorted(ids)).encode())
+    assert read_drop_list(tmp_path / "drop.txt") == ids
+
+
 def test_one_name_is_as_good_as_a_list_of_one():
     assert as_names("gqa") == as_names(["gqa"]) == as_names(iter(["gqa"])) == ("gqa",)
     assert as_names(None) is None and as_names([]) == ()
