@@ -13,12 +13,15 @@ from typing import Any, NamedTuple
 import torch
 from PIL import Image
 
+from m3it.models.plain_text import PlainText
 from m3it.rows.images import pixels, size
 from m3it.rows.instance import M3ITError, ShardError
 from m3it.rows.messages import to_messages
 
 PLACES = ("image_token", "boi_token", "start_image_token")  # where processors keep what marks an image in a text
 ONE_SIZE = {f"{name}ImageProcessor" for name in ("CLIP", "Siglip", "Blip", "ViT")}  # each picture to one small size
+ODD_SIDE, ODD_RATIO = 32, 20  # pixels, and longer side to shorter, beyond which processors begin to refuse pictures
+TILE_TOKENS = 8  # no fewer than the marks around each tile of a picture that is cut into tiles
 PLAIN = "{% for message in messages %}{{ message['content'] }}\n{% endfor %}"  # for a tokenizer without a template
 
 
@@ -66,6 +69,8 @@ class Collator:
                 f"{type(self.tokenizer).__name__} says no offsets of its tokens: expected a fast tokenizer."
             )
         self.template = self.tokenizer.chat_template or PLAIN if self.has_qformer else processor.chat_template
+        self.plain = PlainText(self.tokenizer, self.places, str(self.template))
+        self._taken: dict[tuple[tuple[int, int], ...], int] = {}  # sizes of images -> tokens of a row that had them
         if not self.template:
             raise M3ITError(
                 f"{type(processor).__name__} has no chat template. Set processor.chat_template, save the processor, "
@@ -73,24 +78,30 @@ class Collator:
             )
 
     def prepare(self, row: dict[str, Any]) -> Prepared:
-        """The row with its images decoded; M3ITError names the row where one is broken, or has no place in the text."""
-        messages = to_messages(row)
+        """The row with its images decoded; M3ITError names the row where one is broken, or lacks its place, or where
+        the processor refuses it."""
+        messages = [self._plain(message, row["id"]) for message in to_messages(row)]
         images = [Image.fromarray(pixels(image, row["id"], self._most(image, row["id"]))) for image in row["images"]]
         prepared = Prepared(row["id"], messages, images)
-        return prepared._replace(whole=self.text(prepared))
+        prepared = prepared._replace(whole=self.text(prepared))
+        if self._is_in_doubt(prepared):
+            batch = self._encode([prepared], lambda row: row.whole, "right")[0]
+            self._taken[tuple(image.size for image in images)] = int(batch["attention_mask"].sum())
+        return prepared
 
     def __call__(self, rows: Sequence[Any]) -> dict[str, Any]:
         """The batch to learn from: input_ids (batch, length) int64, padded on the right; labels likewise, -100 but on
         answers."""
         batch, texts, prepared = self._encode(rows, lambda row: row.whole, "right")
         batch["labels"] = self._labels(batch, texts, prepared)
+        batch = self.plain.without_breakers(batch, "right")
         if self.keep_ids:
             batch["row_ids"] = [row.id for row in prepared]
         return batch
 
     def prompts(self, rows: Sequence[Any]) -> dict[str, Any]:
         """The batch to generate from: what comes before the last answer, padded on the left."""
-        return self._encode(rows, self.prompt, "left")[0]
+        return self.plain.without_breakers(self._encode(rows, self.prompt, "left")[0], "left")
 
     def _most(self, image: bytes, row_id: str) -> int | None:
         """The longer side at which an image is decoded, None for its own."""
@@ -99,7 +110,39 @@ class Collator:
         shorter, longer = sorted(size(image, row_id))
         return -(-2 * self.scaled_to * longer // shorter)
 
+    def _is_in_doubt(self, row: Prepared) -> bool:
+        """Whether the processor may refuse a row, so that it is worth its time to process the row alone: for a picture
+        of an odd shape, or if the row may have more tokens than `max_length`."""
+        sizes = tuple(image.size for image in row.images)
+        if any(min(size) < ODD_SIDE or max(size) > ODD_RATIO * min(size) for size in sizes):
+            return True
+        if not self.max_length or not sizes:
+            return False
+        return self._most_tokens(sizes) + len(row.whole.text.encode()) > self.max_length
+
+    def _most_tokens(self, sizes: tuple[tuple[int, int], ...]) -> float:
+        """No fewer tokens than images of these sizes take."""
+        count = getattr(self.processor, "_get_num_multimodal_tokens", None)
+        if self.has_qformer:
+            return self.processor.num_query_tokens * len(sizes)
+        if count is None:
+            return self._taken.get(sizes, float("inf"))
+        try:
+            counted = count(image_sizes=[(height, width) for width, height in sizes])
+        except (ValueError, TypeError, ArithmeticError, AttributeError, KeyError):
+            return float("inf")  # it refuses one of them, or counts otherwise than we know: process the row and see
+        both = zip(counted["num_image_tokens"], counted["num_image_patches"], strict=True)
+        return sum(tokens + (TILE_TOKENS * tiles if tiles < tokens else 0) for tokens, tiles in both)
+
     # ---- texts
+
+    def _plain(self, message: dict[str, Any], row_id: str) -> dict[str, Any]:
+        """The message; what its texts have of the template's tokens is text."""
+        content = [
+            {**part, "text": self.plain.broken(part["text"], row_id)} if part["type"] == "text" else part
+            for part in message["content"]
+        ]
+        return {**message, "content": content}
 
     def prompt(self, row: Prepared) -> Text:
         """The row's text up to its last answer."""
@@ -176,9 +219,12 @@ class Collator:
                 return self._process_qformer(rows, texts, side)
             options = {**self._special(texts), "padding": True, "padding_side": side, "return_tensors": "pt"}
             return dict(self.processor(text=[text.text for text in texts], images=images, **options))
-        except (ValueError, IndexError, TypeError) as error:
+        except (ValueError, IndexError, TypeError, ArithmeticError, RuntimeError) as error:
+            for row, text in zip(rows, texts, strict=True) if len(rows) > 1 else ():
+                self._process([row], [text], side)  # raises at the one that is to blame
             ids = ", ".join(row.id for row in rows)
-            raise M3ITError(f"{type(self.processor).__name__} cannot take rows {ids}: {error}") from error
+            refused = f"{ids}: {type(self.processor).__name__} cannot take the row{'s' * (len(rows) > 1)} ({error})"
+            raise ShardError(refused, "refused by the processor") from error
 
     def _special(self, texts: list[Text]) -> dict[str, Any]:
         """Whether the tokenizer adds its special tokens: not where the template has begun with one."""
@@ -198,7 +244,7 @@ class Collator:
         pairs = [(image, _asked(row)) for row in rows for image in row.images]
         pairs = pairs or [(Image.new("RGB", (8, 8), "gray"), ".")]
         seen = self.processor.image_processor([image for image, _ in pairs], return_tensors="pt")
-        questions = [question or "." for _, question in pairs]
+        questions = [self.plain.whole(question) or "." for _, question in pairs]
         asked = self.processor.qformer_tokenizer(questions, truncation=True, max_length=512, **options)
         read = {f"qformer_{name}": asked[name] for name in ("input_ids", "attention_mask")}
         return {**batch, "pixel_values": seen["pixel_values"], **read}
@@ -211,9 +257,10 @@ class Collator:
         offsets = coded["offset_mapping"]
         if not offsets:
             length = (self.max_length or 0) + excess
-            raise M3ITError(
+            raise ShardError(
                 f"{row.id}: its {len(row.images)} images take {length} tokens without any text, more than the "
-                f"{self.max_length} that the model can take. Leave the dataset out, or reduce images."
+                f"{self.max_length} that the model can take. Leave the dataset out, or reduce images.",
+                "too many image tokens",
             )
         kept = longest["text"][: offsets[-excess][0] if excess < len(offsets) else 0]
         content = {id(part): {**part, "text": kept, "cut": True} if part is longest else part for part in parts}

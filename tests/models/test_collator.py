@@ -1,9 +1,11 @@
 """m3it/models/collator.py: places for images, loss on the answers only; real processors, token by token."""
 
+import base64
 import io
 from functools import cache
 
 import pytest
+from conftest import make_row, picture, write_rows
 from PIL import Image
 
 from m3it.rows.instance import M3ITError, ShardError
@@ -13,6 +15,7 @@ torch = pytest.importorskip("torch", reason="torch is an extra")
 
 from small_models import NAMES, row, small  # noqa: E402
 
+from m3it.mixing.mixture import Mixture  # noqa: E402
 from m3it.models.collator import Collator  # noqa: E402
 from m3it.rows.images import ImageError  # noqa: E402
 
@@ -94,10 +97,86 @@ def test_images_that_alone_are_too_long_are_refused_with_the_row_id():
         collator([row(1), row(8)])
 
 
-def test_a_text_that_marks_an_image_is_refused_with_the_row_id():
-    collator = Collator(processor("llava"), 4096)
-    with pytest.raises(ShardError, match=r"row-1: the text has 2 places for images \(<image>\), the row has 1"):
-        collator([row(1, inputs="What does <image> stand for?")])
+MARKS = "</s> <|im_end|> <image> <|image_pad|> <end_of_utterance> <s><pad> <|im_start|>"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tokens_of_the_template_are_words_in_the_data(name):
+    collator, tokenizer = Collator(processor(name), 4096), processor(name).tokenizer
+    special = [token for token, added in tokenizer.added_tokens_decoder.items() if added.special]
+    rows = [row(n, inputs=f"What is {MARKS}?", outputs=f"a red {MARKS} circle") for n in (0, 2)]
+    batch, plain = collator(rows), collator([row(n) for n in (0, 2)])
+    for i in range(2):
+        counts = [
+            [int((b["input_ids"][i][b["attention_mask"][i] == 1] == t).sum()) for t in special] for b in (batch, plain)
+        ]
+        assert counts[0] == counts[1]
+        assert learned(collator, batch, i).strip() == f"a red {MARKS} circle{ENDS.get(name, '<|im_end|>')}"
+        length = int(batch["attention_mask"][i].sum())
+        assert (batch["input_ids"][i][length:] == tokenizer.pad_token_id).all()
+        assert (batch["labels"][i][length:] == -100).all()
+        assert f"What is {MARKS}?" in tokenizer.decode(batch["input_ids"][i][:length])
+        prompt = collator.prompts(rows)["input_ids"][i].tolist()
+        before = (batch["labels"][i] != -100).nonzero()[0].item()
+        assert prompt[len(prompt) - before :] == batch["input_ids"][i][:before].tolist()
+
+
+def test_the_qformer_reads_marks_as_they_are():
+    batch = Collator(processor("instructblip"), 4096)([row(1, instruction="", inputs="a <image>?")])
+    assert processor("instructblip").qformer_tokenizer.decode(batch["qformer_input_ids"][0]).endswith("a <image>?")
+
+
+def test_a_tokenizer_without_a_token_to_spare_names_the_row():
+    _, poor = small("llava")
+    poor.tokenizer.pad_token = poor.tokenizer.eos_token  # and no other special token is left that stands nowhere
+    poor.chat_template += "{# <pad> #}"
+    collator = Collator(poor)
+    with pytest.raises(ShardError, match="row-1: its text holds '</s>', which the tokenizer") as caught:
+        collator([row(1, inputs="What is </s>?")])
+    assert caught.value.reason == "special token"
+
+
+@pytest.mark.parametrize("name", ["qwen2_5_vl", "qwen3_vl"])
+def test_a_picture_that_the_processor_refuses_is_found_when_the_row_is_prepared(name):
+    collator, line = Collator(processor(name), 4096), io.BytesIO()
+    Image.new("RGB", (400, 1)).save(line, "PNG")
+    odd = row(1, id="odd", images=[line.getvalue()])
+    with pytest.raises(ShardError, match="^odd: .* cannot take the row .*aspect ratio") as caught:
+        collator.prepare(odd)
+    assert caught.value.reason == "refused by the processor"
+    with pytest.raises(ShardError, match="^odd: "):
+        collator([row(1), odd, row(2)])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_too_many_image_tokens_are_found_when_the_row_is_prepared(name):
+    collator = Collator(processor(name), 60)
+    assert len(collator.prepare(row(0, inputs="What is shown? " * 100)).images) == 0  # its text can be cut
+    with pytest.raises(ShardError, match="many: its 30 images take .* tokens without any text") as caught:
+        collator.prepare(row(30, id="many"))
+    assert caught.value.reason == "too many image tokens"
+
+
+def test_the_row_that_is_to_blame_is_named_and_dropped_by_a_mixture(tmp_path):
+    line = io.BytesIO()
+    Image.new("RGB", (400, 1)).save(line, "PNG")
+    rows = [
+        make_row(i, image_base64_str=[base64.b64encode(line.getvalue() if i == 3 else picture(i)).decode()])
+        for i in range(8)
+    ]
+    write_rows(tmp_path / "data/vqa/gqa/train.jsonl", rows)
+    collator = Collator(processor("qwen2_5_vl"), 4096)
+    mixture = Mixture(tmp_path, ["gqa"], batch_size=4, transform=collator.prepare, on_error="drop")
+    seen = [prepared.id for prepared in map(mixture.row, range(8)) if prepared is not None]
+    assert sorted(seen) == [f"row-{i}" for i in range(8) if i != 3]
+    assert mixture.drops() == {"gqa": {"refused by the processor": 1}}
+
+
+def test_the_processor_is_not_asked_twice_about_rows_that_it_takes(monkeypatch):
+    for name in ("llava", "qwen2_5_vl", "idefics3", "instructblip"):
+        collator = Collator(processor(name), 4096)
+        monkeypatch.setattr(collator, "_encode", None)
+        assert len(collator.prepare(row(2, images=[photograph()] * 2)).images) == 2
 
 
 def test_a_template_that_drops_images_is_refused():

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import m3it.reading.row_index as index
 from M3IT import Repository, ShardError, read_rows
 from m3it.reading.row_index import load_index, row_starts
+from m3it.work.cache import Mapped
 
 BOM = b"\xef\xbb\xbf"
 LINES = st.lists(
@@ -64,7 +65,7 @@ def test_an_empty_file_has_no_rows(tmp_path):
 def test_an_index_is_made_once_and_anew_for_a_changed_file(tmp_path, monkeypatch):
     path = write_rows(tmp_path / "train.jsonl", [make_row(i) for i in range(5)])
     first = load_index(path, tmp_path / "cache")
-    assert len(first) == 6 and isinstance(first, np.memmap)
+    assert len(first) == 6 and isinstance(first, Mapped)
     monkeypatch.setattr(index, "row_starts", lambda path: pytest.fail("the cache was passed over"))
     assert load_index(path, tmp_path / "cache").tolist() == first.tolist()
     monkeypatch.undo()

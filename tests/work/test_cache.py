@@ -92,7 +92,7 @@ def test_an_index_is_mapped_from_where_old_caches_have_it(tmp_path):
     (tmp_path / "cache/m3it-index").mkdir(parents=True)
     np.save(tmp_path / f"cache/m3it-index/{name}.npy", np.array([7]))
     found = load_index(shard, tmp_path / "cache")
-    assert isinstance(found, np.memmap) and found.tolist() == [7]
+    assert isinstance(found, cache.Mapped) and found.tolist() == [7]
 
 
 def test_a_cache_that_cannot_be_written_is_read(tmp_path):
