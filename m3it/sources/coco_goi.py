@@ -17,28 +17,31 @@ from typing import Any
 
 from M3IT import CATALOGUE
 from m3it.rows.instance import Drop, Instance, shuffled
-from m3it.sources.kit.files import SourcePath, read_json
+from m3it.sources.kit.files import SourcePath, read_values
 from m3it.sources.kit.media import Box, Picture
 from m3it.sources.kit.options import option, sample, with_options
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # COCO's names for our splits
 MIN_AREA_PIXELS = 32 * 32  # of the box; COCO's border between small and medium objects
 NUM_OPTIONS = 10
+CATEGORIES, IMAGES, ANNOTATIONS = (rf'"{name}"\s*:\s*\[' for name in ("categories", "images", "annotations"))
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
     """Yield one Instance per box of a sample of the split, in file order."""
     names = [f"instances_{PART[split]}{year}.json" for year in (2017, 2014)]
     path = root.first(*(f"annotations/{name}" for name in names), *names)
-    source, part = read_json(path), path.stem.removeprefix("instances_")
-    name_by_id = {category["id"]: category["name"] for category in source["categories"]}
-    file_by_id = {image["id"]: image["file_name"] for image in source["images"]}
+    part = path.stem.removeprefix("instances_")
+    name_by_id = {category["id"]: category["name"] for category in read_values(path, CATEGORIES)}
+    file_by_id = {image["id"]: image["file_name"] for image in read_values(path, IMAGES)}
     names_by_image: dict[int, dict[str, None]] = {}  # in order of first appearance
-    for box in source["annotations"]:
+    ids: list[dict[str, int]] = []
+    for box in read_values(path, ANNOTATIONS):  # read twice, for all at once takes gigabytes of memory
         names_by_image.setdefault(box["image_id"], {})[name_by_id[box["category_id"]]] = None
-    good = [box for box in source["annotations"] if not fault(box)]
-    chosen = {box["id"] for box in sample(good, getattr(CATALOGUE["coco-goi"], split), "coco-goi", "id")}
-    for box in source["annotations"]:
+        if not fault(box):
+            ids.append({"id": box["id"]})
+    chosen = {box["id"] for box in sample(ids, getattr(CATALOGUE["coco-goi"], split), "coco-goi", "id")}
+    for box in read_values(path, ANNOTATIONS):
         row_id, name = str(box["id"]), name_by_id[box["category_id"]]
         if fault(box):
             yield Drop(row_id, fault(box))

@@ -12,10 +12,11 @@ half of val that validation is not drawn from. Questions get the question mark t
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 from M3IT import CATALOGUE
 from m3it.rows.instance import Drop, Instance, choose, text
-from m3it.sources.kit.files import SourcePath, coco_2014, read_json
+from m3it.sources.kit.files import SourcePath, coco_2014, read_values
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.options import sample
 
@@ -24,15 +25,17 @@ PART = {"train": "train", "validation": "val", "test": "val"}  # VisDial's file 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
     """Yield one Instance per dialog of a sample of the split, in file order."""
-    source = read_json(root / f"visdial_1.0_{PART[split]}.json")
-    questions, answers = source["data"]["questions"], source["data"]["answers"]
-    dialogs = source["data"]["dialogs"]
+    path = root / f"visdial_1.0_{PART[split]}.json"  # read in passes, for all at once takes gigabytes of memory
+    questions, answers = (list(read_values(path, rf'"{kind}"\s*:\s*\[')) for kind in ("questions", "answers"))
+    name = next(read_values(path, r'"split"\s*:\s*'))
+    dialogs: Iterator[dict[str, Any]] | list[dict[str, Any]] = read_dialogs(path)
     if PART[split] == "val":
+        dialogs = list(dialogs)  # 2,064
         first_half = {d["image_id"] for d in sample(dialogs, (len(dialogs) + 1) // 2, "visual-dialog", "image_id")}
         dialogs = [dialog for dialog in dialogs if (dialog["image_id"] in first_half) == (split == "validation")]
     for dialog in sample(dialogs, getattr(CATALOGUE["visual-dialog"], split), "visual-dialog", "image_id"):
         image_id = dialog["image_id"]
-        rounds = [(questions[r["question"]], answers[r["answer"]]) for r in dialog["dialog"]]
+        rounds = [(questions[question], answers[answer]) for question, answer in dialog["rounds"]]
         number = choose(range(len(rounds)), "visual-dialog", str(image_id))
         path = find_image(root, PART[split], image_id)
         yield Instance(
@@ -40,8 +43,16 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
             inputs=as_text(dialog["caption"], rounds[:number], rounds[number][0]),
             images=[Picture(path)],
             outputs=text(rounds[number][1]),
-            meta={"split": source["split"], "image": path.name, "image_id": image_id, "round_id": number + 1},
+            meta={"split": name, "image": path.name, "image_id": image_id, "round_id": number + 1},
         )
+
+
+def read_dialogs(path: SourcePath) -> Iterator[dict[str, Any]]:
+    """The dialogs one at a time: image, caption, and of each round the numbers of question and answer, without the
+    hundred answers to choose from."""
+    for dialog in read_values(path, r'"dialogs"\s*:\s*\['):
+        rounds = [(r["question"], r["answer"]) for r in dialog["dialog"]]
+        yield {"image_id": dialog["image_id"], "caption": dialog["caption"], "rounds": rounds}
 
 
 def as_text(caption: str, history: list[tuple[str, str]], question: str) -> str:

@@ -34,6 +34,7 @@ MAX_OPEN = 48
 BETWEEN = re.compile(r"[\s,:]*")  # what stands between the values of a JSON list or object
 AFTER = re.compile(r"\s*[,:\]}]")  # what tells that a value is at its end
 NUM_CHARACTERS = 1 << 20  # of a piece of a large JSON file
+OPENING_CHARACTERS = 1 << 10  # the most that what opens a list of values takes
 BLOCK_BYTES = 1 << 20  # read at a time where two files are compared
 MAX_FIELD_CHARACTERS = (1 << 31) - 1  # of a table's field: the most that Python takes on every system
 FIELD_LIMIT = threading.Lock()  # held while the limit of the whole process is another one
@@ -499,7 +500,7 @@ def read_values(path: SourcePath, opening: str) -> Iterator[Any]:
                         break  # so may a number
                     yield value
                     place = stop
-                source, place = (source[place:], 0) if place >= 0 else (source, place)
+                source, place = (source[place:], 0) if place >= 0 else (source[-OPENING_CHARACTERS:], place)
     except (UnicodeDecodeError, OSError, EOFError) as error:
         raise SourceError(f"{path}: expected UTF-8 text ({error}). Download it again.") from error
     found = "the file breaks off or is no JSON" if place >= 0 else "there is none"

@@ -10,6 +10,7 @@ import pickle
 import resource
 import tarfile
 import tempfile
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -286,3 +287,15 @@ def test_an_encrypted_zip_is_one_sentence(tmp_path):
     (tmp_path / "a.zip").write_bytes(packed)
     with pytest.raises(SourceError, match=r"a\.zip: .*x\.jpg.* is encrypted, password required.*Unpack it by hand"):
         (SourcePath(tmp_path) / "x.jpg").read_bytes()
+
+
+def test_what_stands_before_the_values_of_a_large_file_is_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "NUM_CHARACTERS", 1 << 12)
+    (tmp_path / "a.json").write_text(json.dumps({"other": ["x" * 100] * 50_000, "values": [1, 2], "name": "val"}))
+    tracemalloc.start()
+    try:
+        assert list(read_values(SourcePath(tmp_path) / "a.json", r'"values"\s*:\s*\[')) == [1, 2]
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000  # of 5 MB
+    finally:
+        tracemalloc.stop()
+    assert next(read_values(SourcePath(tmp_path) / "a.json", r'"name"\s*:\s*')) == "val"
