@@ -202,7 +202,7 @@ class Conversion:
         self.files.missed, reasons = "", list[str]()
         kept, kept_said = list[Instance | Drop](), list[bytes]()
         source, planned = self.source_digest(), list[dict[str, Any]]()
-        for stop, instance in enumerate(self.instances(split), 1):
+        for stop, instance in enumerate(self.limited(split), 1):
             if stop <= KEPT_ROWS and num_kept_bytes <= KEPT_BYTES:
                 kept.append(instance)
             said, states = said_of(instance), states_of(instance)
@@ -228,6 +228,25 @@ class Conversion:
         if len(kept) == stop:
             self._kept[split], self._said[split] = kept, kept_said
         return [Piece(name, given) for name, given in zip(shard_names(split, len(planned)), planned, strict=True)]
+
+    def limited(self, split: str) -> Iterator[Instance | Drop]:
+        """The rows of the converter up to `limit` that are none of the drops; those that on_error="drop" will leave out
+        are read to know it."""
+        num_rows = 0
+        for instance in self.instances(split):
+            yield instance
+            if self.limit is not None and isinstance(instance, Instance):
+                num_rows += self.on_error == "raise" or self.is_readable(instance)
+                if num_rows == self.limit:
+                    return
+
+    def is_readable(self, instance: Instance) -> bool:
+        """Whether a row can be written."""
+        try:
+            list(line_parts(finish(instance, self.dataset, self.num_frames)))
+        except (Unreadable, ShardError):
+            return False
+        return True
 
     def source_digest(self) -> Any:
         """The digest that a shard's source is known by, begun: one's own converter is part of what the rows are made
@@ -288,7 +307,7 @@ class Conversion:
         last = ""
         try:
             convert_split = load_converter(self.dataset, self.converter)
-            for instance in islice(convert_split(SourcePath(self.files), split), self.limit):
+            for instance in convert_split(SourcePath(self.files), split):
                 yield instance
                 last = f" after row {instance.id!r}"
         except NOT_AS_DESCRIBED as error:

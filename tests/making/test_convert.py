@@ -383,7 +383,7 @@ def test_a_conversion_that_travels_begins_anew(tmp_path, mine):
     conversion = Conversion(**mine, limit=6, num_frames=8, on_error="raise")
     conversion.plan(["train"])
     sent = pickle.loads(pickle.dumps(conversion.write)).__self__
-    assert [row.id for row in sent.rows("train", 4, 9)] == ["train-4", "train-5"]
+    assert [row.id for row in sent.rows("train", 4, 7)] == ["train-4", "train-5", "train-6"]
     assert (sent.dataset, sent.limit, sent.root, sent.on_error) == ("my-set", 6, mine["root"], "raise")
 
 
@@ -491,7 +491,7 @@ def test_a_root_may_be_given_in_any_spelling(tmp_path, mine, whole, monkeypatch)
 def test_limit_takes_the_first_rows_and_other_options_are_refused(tmp_path, mine):
     run = convert(out=tmp_path / "out", limit=5, **mine)
     made = run["files"]["train.jsonl"]
-    assert made["num_rows"] + sum(made["drops"].values()) == 5 and run["options"]["limit"] == 5
+    assert (made["num_rows"], made["drops"], run["options"]["limit"]) == (5, {"ends in three": 1}, 5)
     before = bytes_of(tmp_path / "out")
     with pytest.raises(M3ITError, match="limit=5, not 4"):
         convert(out=tmp_path / "out", limit=4, **mine)
@@ -500,6 +500,18 @@ def test_limit_takes_the_first_rows_and_other_options_are_refused(tmp_path, mine
     with pytest.raises(M3ITError, match="num_frames=8, not 4"):
         convert(out=tmp_path / "out", limit=5, num_frames=4, **mine)
     assert bytes_of(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize("broken", [None, b"<html>"])
+def test_limit_counts_rows_where_drops_come_first(tmp_path, mine, broken):
+    for name in ("0.png", "1.png"):
+        if broken is None:
+            (mine["root"] / "images" / name).unlink()
+        else:
+            (mine["root"] / "images" / name).write_bytes(broken)
+    run = convert(out=tmp_path / "out", limit=1, splits=["train"], on_error="drop", **mine)
+    reason = "unreadable image" if broken else "missing image"
+    assert (run["files"]["train.jsonl"]["num_rows"], run["files"]["train.jsonl"]["drops"]) == (1, {reason: 2})
 
 
 def test_a_source_with_more_rows_is_not_mixed_with_what_was_made_of_fewer(tmp_path, mine):
