@@ -107,13 +107,23 @@ def convert(
     return write_run(folder / "run.json", "convert", {**options, "on_error": on_error}, records)
 
 
+def download_page(dataset: str) -> str:
+    """Where the annotations are downloaded from: the first address of its converter's "Source files"; of a converter of
+    one's own nothing is known."""
+    if dataset not in CATALOGUE:
+        return ""
+    said = importlib.import_module(f"m3it.sources.{dataset.replace('-', '_')}").__doc__ or ""
+    found = re.search(r"https?://[^\s,;()]+", said.partition("Source files")[2].partition("\nLicense")[0])
+    return found[0].rstrip(":.") if found else CATALOGUE[dataset].homepage
+
+
 def source_root(dataset: str, root: Path | None, out: Path) -> Path:
     """Where the source files are. SHAPES alone can be made here: without a root its official files are generated
     below `out`."""
     if root is not None:
         return root
     if dataset != "shapes":
-        homepage = CATALOGUE[dataset].homepage if dataset in CATALOGUE else "the source"
+        homepage = download_page(dataset) or "the source"
         raise M3ITError(
             f"{dataset}: pass --root, the folder that holds the source files; they are downloaded from {homepage}."
         )
@@ -168,7 +178,7 @@ class Conversion:
 
     @property
     def homepage(self) -> str:
-        return CATALOGUE[self.dataset].homepage if self.dataset in CATALOGUE else ""
+        return download_page(self.dataset)
 
     @cached_property
     def files(self) -> Files:
@@ -179,13 +189,16 @@ class Conversion:
         """The shards of the splits. With `optional` a split that the converter has no files or no rows for is left out,
         as one's own need not know all three; M3ITError if that leaves none."""
         pieces: list[Piece] = []
-        reason = "it yields no rows"
+        reason, splits = "it yields no rows", list(splits)
+        alone = len(splits) == 1
         for split in splits:
             try:
                 planned = self.plan_split(split)
             except SourceError as error:
                 if not optional or isinstance(error, NoRows):
-                    raise
+                    if alone:
+                        raise
+                    raise type(error)(f"{error} To convert another split alone, pass --split.") from error
                 reason = str(error)
             else:
                 if planned[-1].arguments["stop"]:
@@ -333,9 +346,11 @@ class Conversion:
 
     def _unreadable(self, split: str, instance: Instance, error: Exception) -> SourceError:
         """The error that names a row whose pictures cannot be read, and where they lie."""
-        paths = ", ".join(str(image.path) for image in instance.images if not isinstance(image, bytes))
+        files = [image.path for image in instance.images if not isinstance(image, bytes)]
+        paths = ", ".join(map(str, files))
+        hint = next((self.files.hint(path.path) for path in files if not path.exists()), "")
         return SourceError(
-            f"{self.dataset}/{split}: row {instance.id!r}: {error}{f' ({paths})' if paths else ''}. "
+            f"{self.dataset}/{split}: row {instance.id!r}: {error}{f' ({paths})' if paths else ''}.{hint} "
             "Fix the source, or pass --on-error drop to leave such rows out and count them."
         )
 

@@ -1,7 +1,8 @@
 """COCO image-text matching: which of five sentences describes the image?
 
-Source files   as of coco: root/dataset_coco.json (Karpathy's split), images root/{train,val}2014/*.jpg; for train and
-               validation also root/annotations/captions_{train,val}{2014,2017}.json with that year's images
+Source files   https://cs.stanford.edu/people/karpathy/deepimagesent/caption_datasets.zip: root/dataset_coco.json
+               (Karpathy's split), images root/{train,val}2014/*.jpg as of coco; for train and validation also
+               root/annotations/captions_{train,val}{2014,2017}.json with that year's images
 License        annotations CC-BY-4.0; images: Flickr terms per image
 Paper          https://arxiv.org/abs/1504.00325
 One instance   inputs="Options:\\n(A) A black dog.\\n(B) A red car.\\n..."  outputs="(B)"

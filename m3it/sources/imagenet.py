@@ -90,6 +90,8 @@ def validation_labels(root: SourcePath, paths: Named, name_by_wnid: dict[str, st
 def class_names(root: SourcePath) -> dict[str, str]:
     """All synonyms of each class by its WordNet id, in the order of the ids."""
     mapping = root / "LOC_synset_mapping.txt"
+    if not mapping.exists() and not any((root / folder / "meta.mat").exists() for folder in DEVKIT):
+        raise root.missing("LOC_synset_mapping.txt", f"{DEVKIT[0]}/meta.mat")  # either is enough
     if mapping.exists():
         pairs = [line.split(" ", 1) for line in read_lines(mapping)]
     else:

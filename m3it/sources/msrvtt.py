@@ -3,7 +3,7 @@
 Source files   train_val_videodatainfo.json and test_videodatainfo.json of the challenge, in root or in its
                train_val_annotation and test_annotation; or MSRVTT_data.json, which is both, in msrvtt_data.zip of
                https://github.com/ArrowLuo/CLIP4Clip; for validation and test also MSRVTT_JSFUSION_test.csv from there
-               clips: video0.mp4 to video9999.mp4 in any folder of root
+               clips: video0.mp4 to video9999.mp4 (also .avi, .webm, .mkv) in any folder of root
 License        research only; clips: YouTube terms per video
 Paper          https://doi.org/10.1109/CVPR.2016.571
 One instance   inputs=""  outputs="a boy plays grand theft auto 5"  and 8 frames in order of time
@@ -22,6 +22,7 @@ from m3it.sources.kit.media import Clip
 from m3it.sources.kit.options import sample
 
 PARTS = {"train": ("train", "validate"), "validation": ("test",)}  # MSR-VTT's own splits behind ours
+VIDEOS = (".mp4", ".avi", ".webm", ".mkv")
 RECORDS = {
     "train": ("train_val_videodatainfo.json", "train_val_annotation/train_val_videodatainfo.json", "MSRVTT_data.json"),
     "validation": ("test_videodatainfo.json", "test_annotation/test_videodatainfo.json", "MSRVTT_data.json"),
@@ -30,18 +31,18 @@ RECORDS = {
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
     """Yield one Instance per video of the split, in file order."""
-    clips = root.named((".mp4",))
+    clips = root.named(VIDEOS, lambda path: path.stem)
     for row in read_test_list(root) if split == "test" else draw_captions(root, split):
         if isinstance(row, Drop):
             yield row
             continue
-        clip_name = f"{row['video_id']}.mp4"
+        clip = clips.get(row["video_id"], root / "videos" / f"{row['video_id']}.mp4")
         yield Instance(
             id=row["video_id"],
             inputs="",
-            images=[Clip(clips.get(clip_name, root / "videos" / clip_name))],
+            images=[Clip(clip)],
             outputs=text(row.pop("caption")),
-            meta={**row, "video": clip_name},
+            meta={**row, "video": clip.name},
         )
 
 

@@ -3,7 +3,7 @@
 Source files   https://github.com/xudejing/video-question-answering and
                https://data.mendeley.com/datasets/bvxhs33bw6
                root/{train,val,test}_qa.json, or in root/MSRVTT-QA
-               clips of MSR-VTT: video0.mp4 to video9999.mp4 in any folder of root
+               clips of MSR-VTT: video0.mp4 to video9999.mp4 (also .avi, .webm, .mkv) in any folder of root
 License        not stated; clips: YouTube terms per video, research only
 Paper          https://doi.org/10.1145/3123266.3123427
 One instance   inputs="what are three people sitting on?"  outputs="couch"  and 8 frames in order of time
@@ -20,6 +20,7 @@ from m3it.sources.kit.media import Clip
 from m3it.sources.kit.options import sample
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # MSRVTT-QA's names for our splits
+VIDEOS = (".mp4", ".avi", ".webm", ".mkv")
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
@@ -28,14 +29,16 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
     pairs_by_video: dict[int, list[dict]] = {}
     for pair in read_json(root.first(f"{part}_qa.json", f"MSRVTT-QA/{part}_qa.json")):
         pairs_by_video.setdefault(pair["video_id"], []).append(pair)
-    clips = root.named((".mp4",))
+    clips = root.named(VIDEOS, lambda path: path.stem)
     for video_id, pairs in pairs_by_video.items():
         (pair,) = sample(pairs, 1, "msrvtt-qa", "id")
-        clip_name = f"video{video_id}.mp4"  # a number here, "video6513" in MSR-VTT
+        clip = clips.get(
+            f"video{video_id}", root / "video" / f"video{video_id}.mp4"
+        )  # a number here, "video6513" in MSR-VTT
         yield Instance(
             id=str(pair["id"]),
             inputs=text(pair["question"]),
-            images=[Clip(clips.get(clip_name, root / "video" / clip_name))],
+            images=[Clip(clip)],
             outputs=text(pair["answer"]),
-            meta={"split": part, "video_id": video_id, "video": clip_name, "category_id": pair["category_id"]},
+            meta={"split": part, "video_id": video_id, "video": clip.name, "category_id": pair["category_id"]},
         )

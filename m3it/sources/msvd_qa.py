@@ -3,7 +3,7 @@
 Source files   https://github.com/xudejing/video-question-answering and
                https://data.mendeley.com/datasets/h5j7cpwnvn
                root/{train,val,test}_qa.json, or in root/MSVD-QA
-               clips: vid1.avi to vid1970.avi in any folder of root, or, with youtube_mapping.txt, under MSVD's own
+               clips: vid1.avi to vid1970.avi (also .mp4, .webm, .mkv) in any folder of root, or, with youtube_mapping.txt, under MSVD's own
                names: YouTubeClips/<YouTube id>_<start>_<end>.avi
 License        not stated; clips: YouTube terms per video
 Paper          https://doi.org/10.1145/3123266.3123427
@@ -22,6 +22,7 @@ from m3it.sources.kit.media import Clip
 from m3it.sources.kit.options import sample
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # MSVD-QA's names for our splits
+VIDEOS = (".avi", ".mp4", ".webm", ".mkv")
 MAPPINGS = ("youtube_mapping.txt", "MSVD-QA/youtube_mapping.txt")
 
 
@@ -31,18 +32,19 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
     pairs_by_video: dict[int, list[dict]] = {}
     for pair in read_json(root.first(f"{part}_qa.json", f"MSVD-QA/{part}_qa.json")):
         pairs_by_video.setdefault(pair["video_id"], []).append(pair)
-    clips = root.named((".avi",))
+    clips = root.named(VIDEOS, lambda path: path.stem)
     youtube_names = read_mapping(root)
     for video_id, pairs in pairs_by_video.items():
         (pair,) = sample(pairs, 1, "msvd-qa", "id")
-        names = [f"vid{video_id}.avi", youtube_names.get(f"vid{video_id}", "") + ".avi"]
+        names = [f"vid{video_id}", youtube_names.get(f"vid{video_id}", "")]
         clip_name = next((name for name in names if name in clips), names[0])
+        clip = clips.get(clip_name, root / "video" / f"{clip_name}.avi")
         yield Instance(
             id=str(pair["id"]),
             inputs=text(pair["question"]),
-            images=[Clip(clips.get(clip_name, root / "video" / clip_name))],
+            images=[Clip(clip)],
             outputs=text(pair["answer"]),
-            meta={"split": part, "video_id": video_id, "video": clip_name},
+            meta={"split": part, "video_id": video_id, "video": clip.name},
         )
 
 

@@ -180,6 +180,25 @@ def test_source_files_that_are_not_there_are_asked_for():
         source_root("okvqa", None, Path("."))
 
 
+@pytest.mark.parametrize(
+    ("dataset", "address"),
+    [
+        ("coco", "https://cs.stanford.edu/people/karpathy/deepimagesent/caption_datasets.zip"),
+        ("coco-itm", "https://cs.stanford.edu/people/karpathy/deepimagesent/caption_datasets.zip"),
+        ("fm-iqa", "http://research.baidu.com/Public/uploads/5ac9e10bdd572.gz"),
+        ("msrvtt", "https://github.com/ArrowLuo/CLIP4Clip"),
+    ],
+)
+def test_missing_annotations_are_said_to_come_from_where_they_do(tmp_path, dataset, address):
+    with pytest.raises(SourceError, match=rf"It is downloaded from {address}\. To convert another .* --split\."):
+        convert(dataset, tmp_path, tmp_path / "out")
+
+
+def test_either_list_of_the_classes_of_imagenet_is_enough(tmp_path):
+    with pytest.raises(SourceError, match="LOC_synset_mapping.txt or ILSVRC2012_devkit_t12/data/meta.mat is not there"):
+        convert("imagenet", tmp_path, tmp_path / "out", ["train"])
+
+
 # ---- rows that cannot be read
 
 

@@ -258,7 +258,15 @@ class Files:
                         "two archives away."
                     )
                 found = found or (archive, inner)
+        if found is None and not path.isascii():
+            spelt = self.spellings.get(unicodedata.normalize("NFC", path), path)
+            return None if spelt == path else self.locate(spelt)
         return found
+
+    @cached_property
+    def spellings(self) -> dict[str, str]:
+        """The path of each file by its form NFC: macOS writes accents as characters of their own."""
+        return {unicodedata.normalize("NFC", name): name for name in self.names if not name.isascii()}
 
     @cached_property
     def names(self) -> list[str]:
@@ -364,11 +372,14 @@ class SourcePath:
         """The error that says which file is missing, where it comes from, and what lies there instead."""
         if self.is_outside:
             return SourceError(f"{self.files.folder}: {self.path} lies outside of this folder: it is not read.")
-        wanted = " or ".join(names) or self.name
+        wanted = " or ".join((self / name).path for name in names) or self.path
         near = difflib.get_close_matches(PurePosixPath(names[0] if names else self.path).name, self.files.names, 3, 0.5)
         tops = near or sorted({name.split("/")[0] for name in self.files.names})[:8]
         source = f" It is downloaded from {self.files.homepage}." if self.files.homepage else ""
-        return SourceError(f"{self.files.folder}: {wanted} is not there; found {', '.join(tops) or 'nothing'}.{source}")
+        hint = self.files.hint(names[0] if names else self.path)
+        return SourceError(
+            f"{self.files.folder}: {wanted} is not there; found {', '.join(tops) or 'nothing'}.{hint}{source}"
+        )
 
     def local(self) -> Path | None:
         """The real file, if it lies on disk and not in an archive."""
@@ -385,8 +396,10 @@ class SourcePath:
             return found.st_size, found.st_mtime_ns
         except (OSError, ValueError):
             place = self.files.locate(self.path)
-        if place is None or isinstance(place, str):
+        if place is None:
             return 0, 0
+        if isinstance(place, str):  # under another spelling
+            return os.stat(place).st_size, os.stat(place).st_mtime_ns
         archive, name = place
         member = archive.members[name]
         return (

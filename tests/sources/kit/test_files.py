@@ -11,6 +11,7 @@ import resource
 import tarfile
 import tempfile
 import tracemalloc
+import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -299,3 +300,29 @@ def test_what_stands_before_the_values_of_a_large_file_is_not_kept(tmp_path, mon
     finally:
         tracemalloc.stop()
     assert next(read_values(SourcePath(tmp_path) / "a.json", r'"name"\s*:\s*')) == "val"
+
+
+@pytest.mark.parametrize(("on_disk", "asked"), [("NFD", "NFC"), ("NFC", "NFD")])
+@pytest.mark.parametrize("archive", [False, True])
+def test_a_name_with_accents_is_found_in_either_form_of_unicode(on_disk, asked, archive, tmp_path):
+    name = unicodedata.normalize(on_disk, "é/ü.jpg")
+    if archive:
+        write_zip(tmp_path / "a.zip", {name: b"1"})
+    else:
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(b"1")
+    path = SourcePath(tmp_path) / unicodedata.normalize(asked, "é/ü.jpg")
+    assert (path.exists(), path.read_bytes(), path.state()[0]) == (True, b"1", 1)
+    assert unicodedata.normalize(asked, "ü.jpg") in SourcePath(tmp_path).named()
+
+
+def test_a_missing_file_is_named_with_its_folder_and_where_one_of_its_name_lies(tmp_path):
+    (tmp_path / "coco/val2014").mkdir(parents=True)
+    (tmp_path / "coco/val2014/1.jpg").touch()
+    write_zip(tmp_path / "train2014.zip", {"2.jpg": b"2"})
+    root = SourcePath(tmp_path)
+    for path, place in (("val2014/1.jpg", "coco/val2014"), ("train2014/2.jpg", "train2014.zip, as 2.jpg")):
+        with pytest.raises(
+            SourceError, match=rf"{path} is not there; .* A file of that name lies in {tmp_path}/{place}\."
+        ):
+            (root / path).read_bytes()
