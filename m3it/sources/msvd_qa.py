@@ -3,8 +3,8 @@
 Source files   https://github.com/xudejing/video-question-answering and
                https://data.mendeley.com/datasets/h5j7cpwnvn
                root/{train,val,test}_qa.json, or in root/MSVD-QA
-               clips: vid1.avi to vid1970.avi (also .mp4, .webm, .mkv) in any folder of root, or, with youtube_mapping.txt, under MSVD's own
-               names: YouTubeClips/<YouTube id>_<start>_<end>.avi
+               clips: vid1.avi to vid1970.avi (also .mp4, .webm, .mkv) in any folder of root, or, with
+               youtube_mapping.txt, under MSVD's own names: YouTubeClips/<YouTube id>_<start>_<end>.avi
 License        not stated; clips: YouTube terms per video
 Paper          https://doi.org/10.1145/3123266.3123427
 One instance   inputs="what does a woman slice?"  outputs="onion"  and 8 frames in order of time
