@@ -2,11 +2,13 @@
 
 import json
 
+import pytest
 from metric_cases import fixture
 
 from M3IT import CATALOGUE
 from m3it.catalogue import lookup
 from m3it.evaluating.references import choices, reference_fields, short_answer
+from m3it.rows.instance import ShardError
 
 
 def test_options_are_read_from_lines_and_from_one_line():
@@ -39,6 +41,43 @@ def test_references_are_the_outputs_first_then_what_annotators_gave():
     assert reference_fields("my-own", {"inputs": "x", "outputs": "y"}) == {"references": ["y"]}
     short = {"inputs": "q", "outputs": "It is Paris.", "meta": {"short_answer": "Paris"}}
     assert reference_fields("viquae", short)["references"] == ["It is Paris.", "Paris"]
+
+
+def test_a_translation_is_not_compared_with_the_english_answers():
+    row = {"inputs": "q", "outputs": "巴黎", "meta": {"short_answer": "Paris", "answers": ["Paris", "Lutetia"]}}
+    assert reference_fields("okvqa-zh", row) == {"references": ["巴黎"]}
+    own = {**row, "meta": {**row["meta"], "translated": "nllb", "translated_from": "en"}}
+    assert reference_fields("my-set-zh", own) == {"references": ["巴黎"], "language": "zh"}  # no word in English
+    assert reference_fields("my-set-zh", row)["references"] == ["巴黎", "Paris", "Lutetia"]  # not said to be one
+
+
+def meta_of(**meta) -> dict:
+    return {"inputs": "q", "outputs": "a", "meta": {"id": "r-7", **meta}}
+
+
+def test_answers_are_taken_in_their_known_forms_and_never_letter_by_letter():
+    for answers, expected in [
+        ("cat", ["cat"]),
+        (["cat", "dog"], ["cat", "dog"]),
+        ({"text": ["cat"], "answer_start": [1]}, ["cat"]),
+        ([{"answer": "cat", "answer_id": 1}], ["cat"]),
+        ({"text": []}, []),
+        (None, []),
+    ]:
+        assert reference_fields("mine", meta_of(answers=answers))["references"] == ["a", *expected]
+    assert reference_fields("coco", meta_of(captions="a cat"))["references"] == ["a", "a cat"]
+
+
+@pytest.mark.parametrize(
+    ("config", "meta"),
+    [("mine", {"answers": 5}), ("mine", {"answers": [1, 2]}), ("mine", {"answers": ["cat", None]}),
+     ("mine", {"answers": {"n": 1}}), ("mine", {"answers": [["cat"]]}), ("mine", {"short_answer": 5}),
+     ("mine", {"short_answer": ["x"]}), ("mine", {"target": ["de"]}), ("coco", {"captions": {"a": "b"}})],
+)  # fmt: skip
+def test_answers_of_another_shape_are_refused_with_the_row(config, meta):
+    (name,) = meta
+    with pytest.raises(ShardError, match=f"{config}: row 'r-7': expected {name} in meta to be a"):
+        reference_fields(config, meta_of(**meta))
 
 
 def test_captions_of_one_image_are_a_group_and_multi30k_rows_have_languages():
