@@ -13,6 +13,7 @@ from m3it.commands.options import (
     BaseUrl,
     Cluster,
     Configs,
+    ExtraBody,
     Fields,
     Json,
     Limit,
@@ -25,6 +26,7 @@ from m3it.commands.options import (
     app,
     as_bytes,
     as_drops,
+    as_extra_body,
     as_fields,
     default_repo,
     progress,
@@ -90,6 +92,7 @@ def rephrase(
     parallel: Parallel = 8,
     prices: Prices = None,
     max_cost: MaxCost = None,
+    extra_body: ExtraBody = None,
 ) -> None:
     """Rewrite short answers into sentences.
 
@@ -97,7 +100,8 @@ def rephrase(
     from m3it.making.rephrase import rephrase_shard
     from m3it.work.chat import Chat
 
-    chat = Chat(model, base_url, parallel=parallel, prices=prices, max_cost=max_cost)
+    more = as_extra_body(extra_body)
+    chat = Chat(model, base_url, parallel=parallel, prices=prices, max_cost=max_cost, extra_body=more)
     for shard in shards:
         counts = rephrase_shard(shard, out, chat, limit, progress)
         told = ", ".join(f"{number:,} {what}" for what, number in counts.most_common())

@@ -4,6 +4,7 @@ Only typer, and what is as light, is imported here and by the modules of the pan
 when it is called.
 """
 
+import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -49,6 +50,13 @@ PicturesFrom = Annotated[
 Ids = Annotated[
     list[str] | None,
     Option("--id", help="Only the row of this id, may be repeated; or those of a .txt file, an id a line."),
+]
+ReasoningTags = Annotated[
+    list[str] | None,
+    Option(help="Marks around a model's thoughts: think, [THINK], or two with a blank between. Default: the usual."),
+]
+ExtraBody = Annotated[
+    str | None, Option(metavar="JSON", help="More fields of each request to a server, e.g. '{\"top_p\": 0.8}'.")
 ]
 Json = Annotated[bool, Option("--json", help="Print one JSON value.")]
 
@@ -108,6 +116,17 @@ def as_fields(given: list[str] | None) -> dict[str, str] | None:
     if wrong := [text for text in given or () if "=" not in text]:
         raise typer.BadParameter(f"--fields {wrong[0]}: expected e.g. inputs=question")
     return dict(text.split("=", 1) for text in given) if given else None
+
+
+def as_extra_body(given: str | None) -> dict[str, Any] | None:
+    """What --extra-body says."""
+    try:
+        found = json.loads(given) if given else None
+    except ValueError as error:
+        raise typer.BadParameter(f"--extra-body {given}: expected a JSON object, {error}") from None
+    if found is not None and not isinstance(found, dict):
+        raise typer.BadParameter(f"--extra-body {given}: expected a JSON object")
+    return found
 
 
 def as_drops(drops: Mapping[str, int]) -> str:

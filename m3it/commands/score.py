@@ -10,6 +10,7 @@ from m3it.commands.options import (
     SCORE,
     BaseUrl,
     BatchSize,
+    ExtraBody,
     Json,
     Limit,
     MaxCost,
@@ -17,9 +18,11 @@ from m3it.commands.options import (
     Parallel,
     PicturesFrom,
     Prices,
+    ReasoningTags,
     Repo,
     Seed,
     app,
+    as_extra_body,
     default_repo,
     progress,
     say,
@@ -40,6 +43,8 @@ def predict(
     max_tokens: Annotated[int, Option(help="Longest prediction.", min=1)] = 256,
     parallel: Parallel = 8,
     on_error: OnError = "raise",
+    reasoning_tags: ReasoningTags = None,
+    extra_body: ExtraBody = None,
 ) -> None:
     """What a model answers to rows.
 
@@ -58,6 +63,8 @@ def predict(
         max_tokens=max_tokens,
         parallel=parallel,
         on_error=on_error,
+        reasoning_tags=reasoning_tags or None,
+        extra_body=as_extra_body(extra_body),
         progress=progress,
     )
     for place, number in run["num_rows"].items():
@@ -72,6 +79,7 @@ def score(
     repo: Annotated[str | None, Option(help="What was predicted: checks rows and references.")] = None,
     metric: Annotated[list[str] | None, Option(help="One more metric for every config, e.g. chrf.")] = None,
     seed: Seed = 0,
+    reasoning_tags: ReasoningTags = None,
     as_json: Json = False,
 ) -> None:
     """Scores by dataset, task and group with 95 % intervals; A B compares.
@@ -82,7 +90,8 @@ def score(
 
     first = predictions[0]
     out = out or (first if first.is_dir() else first.parent)
-    found = score_predictions(predictions, out, repo=repo, metrics=metric or (), seed=seed)
+    tags = reasoning_tags or None
+    found = score_predictions(predictions, out, repo=repo, metrics=metric or (), seed=seed, reasoning_tags=tags)
     say(json.dumps(found, ensure_ascii=False) if as_json else score_table(found))
 
 
@@ -101,6 +110,8 @@ def judge(
     parallel: Parallel = 8,
     prices: Prices = None,
     max_cost: MaxCost = None,
+    reasoning_tags: ReasoningTags = None,
+    extra_body: ExtraBody = None,
     as_json: Json = False,
 ) -> None:
     """Which model answers better, by FairEval.
@@ -111,13 +122,24 @@ def judge(
     from m3it.evaluating.tables import verdict_table
     from m3it.work.chat import Chat
 
-    match = choose_pairs(first, second, config or CONFIGS, num_rows=limit, with_images=with_images, repo=repo)
-    chat = Chat(model, base_url, cache_dir=out / "replies", parallel=parallel, prices=prices, max_cost=max_cost)
+    tags = reasoning_tags or None
+    match = choose_pairs(
+        first, second, config or CONFIGS, num_rows=limit, with_images=with_images, repo=repo, reasoning_tags=tags
+    )
+    chat = Chat(
+        model,
+        base_url,
+        cache_dir=out / "replies",
+        parallel=parallel,
+        prices=prices,
+        max_cost=max_cost,
+        extra_body=as_extra_body(extra_body),
+    )
     e = chat.estimate(requests(match, evidences))
     cost = "" if e.cost is None else f", at most about {e.cost:.2f}"
     tokens = f"about {e.prompt_tokens:,} tokens in, at most {e.completion_tokens:,} out"
     say(f"{e.num_requests:,} requests, {e.num_kept:,} replies on disk; the others {tokens}{cost}", err=True)
-    found = judge_pairs(match, chat, out, num_evidences=evidences, progress=progress)
+    found = judge_pairs(match, chat, out, num_evidences=evidences, reasoning_tags=tags, progress=progress)
     say(json.dumps(found, ensure_ascii=False) if as_json else verdict_table(found))
 
 
@@ -153,6 +175,8 @@ def evaluate(
     max_tokens: Annotated[int, Option(help="Longest prediction.", min=1)] = 256,
     parallel: Parallel = 8,
     on_error: OnError = "raise",
+    reasoning_tags: ReasoningTags = None,
+    extra_body: ExtraBody = None,
 ) -> None:
     """Predict, score and report in one go; on all GPUs: accelerate launch -m m3it evaluate ...
 
@@ -172,6 +196,8 @@ def evaluate(
         max_tokens=max_tokens,
         parallel=parallel,
         on_error=on_error,
+        reasoning_tags=reasoning_tags or None,
+        extra_body=as_extra_body(extra_body),
         progress=progress,
     )
     for problem in problems:

@@ -7,15 +7,16 @@ prediction, and the others go on.
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
 from M3IT import image_bytes
 from m3it.rows.instance import M3ITError
-from m3it.work.chat import Chat, ChatError, Request, message
+from m3it.work.chat import REASONING_TAGS, Chat, ChatError, Request, message, open_thought, without_reasoning
 
 MAX_REFUSALS = 3  # of rows with so many pictures, none of which the server took: the others are not sent
+PROMPT_END = 16  # last tokens of a prompt, in which a mark may open a thought
 logger = logging.getLogger(__name__)
 
 
@@ -48,7 +49,7 @@ class Answered(NamedTuple):
 class LocalModel:
     """A model of transformers; asks in batches, padded on the left. A batch that fails is halved, down to the row."""
 
-    def __init__(self, name: str, max_tokens: int, batch_size: int):
+    def __init__(self, name: str, max_tokens: int, batch_size: int, reasoning_tags: Sequence[str] = REASONING_TAGS):
         try:
             from accelerate import PartialState
 
@@ -56,6 +57,7 @@ class LocalModel:
             from m3it.models.loading import load_model
         except ImportError as error:
             raise M3ITError("Predicting with transformers needs PyTorch: pip install 'm3it[train]'") from error
+        self.reasoning_tags = reasoning_tags
         self.max_tokens, self.batch_size, self.device = max_tokens, batch_size, PartialState().device
         model, processor = load_model(name)
         self.model, self.collator = model.to(self.device).eval(), Collator(processor)
@@ -103,7 +105,20 @@ class LocalModel:
         length = batch["input_ids"].shape[1]
         if torch.equal(tokens[:, :length], batch["input_ids"]):  # some classes give the prompt again, some do not
             tokens = tokens[:, length:]
-        return [text.strip() for text in tokenizer.batch_decode(tokens, skip_special_tokens=True)]
+        # A thought that the chat template has opened begins in the prompt: without its mark, one that does not end
+        # would pass for an answer.
+        prompts = tokenizer.batch_decode(batch["input_ids"][:, -PROMPT_END:])
+        opened = [open_thought(prompt, self.reasoning_tags) for prompt in prompts]
+        return [mark + text.strip() for mark, text in zip(opened, self._decode(tokens), strict=True)]
+
+    def _decode(self, tokens: Any) -> list[str]:
+        """The texts without special tokens, except those that mark thoughts."""
+        tokenizer = self.collator.tokenizer
+        special = dict(zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True))
+        hidden = {number for token, number in special.items() if without_reasoning(token, self.reasoning_tags) == token}
+        if len(hidden) == len(special):
+            return list(tokenizer.batch_decode(tokens, skip_special_tokens=True))
+        return [tokenizer.decode([token for token in row if token not in hidden]) for row in tokens.tolist()]
 
 
 class ServedModel:

@@ -21,7 +21,7 @@ from m3it.evaluating.runs import Run, read_run
 from m3it.evaluating.verdicts import Draw, Pair, position_bias, read_scores, verdict_counts, verdict_line
 from m3it.reading.load import find_rows
 from m3it.rows.instance import M3ITError, hash_of
-from m3it.work.chat import Answer, Chat, ChatError, Reply, Request, message
+from m3it.work.chat import REASONING_TAGS, Answer, Chat, ChatError, Reply, Request, message, without_reasoning
 from m3it.work.folder import write_json, write_text
 from m3it.work.runner import Progress, silent, versions
 
@@ -75,10 +75,11 @@ def choose_pairs(
     num_rows: int = NUM_ROWS,
     with_images: bool = False,
     repo: str | None = None,
+    reasoning_tags: Sequence[str] | None = None,
 ) -> Match:
     """The rows to judge: of each config those of the lowest hashes, from all that either run has; JudgeError where the
     runs do not fit. `repo` is where their pictures are, by default where the first run had them from."""
-    runs, pairs, missing, num_there = (read_run(first), read_run(second)), [], [], {}
+    runs, pairs, missing, num_there = (read_run(first, reasoning_tags), read_run(second, reasoning_tags)), [], [], {}
     for config in configs:
         split = _shared_split(runs, config)
         rows = [{row["id"]: row for row in run.rows[config, split]} for run in runs]
@@ -166,20 +167,23 @@ def _plan(match: Match, num_evidences: int) -> list[tuple[int, bool, int]]:
     return [(n, swapped, i) for n in differ for swapped in (False, True) for i in range(num_evidences)]
 
 
-def ask(match: Match, chat: Chat, num_evidences: int, *, progress: Progress) -> tuple[list[Draw], list[Draw]]:
+def ask(
+    match: Match, chat: Chat, num_evidences: int, *, progress: Progress, reasoning_tags: Sequence[str] = REASONING_TAGS
+) -> tuple[list[Draw], list[Draw]]:
     """(the draws, those that were asked again): a reply that cannot be read is asked for once more, as another draw."""
     plan = _plan(match, num_evidences)
-    draws = list(progress(_ask(match, chat, plan), "judge", len(plan)))
+    draws = list(progress(_ask(match, chat, plan, reasoning_tags), "judge", len(plan)))
     again = [n for n, draw in enumerate(draws) if draw.scores is None and draw.reply]
     replan = [(draws[n].pair, draws[n].swapped, draws[n].sample + num_evidences) for n in again]
     unread = [draws[n] for n in again]
-    for n, draw in zip(again, _ask(match, chat, replan), strict=True):
+    for n, draw in zip(again, _ask(match, chat, replan, reasoning_tags), strict=True):
         draws[n] = draw
     return draws, unread
 
 
-def _ask(match: Match, chat: Chat, plan: list[tuple[int, bool, int]]) -> Iterator[Draw]:
-    """The draws of a plan, in its order; one that the server refuses has no reply."""
+def _ask(match: Match, chat: Chat, plan: list[tuple[int, bool, int]], reasoning_tags: Sequence[str]) -> Iterator[Draw]:
+    """The draws of a plan, in its order; one that the server refuses has no reply. What the judge thinks aloud, drafts
+    of scores among it, does not count."""
     num_refused = 0
     answers: Iterator[Answer] = chat.ask_all((request(match.pairs[n], s, i) for n, s, i in plan), on_error="drop")
     for place, answer in zip(plan, answers, strict=True):
@@ -188,7 +192,8 @@ def _ask(match: Match, chat: Chat, plan: list[tuple[int, bool, int]]) -> Iterato
             if num_refused >= MAX_REFUSALS and not chat.num_asked + chat.num_kept:
                 raise answer
         reply = answer if isinstance(answer, Reply) else None
-        yield Draw(*place, read_scores(reply.text) if reply else None, reply)
+        verdict = without_reasoning(reply.text, reasoning_tags) if reply else None
+        yield Draw(*place, read_scores(verdict or ""), reply)
 
 
 # ---- judging
@@ -200,13 +205,14 @@ def judge(
     out: Path | str,
     *,
     num_evidences: int = NUM_EVIDENCES,
+    reasoning_tags: Sequence[str] | None = None,
     progress: Progress = silent,
 ) -> dict[str, Any]:
     """Judge the pairs and write verdicts.jsonl and judge.json into `out`; returns what judge.json holds. A killed run
     goes on from the replies on disk, if `chat` keeps them in the same place."""
     if not match.pairs:
         raise JudgeError(f"No row to judge: all {len(match.missing)} chosen ones are without a prediction.")
-    draws, unread = ask(match, chat, num_evidences, progress=progress)
+    draws, unread = ask(match, chat, num_evidences, progress=progress, reasoning_tags=reasoning_tags or REASONING_TAGS)
     by_pair: dict[int, list[Draw]] = {n: [] for n in range(len(match.pairs))}
     for draw in draws:
         by_pair[draw.pair].append(draw)
@@ -214,7 +220,7 @@ def judge(
     images = any(pair.images for pair in match.pairs)
     found = {
         "command": "judge",
-        "options": {"evidences": num_evidences, "prompt": PROMPT, "with_images": images, **OPTIONS},
+        "options": {"evidences": num_evidences, "prompt": PROMPT, "with_images": images, **OPTIONS, **chat.extra_body},
         "versions": versions(),
         "models": list(match.models),
         "num_rows": match.num_there,

@@ -6,6 +6,7 @@ server, the time since the row before. A row that fails is listed with its `erro
 Until the end of the run its lines stand in hidden files, one for each process: a killed run goes on from there.
 """
 
+import hashlib
 import json
 import logging
 import os
@@ -19,14 +20,20 @@ from M3IT import CATALOGUE, M3IT, id_of, public_url
 from m3it.catalogue import lookup
 from m3it.evaluating.answering import Answered, LocalModel, Question, ServedModel
 from m3it.evaluating.references import reference_fields
-from m3it.evaluating.runs import Key, Row
+from m3it.evaluating.runs import NO_ANSWER, Key, Row, answer_in, read_object
 from m3it.reading.load import load_builder
 from m3it.rows.instance import M3ITError
-from m3it.work.chat import Chat
-from m3it.work.folder import write_json, write_text
+from m3it.work.chat import REASONING_TAGS, Chat, server_name
+from m3it.work.folder import sha256_of, write_json, write_text
 from m3it.work.runner import Progress, silent, versions
 
 OTHER_SPLITS = ("test", "validation")  # what is predicted unless a split is named: the first that there is
+# Of a model's folder, what its answers depend on; runs and checkpoints may lie beside these.
+MODEL_FILES = (
+    *("*.safetensors", "*.safetensors.index.json", "pytorch_model*", "adapter_model*", "adapter_config.json"),
+    *("config.json", "generation_config.json", "*processor_config.json", "chat_template*"),
+    *("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "*.model"),
+)
 PACKAGES = ("torch", "transformers", "accelerate", "openai")
 logger = logging.getLogger(__name__)
 
@@ -74,23 +81,35 @@ def predict(
     max_tokens: int = 256,
     parallel: int = 8,
     on_error: str = "raise",
+    reasoning_tags: Sequence[str] | None = None,
+    extra_body: dict[str, Any] | None = None,
     progress: Progress = silent,
 ) -> dict[str, Any]:
     """Predict the rows of configs and write predictions.jsonl and run.json into `out`; returns what run.json holds.
 
     `model` is a Hub id or a folder or, with `base_url`, the server's name for it. Rows that `out` has predictions of
-    are not asked again. Started by `accelerate launch`, every process predicts its share.
+    are not asked again. `reasoning_tags`: the marks of a model's thoughts; `extra_body`: further fields of each request
+    to a server. Started by `accelerate launch`, every process predicts its share.
     """
     folder, (rank, num_processes, wait) = Path(out), _process()
     options = {"model": model, "max_tokens": max_tokens, "repo": public_url(repo), "split": split, "limit": limit}
-    options |= {"base_url": public_url(base_url)} if base_url else {"batch_size": batch_size}
+    options |= {"base_url": server_name(base_url)} if base_url else {"batch_size": batch_size}
+    if rank == 0 and not base_url:
+        options["weights"] = weights_of(model)
+    if extra_body and not base_url:
+        raise ValueError("extra_body: is sent to a server; name one with --base-url")
+    options |= {"extra_body": extra_body} if extra_body else {}
+    options |= {"reasoning_tags": list(reasoning_tags)} if reasoning_tags else {}
+    tags = reasoning_tags or REASONING_TAGS
     if rank == 0:
         _open(folder, options)
     wait()
-    done = {key for key, line in _lines(_files(folder)[:2]) if not line.get("error")}
+    done = {key for key, line in _lines(_files(folder)[:2]) if line.get("error") in (None, "", NO_ANSWER)}
     seen: dict[Key, None] = {}
-    chat = Chat(model, base_url, cache_dir=folder / "replies", parallel=parallel) if base_url else None
-    ask = ServedModel(chat, max_tokens) if chat else LocalModel(model, max_tokens, batch_size)
+    chat: Chat | None = None
+    if base_url:
+        chat = Chat(model, base_url, cache_dir=folder / "replies", parallel=parallel, extra_body=extra_body)
+    ask = ServedModel(chat, max_tokens) if chat else LocalModel(model, max_tokens, batch_size, tags)
     questions = (
         question
         for config in dict.fromkeys(configs)
@@ -100,7 +119,7 @@ def predict(
     mine = (q for i, q in enumerate(left) if i // batch_size % num_processes == rank)
     with open(folder / f".predicted-{rank}.jsonl", "w", encoding="utf-8", newline="\n") as file:
         for answered in ask(mine):
-            file.write(_line(answered))
+            file.write(_line(answered, tags))
             file.flush()
     wait()
     if rank == 0:
@@ -119,6 +138,33 @@ def _process() -> tuple[int, int, Callable[[], None]]:
     return state.process_index, state.num_processes, state.wait_for_everyone
 
 
+def weights_of(model: str) -> str:
+    """What tells one state of a model from another: of a folder a sha256 over its weights, configuration and tokenizer,
+    and over the model below a LoRA; of a Hub id the commit. A folder that is trained in again is another model."""
+    folder = Path(model)
+    if not folder.is_dir():
+        return _commit_of(model)
+    names = {path.name for pattern in MODEL_FILES for path in folder.glob(pattern)}
+    told = [f"{name} {sha256_of(folder / name)}" for name in sorted(names)]
+    adapter = folder / "adapter_config.json"
+    if adapter.exists():
+        told.append(weights_of(str(read_object(adapter).get("base_model_name_or_path"))))
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()
+
+
+def _commit_of(model: str) -> str:
+    """The commit of a model of the Hub; "" where that is not known: loading it says what is wrong."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    for name in ("config.json", "adapter_config.json"):
+        try:
+            return Path(hf_hub_download(model, name)).parent.name
+        except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError):
+            continue
+    return ""
+
+
 def _left(questions: Iterable[Question], done: set[Key], seen: dict[Key, None]) -> Iterator[Question]:
     """The questions that are to be asked; `seen` gets all of them."""
     for question in questions:
@@ -132,10 +178,13 @@ def _left(questions: Iterable[Question], done: set[Key], seen: dict[Key, None]) 
             yield question
 
 
-def _line(answered: Answered) -> str:
-    """The line of predictions.jsonl."""
+def _line(answered: Answered, reasoning_tags: Sequence[str]) -> str:
+    """The line of predictions.jsonl: the text as the model gave it, thoughts and all; where they bring no answer, it
+    has failed."""
     question, prediction, error, seconds = answered
     said = {"error": error} if prediction is None else {"prediction": prediction}
+    if prediction is not None and answer_in(prediction, reasoning_tags) is None:
+        said["error"] = NO_ANSWER
     line = {**question.head, **said, **question.tail, "seconds": round(seconds, 4)}
     return json.dumps(line, ensure_ascii=False) + "\n"
 
@@ -161,11 +210,11 @@ def _open(folder: Path, options: dict[str, Any]) -> None:
     """Gather what a killed run left; M3ITError where the folder is that of another model."""
     folder.mkdir(parents=True, exist_ok=True)
     told = folder / "run.json"
-    before = json.loads(told.read_text("utf-8")).get("options", {}) if told.exists() else options
-    for name in ("model", "max_tokens", "repo"):
-        if before.get(name) != options[name]:
+    before = read_object(told).get("options") or {} if told.exists() else options
+    for name in ("model", "weights", "max_tokens", "repo", "base_url", "extra_body"):
+        if before.get(name) != options.get(name):
             raise M3ITError(
-                f"{folder}: holds predictions with {name} {before.get(name)!r}, not {options[name]!r}. "
+                f"{folder}: holds predictions with {name} {before.get(name)!r}, not {options.get(name)!r}. "
                 "Pass another folder as --out."
             )
     _gather(folder, ".predicted.jsonl", _lines(_files(folder)[1:]))

@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 from M3IT import id_of
 from m3it.evaluating.references import reference_fields
 from m3it.rows.instance import M3ITError
+from m3it.work.chat import REASONING_TAGS, without_reasoning
 
 Row = dict[str, Any]  # a line of predictions.jsonl
 Place = tuple[str, str]  # config, split
 Key = tuple[str, str, str]  # config, split, row id
+NO_ANSWER = "the model's thoughts end without an answer: a larger --max-tokens may let it come"
 
 
 class ScoreError(M3ITError):
@@ -27,11 +29,11 @@ class Run(NamedTuple):
     num_rows: dict[Place, int]
 
 
-def read_runs(paths: Sequence[Path | str]) -> list[Run]:
+def read_runs(paths: Sequence[Path | str], reasoning_tags: Sequence[str] | None = None) -> list[Run]:
     """The runs in folders or files of predictions: those of one model are one, unless they hold the same configs."""
     runs: dict[str, Run] = {}
     for path in map(Path, paths):
-        run = read_run(path)
+        run = read_run(path, reasoning_tags)
         if run.model in runs and set(run.rows) & set(runs[run.model].rows):
             run = run._replace(model=f"{run.model} ({path})")
         if run.model in runs and set(run.rows) & set(runs[run.model].rows):
@@ -41,8 +43,41 @@ def read_runs(paths: Sequence[Path | str]) -> list[Run]:
     return list(runs.values())
 
 
-def read_run(path: Path | str) -> Run:
-    """The run in a folder, or of a file, of predictions; ScoreError where a line is not what `m3it predict` writes."""
+def read_object(file: Path) -> dict[str, Any]:
+    """What a JSON file as run.json holds; ScoreError where that is no object, or has parts of other kinds."""
+    try:
+        found = json.loads(file.read_text("utf-8"))
+    except ValueError as error:
+        raise ScoreError(f"{file}: expected JSON, {error}. Make it again.") from error
+    if not isinstance(found, dict):
+        raise ScoreError(f"{file}: expected a JSON object, found {json.dumps(found)[:60]}. Make it again.")
+    counts = found.get("num_rows")
+    if not isinstance(counts or {}, dict) or not all(isinstance(n, int) for n in (counts or {}).values()):
+        raise ScoreError(f"{file}: expected num_rows to count rows, found {json.dumps(counts)[:60]}. Make it again.")
+    if not isinstance(found.get("options") or {}, dict):
+        raise ScoreError(f"{file}: expected options to be an object, found {json.dumps(found['options'])[:60]}.")
+    return found
+
+
+def answer_in(text: str, reasoning_tags: Sequence[str] = REASONING_TAGS) -> str | None:
+    """The prediction without the model's thoughts; None where they do not end, or nothing comes after them."""
+    answer = without_reasoning(text, reasoning_tags)
+    return None if answer is None or (text.strip() and not answer.strip()) else answer
+
+
+def _answered(row: Row, reasoning_tags: Sequence[str]) -> Row:
+    """The line as it is scored: the answer alone as its prediction, or an error where the thoughts bring none."""
+    if "prediction" not in row or row.get("error") not in (None, "", NO_ANSWER):
+        return row
+    answer = answer_in(row["prediction"], reasoning_tags)
+    return {**row, "error": NO_ANSWER} if answer is None else {**row, "error": "", "prediction": answer}
+
+
+def read_run(path: Path | str, reasoning_tags: Sequence[str] | None = None) -> Run:
+    """The run in a folder, or of a file, of predictions; ScoreError where a line is not what `m3it predict` writes.
+
+    Predictions are without the model's thoughts; `reasoning_tags`: their marks, by default those that `predict` was
+    given, else chat.REASONING_TAGS."""
     path = Path(path)
     file = path / "predictions.jsonl" if path.is_dir() else path
     if not file.exists():
@@ -61,16 +96,21 @@ def read_run(path: Path | str) -> Run:
     if not rows:
         raise ScoreError(f"{file}: is empty. Run m3it predict again; its last lines say why no row was predicted.")
     told = file.parent / "run.json"
-    run = json.loads(told.read_text("utf-8")) if told.exists() else {}
-    num_rows = {(name.rpartition("/")[0], name.rpartition("/")[2]): n for name, n in run.get("num_rows", {}).items()}
+    run = read_object(told) if told.exists() else {}
+    num_rows = {
+        (name.rpartition("/")[0], name.rpartition("/")[2]): n for name, n in (run.get("num_rows") or {}).items()
+    }
     for place in rows if num_rows else ():
         if place not in num_rows:
             raise ScoreError(
                 f"{file}: holds rows of {'/'.join(place)}, but run.json beside it is of a run on "
                 f"{', '.join(map('/'.join, num_rows))}. Keep the predictions of each run in a folder of their own."
             )
-    model = run.get("model") or run.get("options", {}).get("model") or file.parent.name or str(file)
-    return Run(model, {place: list(by_id.values()) for place, by_id in rows.items()}, num_rows)
+    options = run.get("options") or {}
+    tags = options.get("reasoning_tags") or REASONING_TAGS if reasoning_tags is None else reasoning_tags
+    model = run.get("model") or options.get("model") or file.parent.name or str(file)
+    answered = {place: [_answered(row, tags) for row in by_id.values()] for place, by_id in rows.items()}
+    return Run(model, answered, num_rows)
 
 
 def _parse(line: str, where: str) -> Row:

@@ -38,16 +38,23 @@ def groups_of(config: str) -> list[str]:
 
 
 def score(
-    paths: Sequence[Path | str], out: Path | str, *, repo: str | None = None, metrics: Iterable[str] = (), seed: int = 0
+    paths: Sequence[Path | str],
+    out: Path | str,
+    *,
+    repo: str | None = None,
+    metrics: Iterable[str] = (),
+    seed: int = 0,
+    reasoning_tags: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Score predictions and write scores.json and row_scores.jsonl into `out`; returns what scores.json holds.
 
     `repo`: where the rows are, to see that no row is missing and no reference has changed since. `metrics`: more of
-    them, for every config. With several models, the first is compared with each other one.
+    them, for every config. `reasoning_tags`: see runs.read_run. With several models, the first is compared with each
+    other one.
     """
     if unknown := [name for name in metrics if name not in METRICS]:
         raise ValueError(f"Unknown metric {unknown[0]!r}: expected one of {', '.join(METRICS)}")
-    runs = [check_references(run, repo) if repo else run for run in read_runs(paths)]
+    runs = [check_references(run, repo) if repo else run for run in read_runs(paths, reasoning_tags)]
     models, lines = [], []
     for run in runs:
         scored = {
@@ -60,7 +67,8 @@ def score(
         lines += [line for place, found in scored.items() for line in _row_scores(run, place, found)]
     found = {
         "command": "score",
-        "options": {"predictions": [str(path) for path in paths], "metrics": list(metrics), "seed": seed},
+        "options": {"predictions": [str(path) for path in paths], "metrics": list(metrics), "seed": seed}
+        | ({"reasoning_tags": list(reasoning_tags)} if reasoning_tags else {}),
         "versions": versions("numpy", "sacrebleu"),
         "num_resamples": NUM_RESAMPLES,
         "models": models,

@@ -16,7 +16,7 @@ from M3IT import id_of
 from m3it.making.rewrites import reason_against, words
 from m3it.rows.instance import ShardError, text
 from m3it.rows.jsonl import as_line, read_shard, to_line
-from m3it.work.chat import Chat, ChatError, Reply, Request, message
+from m3it.work.chat import Chat, ChatError, Reply, Request, message, without_reasoning
 from m3it.work.folder import Folder, write_json
 from m3it.work.runner import Progress, silent, versions
 
@@ -63,10 +63,14 @@ def rephrase(rows: Iterable[dict[str, Any]], chat: Chat, counts: Counter[str]) -
                 raise reply
             reason = REFUSED
         elif reply:
-            rewrite = unquoted(reply.text)
-            reason = (
-                "cut off" if reply.finish_reason == "length" else reason_against(rewrite, row["inputs"], row["outputs"])
-            )
+            said = without_reasoning(reply.text)
+            rewrite = unquoted(said or "")
+            if reply.finish_reason == "length" or said is None:
+                reason = "cut off"
+            elif reply.fault:
+                reason = REFUSED
+            else:
+                reason = reason_against(rewrite, row["inputs"], row["outputs"])
         counts[reason or REPHRASED] += 1
         model = reply.model if isinstance(reply, Reply) else chat.model
         yield row if reason == BEFORE else rewritten(row, rewrite, reason, model)

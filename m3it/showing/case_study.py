@@ -77,7 +77,9 @@ def gather(paths: Sequence[Path | str], repo: str | None = None) -> Found:
     told = found["scores.json"].values()
     scores = {name: [item for part in told for item in part[name]] for name in ("models", "comparisons")}
     order = [model["model"] for model in scores["models"]]
-    runs = read_runs([file.parent for file in files["predictions.jsonl"]]) if files["predictions.jsonl"] else []
+    tags = next((part["options"]["reasoning_tags"] for part in told if "reasoning_tags" in part["options"]), None)
+    folders_of_runs = [file.parent for file in files["predictions.jsonl"]]
+    runs = read_runs(folders_of_runs, tags) if folders_of_runs else []
     runs.sort(key=lambda run: order.index(run.model) if run.model in order else len(order))
     row_scores = dict(_row_scores(file.with_name("row_scores.jsonl") for file in files["scores.json"]))
     curves = {path: state.get("log_history", []) for path, state in found["trainer_state.json"].items()}
@@ -113,7 +115,7 @@ def _json(file: Path) -> Any:
 
 def _row_scores(files: Iterable[Path]) -> Iterator[tuple[tuple[str, Key], dict[str, float]]]:
     for file in files:
-        for line in file.read_text("utf-8").splitlines() if file.exists() else ():
+        for line in filter(None, file.read_text("utf-8").split("\n")) if file.exists() else ():
             row = json.loads(line)
             yield (row["model"], (row["config"], row["split"], row["id"])), row["scores"]
 

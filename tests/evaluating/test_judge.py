@@ -280,6 +280,23 @@ def test_a_server_that_refuses_all_is_said(tmp_path):
         judged(match_of(tmp_path), tmp_path / "out", server)
 
 
+def test_drafts_of_scores_in_the_thoughts_of_a_judge_do_not_count(tmp_path):
+    def thinking(body: dict) -> str:
+        return f"<think>{scores(1, 1)}</think>{always_longer(body)}"
+
+    with ChatServer(thinking) as server:
+        found = judged(match_of(tmp_path), tmp_path / "out", server)
+    assert found["results"]["all"]["win"] == 8 and found["replies"]["num_asked_again"] == 0
+
+
+def test_a_judge_is_shown_answers_without_their_thoughts(tmp_path):
+    write_answers(tmp_path / "long", lambda i: f"<think>Hm {i}.</think>yes" if i else "<think>Hm")
+    write_answers(tmp_path / "short", lambda i: f"no {i}")
+    match = choose_pairs(tmp_path / "long", tmp_path / "short", ("viquae",))
+    assert {pair.answers[0] for pair in match.pairs} == {"yes"} and len(match.pairs) == 11
+    assert [row["id"] for row in match.missing] == ["row-0"]
+
+
 def test_a_refused_row_is_counted_as_such(tmp_path):
     def choosy(body: dict) -> str:
         if "What is 4?" in words_of(body["messages"][-1]):

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from chat_server import ChatServer, Refuse, words_of
 from conftest import ROOT, make_row, write_rows
 from prediction_files import lines_of, without_times, write_questions
 
-from m3it.evaluating.predict import choose_split, predict, read_questions
+from m3it.evaluating.predict import choose_split, predict, read_questions, weights_of
 from m3it.evaluating.runs import read_run
 from m3it.evaluating.score import score
 from m3it.reading.load import load_builder
@@ -94,9 +95,9 @@ def test_a_failed_row_is_tried_again_and_nothing_else_is(repository, tmp_path):
     with ChatServer(refuse_21) as server:
         predict("m", base_url=server.url, **options)
         assert len(server.asked) == 3
-    with ChatServer(shout) as server:
+        server.reply = shout
         run = predict("m", base_url=server.url, **options)
-        assert ["21" in words_of(body["messages"][-1]) for body in server.asked] == [True]
+        assert ["21" in words_of(body["messages"][-1]) for body in server.asked[3:]] == [True]
     assert run["num_failed"] == {"viquae/test": 0}
     assert [line["prediction"] for line in lines_of(tmp_path / "out")] == [f"WHAT IS {i}?" for i in (20, 21, 22)]
 
@@ -129,11 +130,11 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_predictions(tmp_path):
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
         process.wait()
+        server.reply, num_before = shout, len(server.asked)
         asked_before = {words_of(body["messages"][-1]).strip() for body in server.asked}
-    assert 10 <= len(asked_before) < 30 and not (out / "predictions.jsonl").exists()
-    with ChatServer(shout) as server:
+        assert 10 <= len(asked_before) < 30 and not (out / "predictions.jsonl").exists()
         predict("m", ["viquae"], out, repo=repo, split="train", base_url=server.url)
-        asked = {words_of(body["messages"][-1]).strip() for body in server.asked}
+        asked = {words_of(body["messages"][-1]).strip() for body in server.asked[num_before:]}
         predict("m", ["viquae"], tmp_path / "at-once", repo=repo, split="train", base_url=server.url)
     assert len(asked & asked_before) <= 2 + 2  # in flight when the end came, or answered and not yet on disk
     assert asked | asked_before == {f"Answer the question.\nWhat is {i}?" for i in range(30)}
@@ -173,6 +174,63 @@ def test_a_folder_of_another_model_is_not_mixed_up(repository, tmp_path):
         predict("m", ["viquae"], tmp_path / "out", repo=str(repository), base_url=server.url)
         with pytest.raises(M3ITError, match="holds predictions with model 'm', not 'n'. Pass another folder"):
             predict("n", ["viquae"], tmp_path / "out", repo=str(repository), base_url=server.url)
+
+
+def test_a_folder_of_another_server_or_with_other_fields_is_not_mixed_up(repository, tmp_path):
+    options = {"configs": ["viquae"], "out": tmp_path / "out", "repo": str(repository)}
+    with ChatServer(shout) as server, ChatServer(lambda request: "other") as other:
+        run = predict("m", base_url=server.url.replace("//", "//me:secret@"), extra_body={"top_p": 0.8}, **options)
+        assert server.asked[0]["top_p"] == 0.8 and run["options"]["base_url"] == server.url
+        with pytest.raises(M3ITError, match=f"with base_url '{server.url}', not '{other.url}'. Pass another folder"):
+            predict("m", base_url=other.url, extra_body={"top_p": 0.8}, **options)
+        with pytest.raises(M3ITError, match="with extra_body {'top_p': 0.8}, not None"):
+            predict("m", base_url=server.url, **options)
+        assert not other.asked and len(server.asked) == 3
+
+
+def test_a_model_that_was_trained_again_into_its_folder_is_another_one(tiny, repository, tmp_path):
+    model = tmp_path / "tiny"
+    shutil.copytree(tiny, model)
+    options = {"configs": ["viquae"], "out": tmp_path / "out", "repo": str(repository), "max_tokens": 4}
+    first = predict(str(model), **options)
+    (model / "trainer_state.json").write_text("{}", "utf-8")  # of a run, not of the model
+    assert predict(str(model), **options)["options"]["weights"] == first["options"]["weights"]
+    weights = model / "model.safetensors"
+    before, data = weights.stat(), bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    os.utime(weights, ns=(before.st_atime_ns, before.st_mtime_ns))  # the same size and time: other weights
+    with pytest.raises(M3ITError, match="holds predictions with weights '.*', not '.*'. Pass another folder"):
+        predict(str(model), **options)
+
+
+def test_the_weights_of_a_lora_are_those_below_it_too(tmp_path):
+    for name in ("base", "lora"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").write_bytes(b"1")
+    adapter = {"base_model_name_or_path": str(tmp_path / "base")}
+    (tmp_path / "lora/adapter_config.json").write_text(json.dumps(adapter), "utf-8")
+    before = weights_of(str(tmp_path / "lora"))
+    (tmp_path / "base/model.safetensors").write_bytes(b"2")
+    assert weights_of(str(tmp_path / "lora")) != before
+
+
+def test_a_thought_without_an_answer_has_failed_and_its_text_is_kept(repository, tmp_path):
+    said = {"20": "<think>Is it 20?</think>\n\nanswer 20", "21": "<think>Is it", "22": "<think>No.</think>"}
+
+    def thinking(request: dict) -> str:
+        return said[words_of(request["messages"][-1]).rstrip("?")[-2:]]
+
+    options = {"repo": str(repository), "configs": ["viquae"], "out": tmp_path / "out"}
+    with ChatServer(thinking) as server:
+        run = predict("m", base_url=server.url, **options)
+        predict("m", base_url=server.url, **options)
+        assert len(server.asked) == 3 and run["num_failed"] == {"viquae/test": 2}
+    assert [line["prediction"] for line in lines_of(tmp_path / "out")] == list(said.values())
+    (line,) = score([tmp_path / "out"], tmp_path / "scores")["models"][0]["datasets"]
+    assert (line["num_rows"], line["num_failed"], line["num_empty"]) == (1, 2, 0)
+    assert line["scores"]["exact_match"]["score"] == 100
+    assert "thoughts end without an answer" in line["failed"][0]["error"]
 
 
 def test_a_doubled_id_is_said(tmp_path):

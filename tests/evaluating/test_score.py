@@ -43,6 +43,22 @@ def test_a_failed_row_is_never_scored_as_empty(tmp_path):
     assert found[0] == found[1]
 
 
+def test_what_a_model_thinks_aloud_is_not_scored(tmp_path):
+    options = {"choices": ["cat", "dog"], "config": "imagenet"}
+    rows = [line(0, "It barks: (A) is no dog.</think>\n(B)", "(B) dog", **options),
+            line(1, "<think>(B)", "(B) dog", **options),
+            line(0, "<think>A cat?</think>a red dog", "a red dog", "coco", group="1"),
+            line(1, "<plan>hm</plan>a blue boat", "a blue boat", "coco", group="2")]  # fmt: skip
+    run = write_run(tmp_path / "a", rows)
+    found = score([run], tmp_path / "out")
+    choice, captions = dataset_line(found, "imagenet"), dataset_line(found, "coco")
+    assert choice["scores"]["accuracy"]["score"] == 100 and choice["num_failed"] == 1 and not choice["num_unreadable"]
+    assert captions["scores"]["rouge_l"]["score"] < 100
+    found = score([run], tmp_path / "out", reasoning_tags=["plan", "think"])
+    assert dataset_line(found, "coco")["scores"]["rouge_l"]["score"] == 100
+    assert found["options"]["reasoning_tags"] == ["plan", "think"]
+
+
 def test_an_answer_that_names_no_option_is_counted_as_unreadable(tmp_path):
     options = {"choices": ["cat", "dog"], "config": "imagenet"}
     said = ["(A) cat", "B", "a dog, I think", ""]
