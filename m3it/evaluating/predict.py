@@ -20,7 +20,7 @@ from M3IT import CATALOGUE, M3IT, id_of, public_url
 from m3it.catalogue import lookup
 from m3it.evaluating.answering import Answered, LocalModel, Question, ServedModel
 from m3it.evaluating.references import reference_fields
-from m3it.evaluating.runs import NO_ANSWER, Key, Row, answer_in, read_object
+from m3it.evaluating.runs import NO_ANSWER, Key, Row, answer_in, count_fields, read_object
 from m3it.reading.load import load_builder
 from m3it.rows.instance import M3ITError
 from m3it.work.chat import REASONING_TAGS, Chat, server_name
@@ -245,6 +245,10 @@ def _close(folder: Path, options: dict[str, Any], order: list[Key]) -> None:
             "%s: %s of %s rows have no prediction; the same command asks for them", folder, num_missing, len(keys)
         )
     run = {"command": "predict", "options": options, "versions": versions(*PACKAGES)}
-    write_json(folder / "run.json", {**run, "num_rows": dict(places), "num_failed": failed})
+    by_place: dict[str, list[Row]] = {place: [] for place in places}
+    for (config, split, _), line in by_key.items():
+        by_place[f"{config}/{split}"].append(line)
+    fields = {place: count_fields(lines) for place, lines in by_place.items()}
+    write_json(folder / "run.json", {**run, "num_rows": dict(places), "num_failed": failed, "fields": fields})
     _gather(folder, "predictions.jsonl", ((key, by_key[key]) for key in keys if key in by_key))
     (folder / ".predicted.jsonl").unlink(missing_ok=True)

@@ -1,12 +1,14 @@
 """Predictions as `m3it predict` wrote them, read back, and compared with the rows that they are of."""
 
 import json
-from collections import defaultdict
+import re
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from M3IT import id_of
+from m3it.catalogue import lookup
 from m3it.evaluating.references import reference_fields
 from m3it.rows.instance import M3ITError
 from m3it.work.chat import REASONING_TAGS, without_reasoning
@@ -14,6 +16,7 @@ from m3it.work.chat import REASONING_TAGS, without_reasoning
 Row = dict[str, Any]  # a line of predictions.jsonl
 Place = tuple[str, str]  # config, split
 Key = tuple[str, str, str]  # config, split, row id
+FIELDS = ("references", "choices", "group", "language")
 NO_ANSWER = "the model's thoughts end without an answer: a larger --max-tokens may let it come"
 
 
@@ -109,8 +112,37 @@ def read_run(path: Path | str, reasoning_tags: Sequence[str] | None = None) -> R
     options = run.get("options") or {}
     tags = options.get("reasoning_tags") or REASONING_TAGS if reasoning_tags is None else reasoning_tags
     model = run.get("model") or options.get("model") or file.parent.name or str(file)
+    _check_fields(file, rows, run.get("fields") or {})
     answered = {place: [_answered(row, tags) for row in by_id.values()] for place, by_id in rows.items()}
     return Run(model, answered, num_rows)
+
+
+def count_fields(rows: Iterable[Row]) -> dict[str, int]:
+    """How many lines have which of the fields that their references are read by."""
+    return dict(Counter(name for row in rows for name in FIELDS if name in row))
+
+
+def _check_fields(file: Path, rows: dict[Place, dict[str, Row]], written: dict[str, dict[str, int]]) -> None:
+    """ScoreError where lines have lost a field with which they would be scored in another way. `written`: how many
+    lines `predict` wrote it into; lines that are missing as a whole are counted elsewhere."""
+    for place, by_id in rows.items():
+        there, before = count_fields(by_id.values()), written.get("/".join(place), {})
+        num_gone = before.get("references", 0) - len(by_id)
+        lost = [name for name in before if there.get(name, 0) < before[name] - max(0, num_gone)]
+        lettered = [row["id"] for row in by_id.values() if not before and _needs_choices(row)]
+        if lost or lettered:
+            what = f"{lost[0]}, which m3it predict wrote" if lost else f"choices, the options of row {lettered[0]!r}"
+            raise ScoreError(
+                f"{file}: lines of {'/'.join(place)} are missing {what}: they would be scored in another way. "
+                "Predict again, or score the file as it was written."
+            )
+
+
+def _needs_choices(row: Row) -> bool:
+    """Whether the reference is a letter, and nothing says of which options."""
+    dataset = lookup(row["config"]).dataset
+    lettered = dataset is not None and dataset.metric == "accuracy" and "choices" not in row and row["references"]
+    return bool(lettered and re.match(r"\([A-Z]\)", str(row["references"][0])))
 
 
 def _parse(line: str, where: str) -> Row:
@@ -152,11 +184,35 @@ def check_references(run: Run, repo: str) -> Run:
     return run._replace(num_rows=num_rows)
 
 
+def pool_captions(runs: Iterable[Run]) -> list[Run]:
+    """The runs, the captions of one image with all references of that image that any of the runs holds: a model has
+    one score, whether alone or next to another one that predicted fewer rows."""
+    runs = list(runs)
+    own = {
+        (place, row["id"]): row for run in runs for place, rows in run.rows.items() for row in rows if row.get("group")
+    }
+    pools: dict[tuple[Place, str], list[str]] = defaultdict(list)
+    for (place, _), row in own.items():
+        pools[place, row["group"]] += row["references"]
+    return [
+        run._replace(
+            rows={
+                place: [{**row, "pooled": pools[place, row["group"]]} if row.get("group") else row for row in rows]
+                for place, rows in run.rows.items()
+            }
+        )
+        for run in runs
+    ]
+
+
 def usable(rows: Iterable[Row]) -> list[Row]:
-    """The rows that can be scored, captions of one image with all references of that image."""
+    """The rows that can be scored, captions of one image with all references of that image: those that
+    `pool_captions` found, else those of the rows given."""
     rows = list(rows)
     of_group: dict[str, list[str]] = defaultdict(list)
     for row in rows:
         of_group[row.get("group", "")] += row["references"]
     kept = [row for row in rows if not row.get("error") and any(reference.strip() for reference in row["references"])]
-    return [{**row, "references": of_group[row["group"]]} if row.get("group") else row for row in kept]
+    return [
+        {**row, "references": row.get("pooled") or of_group[row["group"]]} if row.get("group") else row for row in kept
+    ]

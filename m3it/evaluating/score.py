@@ -17,7 +17,7 @@ import numpy as np
 from m3it.catalogue import lookup
 from m3it.evaluating.metrics import METRICS
 from m3it.evaluating.row_scores import NUM_RESAMPLES, Scored, interval, own_metrics, score_of, score_rows
-from m3it.evaluating.runs import Place, Row, Run, ScoreError, check_references, read_runs, usable
+from m3it.evaluating.runs import Place, Row, Run, ScoreError, check_references, pool_captions, read_runs, usable
 from m3it.work.folder import write_json, write_text
 from m3it.work.runner import versions
 
@@ -54,7 +54,8 @@ def score(
     """
     if unknown := [name for name in metrics if name not in METRICS]:
         raise ValueError(f"Unknown metric {unknown[0]!r}: expected one of {', '.join(METRICS)}")
-    runs = [check_references(run, repo) if repo else run for run in read_runs(paths, reasoning_tags)]
+    runs = read_runs(paths, reasoning_tags)
+    runs = pool_captions(check_references(run, repo) if repo else run for run in runs)
     models, lines = [], []
     for run in runs:
         scored = {
@@ -155,6 +156,8 @@ def compare(run: Run, other: Run, *, metrics: Iterable[str] = (), seed: int = 0)
     Paired bootstrap, two-sided: twice the share of resamples in which the difference has not the sign it has on all
     rows, (n + 1) / (resamples + 1), at most 1 (https://aclanthology.org/W04-3250). It agrees with the interval.
     """
+    if not any("pooled" in row for r in (run, other) for rows in r.rows.values() for row in rows):
+        run, other = pool_captions((run, other))
     shared = {place: _in_both(run, other, place) for place in run.rows if place in other.rows}
     if not any(shared.values()):
         raise ScoreError(

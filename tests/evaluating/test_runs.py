@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from conftest import make_row, write_rows
 from prediction_files import dataset_line, failure, line, write_run
 
@@ -36,6 +37,35 @@ def test_lines_that_predict_does_not_write(tmp_path):
     ]:
         file.write_text(text + "\n", "utf-8")
         assert said in failure([file], tmp_path)
+
+
+@pytest.mark.parametrize("field", ["choices", "group", "language", "references"])
+@pytest.mark.parametrize("num_lost", [1, 3])
+def test_a_field_that_predict_wrote_and_that_is_gone_is_noticed(tmp_path, field, num_lost):
+    more = {"choices": ["cat", "dog"], "group": "1", "language": "de"}
+    rows = [line(i, "B", "(B) dog", "imagenet", **more) for i in range(3)]
+    fields = {"imagenet/test": {"references": 3, "choices": 3, "group": 3, "language": 3}}
+    write_run(tmp_path / "a", rows[:2], "tiny", num_rows={"imagenet/test": 3}, fields=fields)
+    assert len(read_run(tmp_path / "a").rows["imagenet", "test"]) == 2  # a line that is missing as a whole is counted
+    cut = [{k: v for k, v in row.items() if k != field} if i < num_lost else row for i, row in enumerate(rows)]
+    run = write_run(tmp_path / "a", cut, "tiny", num_rows={"imagenet/test": 3}, fields=fields)
+    said = failure([run], tmp_path)
+    assert f"are missing {field}, which m3it predict wrote" in said or field == "references"
+
+
+def test_a_lettered_reference_without_its_options_is_not_scored(tmp_path):
+    said = failure([write_run(tmp_path / "a", [line(0, "B", "(B) dog", "imagenet")])], tmp_path)
+    assert "lines of imagenet/test are missing choices, the options of row 'row-0'" in said
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[]", "null", "{", '{"num_rows": [1]}', '{"num_rows": "x"}', '{"num_rows": {"a/test": "x"}}', '{"options": [1]}'],
+)
+def test_a_run_json_of_another_shape_is_one_sentence(tmp_path, text):
+    run = write_run(tmp_path / "a", [line(0, "x")])
+    (run / "run.json").write_text(text, "utf-8")
+    assert f"{run / 'run.json'}: expected" in failure([run], tmp_path)
 
 
 def test_a_row_that_stands_twice(tmp_path):

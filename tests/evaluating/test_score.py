@@ -168,6 +168,23 @@ def test_rows_are_compared_in_one_order_and_by_the_references_of_shared_rows(tmp
         assert found["rows"] == {"first": 0, "equal": 4, "second": 0} and found["p"] == 1
 
 
+def test_a_model_has_one_score_alone_in_a_table_and_next_to_another_model(tmp_path):
+    texts = ["a red dog", "two boats", "a red cat", "one tall tree"]
+    rows = [line(i, texts[i], texts[i], "coco", group=f"{i // 2}.jpg") for i in range(4)]
+    first = [{**row, "prediction": "two boats"} for row in rows]
+    second = [{**rows[0], "prediction": "two boats"}, {**rows[2], "prediction": "one tall tree"}]
+    paths = [write_run(tmp_path / "one", first, "one"), write_run(tmp_path / "two", second, "two")]
+    found = score(paths, tmp_path / "out", metrics=["rouge_l"])
+    compared = next(one for one in found["comparisons"][0]["datasets"] if one["metric"] == "rouge_l")
+    # Row 0 is scored against "two boats" too, the caption of its image that only the first run holds.
+    assert compared["num_rows"] == 2 and compared["second"] == 100
+    assert found["models"][1]["datasets"][0]["scores"]["rouge_l"]["score"] == compared["second"]
+    assert compare(*read_runs(paths))["datasets"] == found["comparisons"][0]["datasets"]
+    lines = [json.loads(one) for one in (tmp_path / "out/row_scores.jsonl").read_text("utf-8").splitlines()]
+    of_first = {one["id"]: one["scores"]["rouge_l"] for one in lines if one["model"] == "one"}
+    assert (of_first["row-0"] + of_first["row-2"]) / 2 == pytest.approx(compared["first"], abs=1e-3)
+
+
 def test_a_config_that_nobody_can_score_is_left_out_of_the_comparison(tmp_path):
     rows = [line(0, "x"), line(0, "x", "", "st-vqa")]
     runs = read_runs([write_run(tmp_path / name, rows, name) for name in ("one", "two")])
