@@ -18,6 +18,7 @@ import logging
 import os
 import posixpath
 import re
+import socket
 import threading
 import time
 import zlib
@@ -203,6 +204,11 @@ TAIL_BYTES = MiB // 4  # read beyond a piece, since its last row ends there: mos
 RETRY_SECONDS = (1, 2, 4, 8, 16, 32, 60, 60, 60, 60)
 LONGEST_WAIT_SECONDS = 600  # of the waits that servers state
 STAMPS = ("size", "mtime", "LastModified", "last_modified", "updated", "ETag", "etag", "created")  # of a file's state
+FINAL = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError, ImportError, NotImplementedError)
+FINAL += (TypeError, ValueError, LookupError, AttributeError)  # what no waiting changes
+FINAL_NAME = re.compile(
+    "Credential|Authentication|GoogleAuth|AccessDenied|ProfileNotFound|NoSuch"
+)  # of the clients of clouds
 IMAGES_KEY = b'"image_base64_str":'
 NEWLINE = b"\n"
 LFS = b"version https://git-lfs"
@@ -293,11 +299,14 @@ class Repository:
         cache = os.path.expanduser(str(cache_dir or datasets.config.HF_DATASETS_CACHE))
         seen, files = os.path.join(cache, "m3it-commits", name), fsspec.filesystem("file")
         ask = huggingface_hub.HfApi(token=token).dataset_info
-        tries = 1 if files.exists(seen) else None
+        known = files.exists(seen)
         try:
-            commit = self._patiently(lambda: ask(repo_id, revision=revision).sha, f"{repo_id}@{revision}", tries)
+            commit = self._patiently(
+                lambda: ask(repo_id, revision=revision).sha, f"{repo_id}@{revision}", offline=known
+            )
         except ShardError as error:
-            if http_status(error) is not None or tries is None:
+            status = http_status(error)
+            if not known or (status is not None and not passing(status)):
                 raise
             logger.warning("%s@%s: the Hub cannot be reached; going on with the commit seen last", repo_id, revision)
             return files.cat_file(seen).decode()
@@ -414,16 +423,22 @@ class Repository:
         blocks = (self.read(path, at, min(at + MiB, offset)) for at in range(0, offset, MiB))
         return f"{path}:{1 + sum(block.count(NEWLINE) for block in blocks)}"
 
-    def _patiently(self, action, what, tries=None):
+    def _patiently(self, action, what, offline=False):
         """What the action returns, tried again after faults that pass: 408, 429 (after the stated wait), 5xx, cut,
-        stalled, short."""
-        for wait in (*RETRY_SECONDS[: tries and tries - 1], None):
+        stalled, short; once more after a 403, since a signed address may have expired, and each try asks for a new one.
+        `offline`: whether one can do without an answer, so that a server that gives none is asked but once."""
+        refused = False
+        for wait in (*RETRY_SECONDS, None):
             try:
                 return action()
             except Exception as error:
+                status, again = http_status(error), self._passes(error)
+                if status == 403 and not self.local:
+                    again, refused = not refused, True
+                again = again and not (offline and status is None)
                 told = public_url(" ".join(str(error).split()))[:400]
                 found = f"{what}: cannot be read, {type(error).__name__}: {told}"
-                if wait is None or not self._passes(error):
+                if wait is None or not again:
                     raise ShardError(found) from error
                 wait = max(wait, _answer(error)[1])
                 logger.warning("%s; trying again in %g s", found, wait)
@@ -435,9 +450,18 @@ class Repository:
             return False
         status = http_status(error)
         if status is not None:
-            return status >= 500 or status in (408, 429)
-        final = (FileNotFoundError, PermissionError, TypeError, ValueError)
-        return isinstance(error, json.JSONDecodeError) or not isinstance(error, final)
+            return passing(status)
+        if isinstance(error, json.JSONDecodeError):
+            return True
+        if isinstance(error, FINAL):
+            return False
+        while error is not None:
+            if any(FINAL_NAME.search(kind.__name__) for kind in type(error).__mro__):
+                return False
+            if isinstance(error, socket.gaierror) and error.errno == socket.EAI_NONAME:
+                return False  # no host has this name
+            error = error.__cause__
+        return True
 
 
 def _answer(error):
@@ -468,6 +492,11 @@ def stated_wait(headers):
         except (ValueError, TypeError):
             seconds = 0.0
     return min(seconds, LONGEST_WAIT_SECONDS)
+
+
+def passing(status):
+    """Whether the server may answer otherwise a little later."""
+    return status >= 500 or status in (408, 429)
 
 
 def http_status(error):

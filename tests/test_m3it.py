@@ -10,6 +10,7 @@ import json
 import os
 import pickle
 import re
+import socket
 import threading
 from pathlib import Path
 
@@ -959,6 +960,39 @@ def test_a_fault_that_passes_loses_no_row(repository, monkeypatch, fault):
     monkeypatch.setattr(builder.repository.fs, "cat_file", cat_file, raising=False)
     assert inputs_of(builder.as_streaming_dataset("train")) == [f"What is {i}?" for i in range(10)]
     assert len(calls) == 3
+
+
+class NoCredentialsError(Exception):
+    """As botocore has it: an Exception, and nothing else."""
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        NoCredentialsError("Unable to locate credentials"),
+        NotADirectoryError("data"),
+        KeyError("Bucket"),
+        socket.gaierror(socket.EAI_NONAME, "Name or service not known"),
+    ],
+    ids=lambda fault: type(fault).__name__,
+)
+def test_a_fault_that_no_waiting_mends_is_told_at_once(monkeypatch, fault):
+    import fsspec
+
+    fsspec.filesystem("memory").pipe_file("/refused/data/t/d/train.jsonl", b"{}\n")
+    monkeypatch.setattr(module, "RETRY_SECONDS", (0,) * 5)
+    builder, calls = load_builder("memory://refused", "d"), []
+
+    def cat_file(path, **options):
+        calls.append(path)
+        if isinstance(fault, socket.gaierror):
+            raise ConnectionError("no answer") from fault  # as clients wrap it
+        raise fault
+
+    monkeypatch.setattr(builder.repository.fs, "cat_file", cat_file, raising=False)
+    with pytest.raises(ShardError, match="refused/data/t/d/train.jsonl: cannot be read"):
+        list(builder.as_streaming_dataset("train"))
+    assert len(calls) == 1
 
 
 def test_a_fault_that_stays_is_one_clear_error(repository, monkeypatch):

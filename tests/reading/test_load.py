@@ -231,6 +231,27 @@ def test_what_was_loaded_once_loads_offline_under_the_same_name(hub, folder, tmp
     assert len(hub.requests) == start
 
 
+@pytest.mark.parametrize("kind", [429, 503])
+def test_the_second_start_has_the_patience_of_the_first(hub, folder, tmp_path, kind):
+    repo = f"Org/again-{kind}"
+    hub.add(repo, folder)
+    for _ in range(2):
+        hub.fault(f"{repo}/revision/", kind=kind, times=1)
+        assert len(run(hub, tmp_path / "home", STREAM.format(repo=repo, extra=""))) == 150
+    assert not [fault for fault in hub.faults if repo in str(fault)]
+
+
+def test_an_expired_address_is_asked_for_anew_once(hub, folder, tmp_path):
+    hub.add("Org/signed", folder)
+    hub.fault("Org/signed/resolve/.*train.jsonl", kind=403, times=1)
+    assert len(run(hub, tmp_path / "home", STREAM.format(repo="Org/signed", extra=""))) == 150
+    hub.fault("Org/signed/resolve/.*train.jsonl", kind=403, times=1000)
+    before = len(hub.requests)
+    message = fails(hub, tmp_path / "home", STREAM.format(repo="Org/signed", extra=""))
+    assert message.startswith("M3IT.ShardError: Org/signed/data/kvqa/viquae/train.jsonl: cannot be read, ")
+    assert "403" in message and len([r for r in hub.requests[before:] if r.range]) <= 4
+
+
 def test_what_was_never_loaded_says_so_offline(hub, folder, tmp_path):
     hub.add("Org/never", folder)
     message = fails(
