@@ -570,15 +570,15 @@ def cut(repository, paths):
     return pieces
 
 
-def read_rows(repository, piece):
+def read_rows(repository, piece, columns=None, filters=None):
     """Yield (offset, line or row) of the rows that begin in a piece: bytes of JSON, or of Parquet dicts (offset: row
     number), a ShardError where one cannot be made of what the file holds. `as_row` makes rows of them. ShardError at the
-    end if the file is another one by then."""
+    end if the file is another one by then. `columns`, `filters`: what is read of Parquet, as pyarrow takes them."""
     path, start, stop = piece
     if path.endswith(".jsonl"):
         rows = _read_lines(repository, path, start, stop)
     elif path.endswith(".parquet"):
-        rows = _read_parquet(repository, path, start, stop)
+        rows = _read_parquet(repository, path, start, stop, columns, filters)
     else:
         rows = _read_compressed(repository, path)
     try:
@@ -632,17 +632,29 @@ def unpack(file):
     return pyarrow.CompressedInputStream(pyarrow.PythonFile(compressed, mode="r"), "zstd")
 
 
-def _read_parquet(repository, path, start, stop):
+def _read_parquet(repository, path, start, stop, columns, filters):
     file = open_parquet(repository, path, pre_buffer=True)
     number = 0
     for i in range(file.num_row_groups):
         group = file.metadata.row_group(i)
         if start <= begin_of(group) < stop:
-            for batch in file.iter_batches(batch_size=32, row_groups=[i]):
-                yield from enumerate(_rows_of(batch), number)
-                number += batch.num_rows
-        else:
-            number += group.num_rows
+            kept = None if filters is None else _passing(file, i, filters)
+            at = 0  # in the row group: of one without a row that passes no picture is read
+            for batch in (
+                file.iter_batches(batch_size=32, row_groups=[i], columns=columns) if kept is None or kept else ()
+            ):
+                rows = zip(range(at, at + batch.num_rows), _rows_of(batch), strict=True)
+                yield from ((number + k, row) for k, row in rows if kept is None or k in kept)
+                at += batch.num_rows
+        number += group.num_rows
+
+
+def _passing(file, group, filters):
+    """The numbers of the rows of a row group that pass, by its columns of plain values."""
+    plain = [field.name for field in file.schema_arrow if not field.type.num_fields]
+    table = file.read_row_group(group, columns=plain)
+    numbered = table.append_column("row of the group", pyarrow.array(range(table.num_rows)))
+    return set(numbered.filter(pyarrow.parquet.filters_to_expression(filters))["row of the group"].to_pylist())
 
 
 def open_parquet(repository, path, **options):
@@ -858,12 +870,15 @@ class M3ITConfig(datasets.BuilderConfig):
     """`images`: a list of Image instead of the base64 strings; what Pillow does not take for a picture is an error, by its
     header, or with on_error="drop" by decoding it. `meta`: one more column, a JSON string with the row id
     and what the source knew. `on_error`: "raise", or "drop" to leave out rows that cannot be read, count them by
-    reason and list them. `corrections`: config -> row id -> field -> (text, who), by m3it/reading/corrections.py."""
+    reason and list them. `columns`: the only ones to give. `filters`: of Parquet, which rows to give, as pyarrow takes it.
+    `corrections`: config -> row id -> field -> (text, who), by m3it/reading/corrections.py."""
 
     images: bool = False
     meta: bool = False
     on_error: str = "raise"
     corrections: dict = None
+    columns: list = None
+    filters: object = None
 
 
 def nearest(name, names, cutoff=0.5):
@@ -896,9 +911,12 @@ class M3IT(datasets.GeneratorBasedBuilder):
         self.repository = repository
         config_name = self._choose(config_name)
         paths = [] if repository.commit else [path for paths in self.shards(config_name).values() for path in paths]
-        for name, default in (("images", False), ("meta", False), ("on_error", "raise"), ("corrections", None)):
+        for name, default in (("images", False), ("meta", False), ("on_error", "raise")):
             if kwargs.get(name, default) == default:
                 kwargs.pop(name, None)  # so that a default said aloud shares its cache entry
+        for name in ("corrections", "columns", "filters"):
+            if kwargs.get(name) is None:  # an expression of pyarrow is equal to nothing
+                kwargs.pop(name, None)
         self.BUILDER_CONFIGS = []  # any name whose files are found is a config; `datasets` refuses one not in a list
         identity = f"{hash} {type(self).__name__} {repository.identity(paths)}".encode()
         kwargs |= {"config_name": config_name, "hash": hashlib.sha256(identity).hexdigest()[:32]}
@@ -931,7 +949,15 @@ class M3IT(datasets.GeneratorBasedBuilder):
 
     def lines(self, piece):
         """Yield (offset, line or row) of the rows that begin in a piece."""
-        return read_rows(self.repository, piece)
+        return self.read_rows(piece)
+
+    def read_rows(self, piece, columns=None):
+        """`read_rows` of a piece, of Parquet those that pass the filters."""
+        filters = self.config.filters
+        if filters is not None and not piece[0].endswith(".parquet"):
+            found = f"filters={filters!r}: expected Parquet, found {piece[0]}"
+            raise M3ITError(f"{found}. Leave them out, and call .filter(...) on what you loaded.")
+        return read_rows(self.repository, piece, columns, filters)
 
     def map_row(self, row, place):
         """The rows that one line holds, in our schema: here, itself, or what a release for trainers says in messages."""
@@ -964,11 +990,21 @@ class M3IT(datasets.GeneratorBasedBuilder):
         return datasets.DatasetInfo()  # dataset_infos.json has the sizes of one repository, not of every one
 
     def _info(self):
+        features, asked = self._features(), self.config.columns
+        if unknown := [name for name in asked or () if name not in features]:
+            near = nearest(unknown[0], features)
+            hint = f" Did you mean {near!r}?" if near else ""
+            raise ValueError(f"columns={asked!r}: there is no {unknown[0]!r}.{hint} There are {', '.join(features)}.")
+        given = {name: kind for name, kind in features.items() if asked is None or name in asked}
+        homepage = "https://huggingface.co/datasets/MMInstruction/M3IT"
+        return datasets.DatasetInfo(features=datasets.Features(given), homepage=homepage)
+
+    def _features(self):
+        """The columns that there are to give."""
         text = datasets.Value("string")
         pictures = {"images": [datasets.Image()]} if self.config.images else {"image_base64_str": [text]}
         meta = {"meta": text} if self.config.meta else {}
-        features = datasets.Features({"instruction": text, "inputs": text, **pictures, "outputs": text, **meta})
-        return datasets.DatasetInfo(features=features, homepage="https://huggingface.co/datasets/MMInstruction/M3IT")
+        return datasets.Features({"instruction": text, "inputs": text, **pictures, "outputs": text, **meta})
 
     def _split_generators(self, dl_manager):
         splits = self.shards(self.config.name)
@@ -1018,13 +1054,14 @@ class M3IT(datasets.GeneratorBasedBuilder):
         for k, row in enumerate(rows):
             key = f"{place}#{k}" if len(rows) > 1 else place
             try:
-                yield key, self._finish(check_row(row), key, self.config.images if images is None else images)
+                yield key, self._complete(row, key, self.config.images if images is None else images)
             except UNREADABLE as error:
                 refused(path, offset, key, error)
 
-    def _finish(self, row, key, images):
-        """The row with the columns of this config; its id is the source's own where it has one."""
-        if images:
+    def _complete(self, row, key, images):
+        """The row, checked, with the columns of this config; its id is the source's own where it has one."""
+        row = check_row(row)
+        if images and "images" in (self.config.columns or ["images"]):
             files = image_bytes(row)
             if self.config.images and self.LOOKS_AT_PICTURES:
                 for image in files:

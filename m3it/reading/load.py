@@ -11,7 +11,8 @@ from typing import Any
 
 import datasets
 
-from M3IT import M3IT, Repository, ShardError, config_names, id_of
+from M3IT import M3IT, M3ITError, Repository, ShardError, config_names, id_of
+from m3it.reading.as_is import AsIs, is_as_is
 from m3it.reading.corrections import check_configs, read_corrections, unused
 from m3it.reading.layouts import choose_builder
 
@@ -62,6 +63,8 @@ def load_dataset(
     num_proc: int | None = None,
     download_mode: Any = None,
     storage_options: dict[str, Any] | None = None,
+    columns: list[str] | None = None,
+    filters: Any = None,
     trust_remote_code: bool | None = None,
 ) -> Any:
     """What `datasets.load_dataset` would return: a Dataset or a DatasetDict, or with `streaming=True` their iterable
@@ -72,13 +75,20 @@ def load_dataset(
     unread: `m3it check` looks at them. `meta`: one more column, a JSON string with the row id and what the source knew.
     `on_error="drop"`: rows that cannot be read are left out, counted by reason, and listed in the builder's manifest.
     `fields`: where raw rows that m3it cannot map keep their inputs, outputs, images (docs/it-broke.md). `corrections`:
-    a TSV file of corrected texts, read instead of theirs (docs/translate.md). `trust_remote_code` is accepted, so that
-    old programs run unchanged; no remote code ever runs.
+    a TSV file of corrected texts, read instead of theirs (docs/translate.md). `columns`: the only ones to give.
+    `filters`: of Parquet, which rows to give, as `datasets` and pyarrow take them. The configs `text` and
+    `<dataset>-images` of a release come with all of their columns, as from plain `datasets`.
+    `trust_remote_code` is accepted, so that old programs run unchanged; no remote code ever runs.
     """
-    builder = load_builder(
-        path, name, revision=revision, token=token, cache_dir=cache_dir, storage_options=storage_options,
-        images=images, meta=meta, on_error=on_error, fields=fields, corrections=corrections,
-    )  # fmt: skip
+    repository = path if isinstance(path, Repository) else Repository(path, revision, token, storage_options, cache_dir)
+    options = {"on_error": on_error, "columns": columns, "filters": filters}
+    if name is not None and (name == "text" or name.endswith("-images")) and is_as_is(repository, name):
+        if fields or corrections:
+            raise M3ITError(f"{name}: comes as it is, without fields and corrections. Leave them out.")
+        builder: M3IT = AsIs(cache_dir, repository=repository, config_name=name, token=token, **options)
+    else:
+        options |= {"images": images, "meta": meta, "fields": fields, "corrections": corrections}
+        builder = load_builder(repository, name, revision=revision, token=token, cache_dir=cache_dir, **options)
     if streaming:
         return builder.as_streaming_dataset(split=split)
     asked = inspect.signature(builder.download_and_prepare).parameters
@@ -140,9 +150,10 @@ def count_drops(builder: M3IT, start: int = 0) -> Counter:
     return Counter(reason_by_id.values())
 
 
-def find_rows(repo: str, config: str, split: str, ids: set[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(id, row) of the rows of a split that are asked for; reading ends with the last of them."""
-    builder, left = load_builder(repo, config, meta=True), set(ids)
+def find_rows(repo: str, config: str, split: str, ids: set[str], **access: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(id, row) of the rows of a split that are asked for; reading ends with the last of them. `access`: token,
+    storage_options and cache_dir, as `load_builder` takes them."""
+    builder, left = load_builder(repo, config, meta=True, **access), set(ids)
     for row in builder.rows(split) if split in builder.shards(config) else ():
         if not left:
             return

@@ -2,7 +2,9 @@
 
 import json
 
+import datasets
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from conftest import make_row, picture, write_rows
@@ -66,3 +68,55 @@ def test_a_part_of_a_mixture_may_be_a_release_of_messages(repository, tmp_path):
     mixture = Mixture(None, parts=[Part(str(tmp_path / "messages"), "okvqa-zh", split="validation")], batch_size=1)
     row = mixture.row(0)
     assert row["inputs"].startswith("Answer the question.\n什么 ") and len(row["images"]) == 1
+
+
+def plainly(released, name, split, **options):
+    """What plain `datasets` makes of the files that the card names."""
+    folder = "text" if name == "text" else f"kvqa/{name}"
+    files = {split: [str(path) for path in sorted((released / "data" / folder).glob(f"{split}*.parquet"))]}
+    return list(datasets.load_dataset("parquet", data_files=files, split=split, **options))
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+@pytest.mark.parametrize("name", ["text", "viquae-images"])
+def test_a_config_that_is_no_rows_of_ours_comes_as_from_plain_datasets(released, name, streaming):
+    loaded = load_dataset(released, name, split="test", streaming=streaming)
+    if "images" in loaded.features:
+        assert next(iter(loaded))["images"][0].size == (8, 6)
+        loaded = loaded.cast_column("images", [datasets.Image(decode=False)])
+    expected = plainly(released, name, "test")
+    assert list(loaded) == expected and list(loaded.features) == list(expected[0])
+    assert {"row_id", "license", "num_images"} <= set(loaded.features)
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_columns_and_filters_go_to_parquet(released, streaming):
+    options = {"split": "test", "streaming": streaming, "columns": ["row_id", "inputs"]}
+    some = [("row_id", "in", ["row-20", "row-22"])]
+    for name in ("text", "viquae-images"):
+        loaded = list(load_dataset(released, name, filters=some, **options))
+        expected = plainly(released, name, "test", columns=["row_id", "inputs"], filters=some)
+        assert loaded == expected and len(loaded) == 2
+    rows = load_dataset(released, "viquae", split="test", streaming=streaming, columns=["outputs"], filters=some)
+    assert list(rows) == [{"outputs": "answer 20"}, {"outputs": "answer 22"}]
+    none = load_dataset(released, "viquae", split="test", streaming=True, filters=pc.field("num_images") > 5)
+    assert list(none) == []
+
+
+def test_columns_go_to_json_lines_and_filters_say_what_to_do(repository):
+    for streaming in (True, False):
+        rows = load_dataset(repository, "viquae", split="test", streaming=streaming, columns=["inputs"])
+        assert list(rows) == [{"inputs": f"What is {i}?"} for i in (20, 21, 22)]
+    with pytest.raises(M3ITError, match=r"expected Parquet, found data/kvqa/viquae/test.jsonl. Leave .* call .filter"):
+        list(load_dataset(repository, "viquae", split="test", streaming=True, filters=[("inputs", "==", "x")]))
+
+
+def test_what_is_not_known_is_named(repository, released):
+    with pytest.raises(
+        ValueError, match=r"there is no 'input'. Did you mean 'inputs'\? There are instruction, inputs,"
+    ):
+        load_dataset(repository, "viquae", columns=["input"])
+    with pytest.raises(TypeError, match="data_dir"):
+        load_dataset(repository, "viquae", data_dir="x")
+    with pytest.raises(M3ITError, match="viquae-images: comes as it is"):
+        load_dataset(released, "viquae-images", corrections="c.tsv")
