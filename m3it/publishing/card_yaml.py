@@ -2,7 +2,9 @@
 spelled in it."""
 
 import json
+import math
 import re
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
@@ -18,6 +20,7 @@ CATEGORIES = (
     "video-text-to-text",
     "image-text-to-text",
 )
+MOST_WRITTEN_OUT = 10  # times the size of a head, or a megabyte, are its aliases written out
 HEAD = re.compile(r"\A\ufeff?---[ \t]*\r?\n(.*?)^---[ \t]*\r?(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 BETWEEN_KEYS = re.compile(r"\s*(#.*)?")  # a line that belongs to no key: nothing, or a comment
 PLAIN = re.compile(r"(?!(?:yes|no|on|off|true|false|null)$)[a-z][\w./-]*", re.IGNORECASE)  # YAML takes it for a string
@@ -61,14 +64,43 @@ def complete_head(head: str | None, measured: dict[str, str], defaults: dict[str
     return replace_keys(head or "", {key: given[key] for key in given if key in measured or key not in known})
 
 
+def parse_head(head: str) -> tuple[Any, Any]:
+    """(the node that a head's YAML consists of, what it says); None and None for nothing. ValueError if it is no YAML,
+    or its aliases (`*name`) stand for more than a card can hold: a few lines can stand for billions."""
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(head)
+    try:
+        node = loader.get_single_node()
+        if node and written_out(node, {}) > MOST_WRITTEN_OUT * max(len(head), 1_000_000):
+            raise ValueError("found aliases that stand for more than a card can hold")
+        return node, loader.construct_document(node) if node else None
+    except RecursionError as error:
+        raise ValueError("expected YAML in its head, found some that is nested too deep") from error
+    # A scalar that is not of its tag (a 13th month, !!int x) raises what its conversion happens to raise.
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, ArithmeticError, TypeError) as error:
+        raise ValueError(f"expected YAML in its head, {' '.join(str(error).split())}") from error
+    finally:
+        loader.dispose()
+
+
+def written_out(node: Any, sizes: dict[int, float]) -> float:
+    """How large a YAML node is with its aliases written out, in letters and values: infinite where one stands for
+    itself. `sizes` holds those of the nodes that were seen."""
+    if id(node) not in sizes:
+        sizes[id(node)] = math.inf  # until it is known: an alias in it to itself finds this
+        inner = node.value if isinstance(node.value, list) else ()
+        parts = chain.from_iterable(part if isinstance(part, tuple) else (part,) for part in inner)
+        own = 1 if inner else 1 + len(node.value)
+        sizes[id(node)] = own + sum(written_out(part, sizes) for part in parts)
+    return sizes[id(node)]
+
+
 def find_keys(head: str) -> list[tuple[int, str]]:
     """(number of its first line, key) of the keys of a head; ValueError unless it is YAML of `key: value` lines."""
     import yaml
 
-    try:
-        mapping = yaml.compose(head, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except yaml.YAMLError as error:
-        raise ValueError(f"expected YAML in its head, {' '.join(str(error).split())}") from error
+    mapping, _ = parse_head(head)
     is_lines = isinstance(mapping, yaml.MappingNode) and not mapping.flow_style and not mapping.start_mark.column
     if mapping is not None and not is_lines:
         raise ValueError(f"expected lines `key: value` in its head, found {head.strip()[:40]!r}")
@@ -114,5 +146,6 @@ def spelling_of(feature: dict[str, Any]) -> str:
     """A feature of a README's YAML in the words of `spelling`."""
     inner = feature.get("list") or feature.get("sequence")
     if isinstance(inner, list):
-        inner = f"[{', '.join(STRUCT_FIELD.format(**column) for column in inner)}]"
+        columns = [(column.get("name"), column.get("dtype")) for column in mappings(inner)]
+        inner = f"[{', '.join(STRUCT_FIELD.format(name=name, dtype=dtype) for name, dtype in columns)}]"
     return f"list: {inner}" if inner else str(feature.get("dtype"))

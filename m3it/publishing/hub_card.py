@@ -10,12 +10,13 @@ import posixpath
 import re
 from collections import Counter
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from typing import Any
 
 import pyarrow.parquet as pq
 
 from M3IT import SHARD, Repository
-from m3it.publishing.card_yaml import as_list, cut_head, mappings
+from m3it.publishing.card_yaml import as_list, cut_head, mappings, parse_head, read_readme
 from m3it.publishing.hub_parquet import check_split, check_values
 from m3it.publishing.hub_rules import Finding, as_size, broken, limit_of
 
@@ -40,13 +41,11 @@ def check_hub(repository: Repository) -> Iterator[Finding]:
 
 def read_head(repository: Repository) -> tuple[dict[str, Any], str]:
     """The YAML of README.md, or why it cannot be read."""
-    import yaml
-
-    text, _ = cut_head(repository.fs.cat_file(f"{repository.root}/README.md").decode("utf-8", "replace"))
+    text, _ = cut_head(read_readme(repository))
     try:
-        head = yaml.load(text or "", getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except yaml.YAMLError as error:
-        return {}, f"expected YAML in its head, {' '.join(str(error).split())}"
+        _, head = parse_head(text or "")
+    except ValueError as error:
+        return {}, str(error)
     if not isinstance(head, dict):
         return {}, "expected a head between two lines ---, found none"
     return head, ""
@@ -128,7 +127,7 @@ def check_all_configs(configs: list[dict[str, Any]], infos: list[dict[str, Any]]
         if len(configs) > limit_of(rule):
             yield broken(rule, "README.md", f"expected at most {limit_of(rule):,} configs, found {len(configs):,}")
             break
-    size, limit = len(json.dumps(infos, default=str)), limit_of("features-fit-answer")
+    size, limit = len(json.dumps(infos, default=str, skipkeys=True)), limit_of("features-fit-answer")
     if size > limit:
         found = f"expected dataset_info of {as_size(limit)} at most, found {as_size(size)}"
         yield broken("features-fit-answer", "README.md", found)
@@ -187,11 +186,21 @@ def splits_of(
 
 
 def matching(repository: Repository, pattern: str) -> list[str]:
-    """The files that a pattern of the YAML takes: * within a folder, ** in all below."""
-    signs = {"**": ".*", "**/": "(.*/)?", "*": "[^/]*", "?": "[^/]"}
-    parts = re.split(r"(\*\*/?|\*|\?|\[[^]]*\])", posixpath.normpath(pattern))
-    regex = re.compile("".join(signs.get(p, p.replace("[!", "[^") if p[:1] == "[" else re.escape(p)) for p in parts))
-    return [path for path in repository.files if regex.fullmatch(path)]
+    """The files that a pattern of the YAML takes: * within a folder, ** for any folders."""
+    parts = posixpath.normpath(pattern).split("/")
+    parts = [part for part, before in zip(parts, [None, *parts], strict=False) if (part, before) != ("**", "**")]
+    return [path for path in repository.files if is_taken(path.split("/"), parts)]
+
+
+def is_taken(names: list[str], parts: list[str]) -> bool:
+    """Whether a pattern, by its parts, takes a path, by its names. All ways through the pattern are followed at once,
+    so that none is gone twice; `at` are the parts that the next name may belong to."""
+    at = {0}
+    for name in names:
+        at |= {i + 1 for i in at if i < len(parts) - 1 and parts[i] == "**"}  # no folder at all
+        going = [i for i in at if i < len(parts) and (parts[i] == "**" or fnmatchcase(name, parts[i]))]
+        at = {i + 1 for i in going} | {i for i in going if parts[i] == "**"}
+    return len(parts) in at
 
 
 def columns_of(info: dict[str, Any]) -> set[str]:

@@ -36,7 +36,7 @@ def check_split(
             seen.append(file.metadata)
         except (pa.ArrowException, OSError, ShardError) as error:
             yield broken("parquet-readable", path, f"expected a Parquet file, {error}")
-    stated = {said.get("name"): said.get("num_examples") for said in mappings(info.get("splits"))}
+    stated = {str(said.get("name")): said.get("num_examples") for said in mappings(info.get("splits"))}
     expected = stated.get(where.rpartition("/")[2])
     if paths and expected not in (None, num_rows):
         found = f"it states {expected} rows, the files hold {num_rows}"
@@ -46,7 +46,7 @@ def check_split(
 def check_columns(path: str, schema: pa.Schema, info: dict[str, Any]) -> Iterator[Finding]:
     """Yield columns that are not as the YAML says, that stop an older `datasets`, or that are missing."""
     columns = [(field.name, spelling(field.type)) for field in schema]
-    declared = [(feature.get("name"), spelling_of(feature)) for feature in mappings(info.get("features"))]
+    declared = [(str(feature.get("name")), spelling_of(feature)) for feature in mappings(info.get("features"))]
     if declared and declared != columns:
         odd = sorted({f"{name} ({kind})" for name, kind in set(columns) ^ set(declared)})
         level = None if odd else "warning"  # columns are found by their names

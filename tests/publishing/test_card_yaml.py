@@ -6,7 +6,15 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from m3it.publishing.card_yaml import cut_head, replace_keys, scalar, size_category, spelling, spelling_of
+from m3it.publishing.card_yaml import (
+    cut_head,
+    parse_head,
+    replace_keys,
+    scalar,
+    size_category,
+    spelling,
+    spelling_of,
+)
 
 HEAD = """# words of mine
 license: mit  # checked by Ada
@@ -41,6 +49,44 @@ last: "1"
 )
 def test_the_head_is_what_stands_between_two_lines_at_the_top(readme, cut):
     assert cut_head(readme) == cut
+
+
+LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 40))
+LONG = f"a: &a {'x' * 500_000}\nb: [{', '.join(['*a'] * 100)}]\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        (LAUGHS, "stand for more than a card can hold"),
+        (LONG, "stand for more than a card can hold"),
+        ("a: &a [*a]\n", "stand for more than a card can hold"),
+        ("a: &a {b: *a}\n", "stand for more than a card can hold"),
+        ("a: " + "[" * 100_000, "nest"),
+        ("a: " + "[" * 900 + "]" * 900, "nested too deep"),
+        ("a: 2024-13-45\n", "month must be in 1..12"),
+        ("a: !!int x\n", "expected YAML in its head, "),
+        ("a: !!bool x\n", "expected YAML in its head, "),
+        ("a: !!timestamp x\n", "expected YAML in its head, "),
+        ("a: !!python/object:os.system x\n", "could not determine a constructor"),
+        ("? [a]\n: b\n", "unhashable key"),
+        ("a: *b\n", "found undefined alias"),
+        ("a: b\n---\nc: d\n", "expected a single document"),
+    ],
+)
+def test_a_head_that_is_none_or_stands_for_too_much_is_refused_at_once(head, words):
+    with pytest.raises(ValueError, match=words):
+        parse_head(head)
+    with pytest.raises(ValueError, match=words):
+        replace_keys(head, {"configs": "configs: []\n"})
+
+
+def test_aliases_within_reason_are_read():
+    node, head = parse_head("a: &f [x, {y: 1}]\nb: [*f, *f]\n")
+    assert head == {"a": ["x", {"y": 1}], "b": [["x", {"y": 1}]] * 2} and len(node.value) == 2
+    assert parse_head("") == (None, None)
+    large = "".join(f"k{i}: {'v' * 20}\n" for i in range(100_000))
+    assert len(parse_head(large)[1]) == 100_000
 
 
 def test_keys_are_replaced_where_they_stand_and_every_other_line_stays():

@@ -1,12 +1,16 @@
 """m3it/publishing/hub_card.py: a card, or a list of files, spoilt in one way breaks that rule alone."""
 
+import datetime
+import os
+import posixpath
 import shutil
 
+import fsspec
 import pytest
 from conftest import make_row, write_rows
 
 from M3IT import Repository
-from m3it.publishing.hub_card import check_hub
+from m3it.publishing.hub_card import check_hub, is_taken, matching
 from m3it.publishing.repository_card import card
 from publishing.defects import (
     TRAIN,
@@ -308,6 +312,42 @@ def test_a_folder_or_a_pattern_for_data_files_is_a_warning(spoilable):
     ]
 
 
+ALL_PATHS = [f"data/{name}.parquet" for name in ("train", "a/train", "a/b/train", "a/b/test")]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "taken"),
+    [
+        ("data/a/train.parquet", ["data/a/train.parquet"]),
+        ("data/*/train.parquet", ["data/a/train.parquet"]),
+        ("data/**/train.parquet", ["data/a/train.parquet", "data/a/b/train.parquet", "data/train.parquet"]),
+        ("data/**/**/b/*", ["data/a/b/train.parquet", "data/a/b/test.parquet"]),
+        ("**", ALL_PATHS),
+        ("data/a/**", ["data/a/train.parquet", "data/a/b/train.parquet", "data/a/b/test.parquet"]),
+        ("data/a/**/*.parquet", ["data/a/train.parquet", "data/a/b/train.parquet", "data/a/b/test.parquet"]),
+        ("./data/a/b/te?t.parquet", ["data/a/b/test.parquet"]),
+        ("data/a/b/t[!r]*", ["data/a/b/test.parquet"]),
+        ("data/a/b/t[z-a]*", []),
+        ("*.parquet", []),
+        ("**/a", []),
+    ],
+)
+def test_a_pattern_takes_the_files_that_datasets_finds_by_it(tmp_path, pattern, taken):
+    for path in ALL_PATHS:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    assert matching(Repository(tmp_path), pattern) == sorted(taken)
+    if pattern != "data/a/b/t[z-a]*":  # of which glob's translation is no regular expression
+        found = fsspec.filesystem("file").glob(f"{tmp_path}/{pattern}")
+        assert sorted(os.path.relpath(path, tmp_path) for path in found if os.path.isfile(path)) == sorted(taken)
+
+
+@pytest.mark.parametrize("part", ["**/", "**/a/", "*/**/", "*a", "**/*a*a", "?*"])
+def test_a_pattern_of_any_length_is_matched_at_once(part):
+    names, path = ["a" * 200] * 30, part * 5_000 + "x"
+    assert not is_taken(names, posixpath.normpath(path).split("/"))
+
+
 ODD_HEADS = [
     {"configs": "viquae"},
     {"configs": {"config_name": "viquae"}},
@@ -316,6 +356,9 @@ ODD_HEADS = [
     {"configs": [{"config_name": "a", "data_files": [[]]}], "dataset_info": [[], "x", None]},
     {"dataset_info": {"features": "x", "splits": "y"}},
     {"dataset_info": [{"config_name": "viquae", "features": [3, None, {"list": {"dtype": "x"}}], "splits": [None]}]},
+    {"dataset_info": {datetime.date(2024, 1, 1): 1, "features": [{"name": ["a"], "list": [3, {"x": 1}]}]}},
+    {"dataset_info": [{"config_name": "viquae", "features": [{"name": ["a"], "list": [3, {"x": 1}, "y"]}]}]},
+    {"dataset_info": [{"config_name": "viquae", "features": [{"name": {"a": 1}}], "splits": [{"name": ["a"]}]}]},
     {"language": {"en": 1}, "size_categories": [["n<1K"]], "task_categories": 7, "license": ["a"], "license_link": []},
 ]
 
