@@ -30,6 +30,7 @@ def main() -> None:
     if logging.lastResort:
         logging.lastResort.setFormatter(Printable())
     try:
+        refuse_halves(sys.argv[1:])
         code = app(prog_name="m3it", standalone_mode=False)  # of typer.Exit; None for a command that ran through
         sys.stdout.flush()
         sys.exit(code)
@@ -58,6 +59,14 @@ def main() -> None:
 
             say(" ".join(public_url(str(error)).split("\n")), err=True)
         sys.exit(1)
+
+
+def refuse_halves(words: list[str]) -> None:
+    """Exit 2 for a word with NUL, or with bytes that are no UTF-8, which no JSON and few libraries can write."""
+    for word in words:
+        if "\0" in word or not word.isascii() and any("\ud800" <= letter <= "\udfff" for letter in word):
+            say(f"{word[:200]!r}: expected UTF-8 without NUL. Rename what is called so.", err=True)
+            sys.exit(2)
 
 
 def is_known(error: Exception) -> bool:
