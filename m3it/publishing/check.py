@@ -6,6 +6,7 @@ import json
 import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from itertools import chain, zip_longest
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from m3it.publishing.configs import open_configs
 from m3it.publishing.hub_card import check_hub
 from m3it.publishing.hub_rules import Finding
 from m3it.publishing.parquet import instances
+from m3it.publishing.statistics import Tally
 from m3it.reading.layouts import Reading, describe, layout, survey
 from m3it.reading.published.raw import Legacy
 from m3it.rows.images import ImageError, pixels, read_base64
@@ -53,10 +55,11 @@ def check(
     if fields or issubclass(layout(repository), Legacy):
         return check_published(repository, config, fields, tell)
     counts: Counts = {}
-    checks = [check_rows(repository, counts, config, progress), check_names(repository, config)]
+    tallies: dict[str, Tally] = {}
+    checks = [check_rows(repository, counts, config, progress, tallies), check_names(repository, config)]
     checks += [check_counts(repository, counts, config), check_twins(repository, config)]
-    if config is None and repository.fs.exists(f"{repository.root}/README.md"):
-        checks.append(check_hub(repository))
+    if config is None and (find_shards(repository) or read_readme(repository)):
+        checks.append(check_hub(repository, tallies))
     return Report(told(chain.from_iterable(checks), tell), counts, [])
 
 
@@ -83,9 +86,14 @@ def check_published(
 
 
 def check_rows(
-    repository: Repository, counts: Counts, config: str | None = None, progress: Progress = silent
+    repository: Repository,
+    counts: Counts,
+    config: str | None = None,
+    progress: Progress = silent,
+    tallies: dict[str, Tally] | None = None,
 ) -> Iterator[Finding]:
-    """Yield what is wrong with the rows of each split, and count them."""
+    """Yield what is wrong with the rows of each split, and count them; `tallies` gets what was counted in each file, by
+    its path, once it was read to its end."""
     for name, listed in find_shards(repository).items():
         for split, shards in listed.items() if config in (None, name) else ():
             try:
@@ -96,13 +104,16 @@ def check_rows(
             counts[name, split] = 0
             seen: dict[str, str] = {}
             for path in paths:
+                tally = Tally()
                 try:
-                    for where, row_id, finding in progress(check_shard(repository, path), path):
+                    for where, row_id, finding in progress(check_shard(repository, path, tally), path):
                         counts[name, split] += 1
                         if finding and (finding.rule, split) != ("outputs", "test"):  # some withhold the answers
                             yield finding
                         if row_id is not None and seen.setdefault(row_id, where) != where:
                             yield Finding("id", where, f"row id {row_id!r} stands at {seen[row_id]} already")
+                    if tallies is not None:
+                        tallies[path] = tally
                 except (OSError, ValueError, ShardError) as error:
                     yield Finding("file", path, f"expected a file that can be read to its end, {error}")
 
@@ -119,8 +130,8 @@ def check_names(repository: Repository, config: str | None = None) -> Iterator[F
             yield Finding("name", path, message, level="warning")
 
 
-def check_shard(repository: Repository, path: str) -> Iterator[tuple[str, str | None, Finding | None]]:
-    """Yield (place, row id or None, what is wrong with it or None) of every row of one file."""
+def check_shard(repository: Repository, path: str, tally: Tally) -> Iterator[tuple[str, str | None, Finding | None]]:
+    """Yield (place, row id or None, what is wrong with it or None) of every row of one file; `tally` counts them."""
     line_number, end = 1, 0
     for offset, line in read_rows(repository, (path, 0, repository.size(path))):
         if path.endswith(".jsonl"):  # counted as we go: to count from the file's start for each finding takes hours
@@ -129,6 +140,7 @@ def check_shard(repository: Repository, path: str) -> Iterator[tuple[str, str | 
         where = f"{path}:{line_number}" if path.endswith(".jsonl") else repository.where(path, offset)
         try:
             row = as_row(line)
+            tally.add(row)
             if path.endswith(".parquet") and "outputs" in row:  # a release has the published four columns
                 row.setdefault("meta", "{}")
             if isinstance(row, dict) and "messages" in row:  # of `m3it release --format messages`
@@ -202,25 +214,39 @@ def check_counts(repository: Repository, counts: Counts, config: str | None = No
 def check_twins(repository: Repository, config: str | None = None) -> Iterator[Finding]:
     """Yield where a release's base64 rows are not those of its image files: the ids of both stand with the latter."""
     found = find_shards(repository)
-    for name in (name for name in found if config in (None, name) and twin_of(repository, found, name) != name):
-        pictures = {
-            path.replace("-images/", "/"): path for listed in found[f"{name}-images"].values() for path, _ in listed
-        }
-        for path in (path for listed in found[name].values() for path, _ in listed):
-            if path not in pictures:
-                yield Finding("twin", path, f"expected the same file in {name}-images, found none")
-                continue
-            both = ((repository, (each, 0, repository.size(each))) for each in (path, pictures[path]))
-            for (number, row), (_, twin) in zip_longest(*(read_rows(*each) for each in both), fillvalue=(0, {})):
-                if isinstance(row, ShardError) or isinstance(twin, ShardError):
-                    break  # said of the row already
-                same = all(row.get(key) == twin.get(key) for key in ("instruction", "inputs", "outputs"))
-                if not row or not same or image_bytes(row) != image_bytes(twin):
-                    where = f"{path}, row {number}"
-                    yield Finding(
-                        "twin", where, f"expected row {twin.get('row_id')} of {pictures[path]}, found another"
-                    )
-                    break
+    for name in (name for name in found if config in (None, name)):
+        with suppress(OSError, *UNREADABLE):  # what cannot be read is found, and said, by check_rows
+            if twin_of(repository, found, name) != name:
+                yield from differing_files(repository, found, name)
+
+
+def differing_files(repository: Repository, found: dict[str, Any], name: str) -> Iterator[Finding]:
+    """Yield the files of a config that have no twin with image files, or one with other rows."""
+    twins = [path for listed in found[f"{name}-images"].values() for path, _ in listed]
+    pictures = {path.replace("-images/", "/"): path for path in twins}
+    for path in (path for listed in found[name].values() for path, _ in listed):
+        if path not in pictures:
+            yield Finding("twin", path, f"expected the same file in {name}-images, found none")
+            continue
+        with suppress(OSError, *UNREADABLE):
+            yield from differing_row(repository, path, pictures[path])
+
+
+def differing_row(repository: Repository, path: str, pictures: str) -> Iterator[Finding]:
+    """Yield the first row of a base64 file that is not that of its twin with image files."""
+    both = ((repository, (each, 0, repository.size(each))) for each in (path, pictures))
+    for (number, row), (_, twin) in zip_longest(*(read_rows(*each) for each in both), fillvalue=(0, {})):
+        row, twin = as_row(row), as_row(twin)
+        if not row or not twin or said_by(row) != said_by(twin):
+            found = f"expected row {twin.get('row_id')} of {pictures}, found another"
+            yield Finding("twin", f"{path}, row {number}", found)
+            return
+
+
+def said_by(row: dict[str, Any]) -> list[Any]:
+    """The texts and the image files of a row as it stands in a release."""
+    row = check_row(dict(row))
+    return [row["instruction"], row["inputs"], row["outputs"], image_bytes(row)]
 
 
 def compare(

@@ -17,26 +17,34 @@ import pyarrow.parquet as pq
 
 from M3IT import SHARD, Repository
 from m3it.publishing.card_yaml import as_list, cut_head, mappings, parse_head, read_readme
-from m3it.publishing.hub_parquet import check_split, check_values
+from m3it.publishing.hub_parquet import check_split, memory_bytes, try_to_count
 from m3it.publishing.hub_rules import Finding, as_size, broken, limit_of
+from m3it.publishing.statistics import Tally, check_statistics
 
 LANGUAGE = re.compile("[a-z]{2,3}|code|multilingual")
 TASKS = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 SIZES = {"n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B"}
 
 
-def check_hub(repository: Repository) -> Iterator[Finding]:
-    """Yield what the Hub would not like."""
+def check_hub(repository: Repository, tallies: dict[str, Tally] | None = None) -> Iterator[Finding]:
+    """Yield what the Hub would not like. `tallies`: path -> what was counted in a file whose rows were read already;
+    other Parquet files are counted here."""
     top = {posixpath.basename(name) for name in repository.fs.ls(repository.root, detail=False)}
     yield from check_files(repository, top)
-    head, problem = read_head(repository) if "README.md" in top else ({}, "expected a README.md, found none")
+    if "README.md" not in top:  # of a folder, a warning: it is not published yet
+        found = "expected a README.md, found none. Run: m3it card"
+        yield broken("card-head-readable", "README.md", found, None if repository.repo_id else "warning")
+        return
+    head, problem = read_head(repository)
     if problem:
         yield broken("card-head-readable", "README.md", problem)
     if head.get("viewer") is False:
-        yield broken("card-head-readable", "README.md", "viewer: false")
+        yield broken("viewer-left-on", "README.md", "found viewer: false")
+    if (tag := limit_of("viewer-left-on")) in as_list(head.get("tags")):
+        yield broken("viewer-left-on", "README.md", f"found the tag {tag}")
     for problem in incomplete(head):
         yield broken("card-metadata-complete", "README.md", problem)
-    yield from check_configs(repository, head)
+    yield from check_configs(repository, head, tallies or {})
 
 
 def read_head(repository: Repository) -> tuple[dict[str, Any], str]:
@@ -88,7 +96,7 @@ def incomplete(head: dict[str, Any]) -> Iterator[str]:
         yield f"size_categories: expected e.g. 1M<n<10M, found {sizes or 'none'}"
 
 
-def check_configs(repository: Repository, head: dict[str, Any]) -> Iterator[Finding]:
+def check_configs(repository: Repository, head: dict[str, Any], tallies: dict[str, Tally]) -> Iterator[Finding]:
     """Yield what is wrong with the configs of the YAML, and with the files that they name or do not name."""
     configs, infos = mappings(head.get("configs")), mappings(head.get("dataset_info"))
     for key, values in (("configs", configs), ("dataset_info", infos)):
@@ -98,7 +106,7 @@ def check_configs(repository: Repository, head: dict[str, Any]) -> Iterator[Find
     names = [config.get("config_name") for config in configs]
     info_by_config = {str(info.get("config_name")): info for info in infos}
     has_texts = any(is_text(info) for info in infos)
-    listed: list[str] = []
+    listed: set[str] = set()
     for number, (config, name) in enumerate(zip(configs, names, strict=True)):
         if not isinstance(name, str) or not limit_of("config-names-valid").fullmatch(name):
             yield broken("config-names-valid", "README.md", f"expected a config_name, found {name!r}")
@@ -109,23 +117,47 @@ def check_configs(repository: Repository, head: dict[str, Any]) -> Iterator[Find
         info = info_by_config.get(name, {})
         if not mappings(info.get("features")):
             yield broken("features-match-files", f"README.md, {name}", "expected features in dataset_info, found none")
-        seen: list[pq.FileMetaData] = []
-        for split, paths, problems in splits_of(repository, name, config):
-            yield from problems
-            listed += paths
-            yield from check_sizes(repository, f"{name}/{split}", paths, has_texts and not is_text(info))
-            yield from check_split(repository, f"{name}/{split}", paths, info, seen)
-        yield from check_values(name, seen)
+        splits = list(splits_of(repository, name, config))
+        listed.update(path for _, paths, _ in splits for path in paths)
+        yield from check_splits(repository, name, splits, info, has_texts and not is_text(info), tallies)
     for path in repository.files:
         if SHARD.fullmatch(posixpath.basename(path)) and path not in listed:
             yield broken("files-listed", path, "no config of README.md lists this file")
+
+
+def check_splits(
+    repository: Repository,
+    name: str,
+    splits: list[tuple[str, list[str], list[Finding]]],
+    info: dict[str, Any],
+    has_texts: bool,
+    tallies: dict[str, Tally],
+) -> Iterator[Finding]:
+    """Yield what is wrong with the splits of a config, as `splits_of` gives them. `has_texts`: whether another config
+    has its texts, to search in."""
+    if len(splits) > limit_of("splits-fit-viewer"):
+        found = f"expected at most {limit_of('splits-fit-viewer')} splits, found {len(splits)}"
+        yield broken("splits-fit-viewer", f"README.md, {name}", found)
+    for number, (split, paths, problems) in enumerate(splits):
+        where = f"{name}/{split}"
+        yield from problems
+        opened: dict[str, pq.ParquetFile] = {}
+        yield from check_split(repository, where, paths, info, opened, is_first=not number)
+        searched = files_searched(repository, paths, opened)
+        yield from check_sizes(repository, where, paths, searched, has_texts)
+        counted = [tallies.get(path) or try_to_count(opened.get(path)) for path in searched]
+        if counted and None not in counted:  # nothing is said of files that could not be read
+            yield from check_statistics(where, Tally().merge(filter(None, counted)))
 
 
 def check_all_configs(configs: list[dict[str, Any]], infos: list[dict[str, Any]]) -> Iterator[Finding]:
     """Yield what is wrong with the configs of the YAML together: their number, their size, which opens first."""
     for rule in ("configs-fit-viewer", "configs-fit-croissant"):
         if len(configs) > limit_of(rule):
-            yield broken(rule, "README.md", f"expected at most {limit_of(rule):,} configs, found {len(configs):,}")
+            late = in_viewer_order(configs)[limit_of(rule) :]
+            few = ", ".join(late[:5]) + ", ..." * (len(late) > 5)
+            found = f"expected at most {limit_of(rule):,} configs, found {len(configs):,}: without {few}"
+            yield broken(rule, "README.md", found)
             break
     size, limit = len(json.dumps(infos, default=str, skipkeys=True)), limit_of("features-fit-answer")
     if size > limit:
@@ -139,11 +171,33 @@ def check_all_configs(configs: list[dict[str, Any]], infos: list[dict[str, Any]]
         yield broken("config-with-pictures", "README.md", "expected a config with a column of pictures, found none")
 
 
-def check_sizes(repository: Repository, where: str, paths: list[str], has_texts: bool) -> Iterator[Finding]:
+def in_viewer_order(configs: list[dict[str, Any]]) -> list[str]:
+    """The names of configs as the viewer lists them: the one that opens first, then by the alphabet."""
+    ordered = sorted(configs, key=lambda config: (not config.get("default"), str(config.get("config_name"))))
+    return [str(config.get("config_name")) for config in ordered]
+
+
+def files_searched(repository: Repository, paths: list[str], opened: dict[str, pq.ParquetFile]) -> list[str]:
+    """The files of a split that the viewer searches and counts: whole ones, up to the first that crosses its limit."""
+    num_bytes, searched = 0, []
+    for path in paths:
+        searched.append(path)
+        num_bytes += memory_bytes(opened[path].metadata) if path in opened else repository.size(path)
+        if num_bytes > limit_of("split-searchable"):
+            break
+    return searched
+
+
+def check_sizes(
+    repository: Repository, where: str, paths: list[str], searched: list[str], has_texts: bool
+) -> Iterator[Finding]:
     """Yield that a split is larger than what is searched, or shown; and its largest file, if that is too large."""
     size, limit = sum(map(repository.size, paths)), limit_of("split-searchable")
-    shown = all(path.endswith(".parquet") for path in paths)  # to its end; other formats to the limit
-    if size > limit and not (shown and has_texts):
+    if all(path.endswith(".parquet") for path in paths):  # shown to its end; other formats to the limit
+        if searched != paths and not has_texts:
+            found = f"found more than that in the first {len(searched)} of {len(paths)} files"
+            yield broken("split-searchable", where, f"expected {as_size(limit)}, or a config of texts; {found}")
+    elif size > limit:
         found = f"expected {as_size(limit)}, or Parquet and a config of texts; found {as_size(size)}"
         yield broken("split-searchable", where, found)
     largest, limit = max(paths, key=repository.size, default=None), limit_of("shards-small")
@@ -182,7 +236,10 @@ def splits_of(
                 problems.append(broken("files-listed", where, f"expected {path}, found no such file"))
             elif path not in repository.files:
                 problems.append(broken("files-listed", where, f"{path} also takes files that come later", "warning"))
-        yield split, list(dict.fromkeys(paths)), problems
+        paths = list(dict.fromkeys(paths))
+        odd = [path for path in paths if limit_of("paths-without-at") in path]
+        problems += [broken("paths-without-at", where, f"expected a path without @, found {path}") for path in odd]
+        yield split, paths, problems
 
 
 def matching(repository: Repository, pattern: str) -> list[str]:

@@ -42,16 +42,16 @@ RULES = {
         None, "error", "a script switches the viewer off, and datasets >= 4 refuses it",
         "dataset-viewer libcommon/exceptions.py", "Leave it out, or make a release: m3it release"),
     "split-searchable": Rule(
-        5e9, "warning", "of a split the first 5 GB are searched, and of text formats no more is shown",
-        "dataset-viewer prod.yaml duckDBIndex", "Make a release with its config of texts: m3it release"),
+        5e9, "warning", "of a split the files up to 5 GB, uncompressed, are searched; of text formats no more is shown",
+        "dataset-viewer libcommon/parquet_utils.py", "Make a release with its config of texts: m3it release"),
     "pictures-hold-bytes": Rule(
         {"bytes", "path"}, "error", "a picture is a struct of bytes and path; one without bytes is shown as nothing",
         "dataset-viewer viewer_utils/features.py", "Write the files' bytes into the column: m3it release"),
     "first-rows-fit": Rule(
-        (200_000, 100, 1000, 500), "error", "ten rows, cut to 100 bytes a cell, must fit 200 kB, in 1,000 columns",
-        "dataset-viewer chart/values.yaml", "Put fewer or smaller columns into the config"),
+        (200_000, 1000, 500), "error", "rows are cut to fit 200 kB, but not their columns: 1,000 of 500 letters",
+        "dataset-viewer chart/values.yaml", "Put fewer columns into the config, of shorter names"),
     "row-groups-indexed": Rule(
-        300_000_000, "error", "without a page index a page of rows costs a whole row group, of 300 MB at most",
+        300_000_000, "error", "without a page index a page of rows costs a whole row group, of 300 MB in the file",
         "dataset-viewer prod.yaml rowsIndex", "Write it with write_page_index=True, or in row groups of 100 rows"),
     "files-listed": Rule(
         None, "error", "a file is shown under the config and the split that name it",
@@ -64,23 +64,23 @@ RULES = {
         "dataset-viewer CROISSANT_MAX_CONFIGS", "Release fewer with --config, in several repositories"),
     "filter-columns-present": Rule(
         {"task", "dataset", "language", "license", "num_images", "width", "height"}, "warning",
-        "readers filter by columns; of strings, those with 30 values or fewer become buttons",
+        "readers filter by columns; strings of few values become buttons",
         "hub-docs data-studio.md", "Add the columns: m3it release"),
     "split-names-valid": Rule(
-        re.compile(r"\w+(\.\w+)*"), "error", "`datasets` refuses other names of splits",
+        re.compile(r"\w+(\.\w+)*"), "error", "`datasets` refuses other names of splits, and then shows no config",
         "datasets/splits.py", "Rename the split to train, validation or test"),
     "config-names-valid": Rule(
         re.compile(r'[^<>:/\\|?*"]+'), "error", "`datasets` makes folders of the names of configs",
         "datasets/naming.py", "Rename the config"),
     "config-names-unique": Rule(
-        1, "error", "of several configs with the same name, `datasets` loads only the last",
+        1, "warning", "configs of the same name are shown as one, and `datasets` loads only the last",
         "datasets/utils/metadata.py", "Rename the config"),
     "files-within-limits": Rule(
         (100_000, 10_000, 200e9), "error", "100,000 files in a repository, 10,000 in a folder, 200 GB in a file",
         "hub-docs storage-limits.md", "Write shards of 200 to 500 MB"),
     "features-match-files": Rule(
         None, "error", "rows are cast to the features of the YAML; a column too many or of another type fails",
-        "datasets/table.py", "Declare the columns that the files have, in their order: m3it release"),
+        "datasets/table.py", "Declare the columns that the files have: m3it release"),
     "metadata-without-lists": Rule(
         b'List"', "error", "datasets < 4 cannot parse the lists that newer versions note under `huggingface`",
         "datasets/features.py", "Write the file without schema metadata"),
@@ -91,8 +91,11 @@ RULES = {
         None, "error", "a file that cannot be opened is shown as an error",
         "datasets/packaged_modules/parquet", "Get the file again, or make it again"),
     "card-head-readable": Rule(
-        None, "error", "the Hub reads the head of README.md as YAML, and shows no rows where it says viewer: false",
+        None, "error", "the Hub reads the head of README.md as YAML; with an entry of another shape it shows no config",
         "hub-docs datasets-cards.md", "Fix the head of README.md"),
+    "viewer-left-on": Rule(
+        "not-for-all-audiences", "error", "the Hub shows no rows where the card says so, or has that tag",
+        "dataset-viewer libcommon/operations.py", "Take it out of the head of README.md"),
     "card-metadata-complete": Rule(
         None, "warning", "the Hub's search, and Croissant, need the card's license, languages, tasks and size",
         "hub-docs datasets-cards.md", "Fix the head of README.md"),
@@ -100,11 +103,25 @@ RULES = {
         1_000_000, "warning", "pictures above 1 MB are slow to show",
         "hub-docs datasets-streaming.md", "Smaller copies would be another dataset: leave it, or say so in the card"),
     "page-of-rows-fits": Rule(
-        (300_000_000, 100), "error", "a page of the viewer is 100 rows, for which it reads 300 MB at most",
+        (300_000_000, 100), "error", "a page of the viewer is 100 rows, for which it reads 300 MB of a row group",
         "dataset-viewer prod.yaml rowsIndex", "Put fewer pictures into a row"),
     "filter-values-few": Rule(
-        30, "warning", "a column of texts with 30 values or fewer becomes buttons to filter by",
-        "hub-docs data-studio.md", "Make configs of fewer kinds of rows"),
+        (10, 0.2, 1000), "warning", "a column of texts becomes buttons to filter by if it has 10 values or fewer, or "
+        "1,000 or fewer that are no more than 20 % of the rows",
+        "dataset-viewer libcommon/statistics_utils.py", "Make configs of fewer kinds of rows"),
+    "statistics-computed": Rule(
+        None, "warning", "a split gets no histograms and no buttons to filter by where numbers or lengths are n and "
+        "n + 1 alone, where a column has one value, and where texts are numbers above 2**31",
+        "dataset-viewer libcommon/statistics_utils.py", "Leave it, or say so in the card: rows are shown all the same"),
+    "texts-not-years": Rule(
+        re.compile(r"\d{4}"), "warning", "a column of four digits in every text is taken for years, and shown as dates",
+        "dataset-viewer libcommon/statistics_utils.py", "Leave it: an id keeps its rows apart in any form"),
+    "splits-fit-viewer": Rule(
+        30, "error", "a config with more than 30 splits is not shown",
+        "dataset-viewer splitNames.maxNumber", "Make configs of them"),
+    "paths-without-at": Rule(
+        "@", "error", "a path is cut at @, and its file not found",
+        "dataset-viewer config/parquet_and_info.py", "Rename the file"),
     "one-default-config": Rule(
         1, "error", "one config opens first; `datasets` refuses a repository with several defaults",
         "datasets/utils/metadata.py", "Leave default: true at one config"),

@@ -42,10 +42,15 @@ def rewrite(path, change=lambda table: table, **options):
     pq.write_table(change(pq.read_table(path)), path, **{"write_page_index": True, **options})
 
 
+def with_column(table, name, values, kind=None):
+    """The table with the values, over and over, in a column, of its own type unless another is given."""
+    rows = [values[i % len(values)] for i in range(table.num_rows)]
+    field = pa.field(name, kind or table.schema.field(name).type)
+    return table.set_column(table.schema.get_field_index(name), field, pa.array(rows, field.type))
+
+
 def with_images(table, images):
-    number = table.schema.get_field_index("images")
-    rows = [images[i % len(images)] for i in range(table.num_rows)]
-    return table.set_column(number, table.schema.field("images"), pa.array(rows, table.schema.field("images").type))
+    return with_column(table, "images", images)
 
 
 def named(name):

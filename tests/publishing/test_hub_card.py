@@ -11,6 +11,8 @@ from conftest import make_row, write_rows
 
 from M3IT import Repository
 from m3it.publishing.hub_card import check_hub, is_taken, matching
+from m3it.publishing.hub_rules import RULES
+from m3it.publishing.release import release
 from m3it.publishing.repository_card import card
 from publishing.defects import (
     TRAIN,
@@ -23,6 +25,7 @@ from publishing.defects import (
     named,
     sparse,
 )
+from publishing.releases import head_of
 
 
 def test_a_repository_of_json_lines_with_its_card_is_told_that_its_pictures_are_not_shown(repository):
@@ -178,7 +181,6 @@ def no_features(folder):
 
 def no_readme(folder):
     (folder / "README.md").unlink()
-    shutil.rmtree(folder / "data")
 
 
 def a_head_that_is_no_yaml(folder):
@@ -188,6 +190,39 @@ def a_head_that_is_no_yaml(folder):
 
 def a_viewer_switched_off(folder):
     edit_head(folder, lambda head: head.update(viewer=False))
+
+
+def a_tag_that_switches_the_viewer_off(folder):
+    edit_head(folder, lambda head: head.update(tags=["a", "not-for-all-audiences"]))
+
+
+def tags_and_a_viewer_that_is_on(folder):
+    edit_head(folder, lambda head: head.update(tags=["audiences"], viewer=True))
+
+
+def splits_of_a_config(number):
+    """What gives a config so many splits, all of one file."""
+
+    @named(f"splits_{number}")
+    def spoil(folder):
+        def change(head):
+            config_of(head)["data_files"] = [{"split": f"s{i}", "path": TRAIN} for i in range(number)]
+
+        edit_head(folder, change)
+
+    return spoil
+
+
+def a_path_with_an_at(folder):
+    (folder / "data/kvqa/a@b").mkdir()
+    (folder / TRAIN).rename(folder / "data/kvqa/a@b/rows.parquet")
+    edit_head(folder, lambda head: config_of(head)["data_files"][0].update(path=["data/kvqa/a@b/rows.parquet"]))
+
+
+def a_path_with_other_signs(folder):
+    (folder / "data/kvqa/a+b=c, d").mkdir()
+    (folder / TRAIN).rename(folder / "data/kvqa/a+b=c, d/rows.parquet")
+    edit_head(folder, lambda head: config_of(head)["data_files"][0].update(path=["data/kvqa/a+b=c, d/rows.parquet"]))
 
 
 def no_license(folder):
@@ -238,18 +273,21 @@ SPOILT = [
     ("files-listed", "error", no_data_files, "a list of split and path"),
     ("files-listed", "error", a_split_listed_twice, "found train more than once"),
     ("configs-fit-viewer", "error", many_configs(4001), "found 4,001"),
-    ("configs-fit-croissant", "warning", many_configs(101), "found 101"),
+    ("configs-fit-croissant", "warning", many_configs(101), "found 101: without viquae$"),  # the last of the alphabet
+    ("splits-fit-viewer", "error", splits_of_a_config(31), "expected at most 30 splits, found 31"),
+    ("paths-without-at", "error", a_path_with_an_at, r"found data/kvqa/a@b/rows\.parquet"),
     ("split-names-valid", "error", a_split_with_a_hyphen, "found 'train-2'"),
     ("config-names-valid", "error", a_config_with_a_slash, "found 'a/b'"),
     ("config-names-valid", "error", a_config_without_a_name, "found None"),
-    ("config-names-unique", "error", configs_of_one_name, "found 'viquae-images' more than once"),
+    ("config-names-unique", "warning", configs_of_one_name, "found 'viquae-images' more than once"),
     ("files-within-limits", "error", too_many_files_in_a_folder, "found 10,001"),
     ("files-within-limits", "error", a_file_that_is_too_large, "found 201 GB"),
     ("features-match-files", "error", no_features, "expected features"),
-    ("card-head-readable", "error", no_readme, "found none"),
+    ("card-head-readable", "warning", no_readme, r"found none\. Run: m3it card"),  # of a folder, which no one shows yet
     ("card-head-readable", "error", a_head_that_is_no_yaml, "expected YAML"),
     ("card-head-readable", "error", configs_that_are_no_mappings, "found 'viquae'"),
-    ("card-head-readable", "error", a_viewer_switched_off, "viewer: false"),
+    ("viewer-left-on", "error", a_viewer_switched_off, "viewer: false"),
+    ("viewer-left-on", "error", a_tag_that_switches_the_viewer_off, "the tag not-for-all-audiences"),
     ("card-metadata-complete", "warning", no_license, "expected a license"),
     ("card-metadata-complete", "warning", a_license_link_that_the_hub_does_not_follow, "LICENSES.md"),
     ("card-metadata-complete", "warning", a_language_that_yaml_takes_for_no, r"found \[False\]"),
@@ -270,7 +308,6 @@ ALSO = {
     "six_gigabytes_without_a_config_of_texts": {"shards-small"},
     "a_file_of_6000000000": {"shards-small"},
     "columns_of_ten_megabytes": {"features-match-files", "first-rows-fit"},
-    "no_readme": {"card-metadata-complete"},
     "a_head_that_is_no_yaml": {"card-metadata-complete"},
     "a_config_without_a_name": {"files-listed"},
 }
@@ -278,6 +315,9 @@ WELCOME = [  # as much as a rule allows: test_hub_rules.py
     ("split-searchable", a_file_of(5_000_000_000)),
     ("configs-fit-viewer", many_configs(4000)),
     ("configs-fit-croissant", many_configs(100)),
+    ("splits-fit-viewer", splits_of_a_config(30)),
+    ("paths-without-at", a_path_with_other_signs),
+    ("viewer-left-on", tags_and_a_viewer_that_is_on),
     ("config-names-valid", a_config_with_blanks_and_umlauts),
     ("files-within-limits", ten_thousand_files_in_a_folder),
     ("card-metadata-complete", one_language_and_size_and_the_license_beside),
@@ -295,6 +335,28 @@ def test_a_hundred_thousand_files_are_too_many(spoilable):
     repository = Repository(spoilable)
     repository.files.update({f"data/{i // 9_000}/{i}.txt": {"size": 1} for i in range(100_001)})
     assert [finding.rule for finding in check_hub(repository)] == ["files-within-limits"]
+
+
+def test_no_readme_on_the_hub_is_an_error(spoilable):
+    no_readme(spoilable)
+    repository = Repository(spoilable)
+    repository.repo_id = "org/name"
+    assert [(f.rule, f.level) for f in check_hub(repository)] == [("card-head-readable", "error")]
+
+
+def test_of_a_split_of_parquet_whole_files_are_searched_up_to_the_first_beyond_the_limit(source, tmp_path, monkeypatch):
+    release(str(source), tmp_path / "out", ["viquae"], shard_bytes=10_000)
+    files = config_of(head_of(tmp_path / "out"))["data_files"][0]["path"]
+    limits = [3_000_000, 1]  # bytes in memory, of two files with less than a megabyte each
+    found = []
+    for limit in limits:
+        monkeypatch.setitem(RULES, "split-searchable", RULES["split-searchable"]._replace(limit=limit))
+        edit_head(tmp_path / "out", lambda head: head.update(dataset_info=head["dataset_info"][:2]))  # no texts
+        found.append([f for f in findings_of(tmp_path / "out") if f.rule == "split-searchable" and "viq" in f.where])
+    assert len(files) == 2 and found[0] == []
+    assert [(f.where, f.message.partition("; ")[2]) for f in found[1]] == [
+        (f"{name}/train", "found more than that in the first 1 of 2 files") for name in ("viquae", "viquae-images")
+    ]
 
 
 def a_folder_for_a_split(folder):
