@@ -4,6 +4,7 @@ In: rows as `parquet.instances` gives them. Out: Parquet with a page index, zstd
 where values repeat: what the Hub's viewer, DuckDB and any `datasets` read well.
 """
 
+import inspect
 import itertools
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -32,6 +33,8 @@ COLUMNS = {
     "rows": [*TEXTS, *FILTERS, "digest"],  # what the text config and the proof are made of; stays in .work/
 }
 REPEATED = {"instruction", "source_file", *ABOUT}  # few values: dictionaries
+# Pages are cut by what they hold, so that a later release sends the Hub only what has changed. pyarrow >= 21 can do so.
+CHUNKED = "use_content_defined_chunking" in inspect.signature(pq.ParquetWriter).parameters
 BOUNDED = {"instruction", *FILTERS}  # short values: their bounds in the footers are of use
 
 
@@ -57,6 +60,7 @@ class ParquetRows(pq.ParquetWriter):
             use_dictionary=[name for name in schema.names if name in REPEATED],
             write_statistics=[name for name in schema.names if name in BOUNDED],
             write_page_index=True, write_batch_size=16,
+            **({"use_content_defined_chunking": True} if CHUNKED else {}),
         )  # fmt: skip
         self.own = own
 

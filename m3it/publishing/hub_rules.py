@@ -60,8 +60,9 @@ RULES = {
         4000, "error", "the viewer takes 4,000 configs",
         "dataset-viewer configNames.maxNumber", "Release fewer with --config, in several repositories"),
     "configs-fit-croissant": Rule(
-        100, "warning", "Croissant and the code snippets know the first 100 configs",
-        "dataset-viewer CROISSANT_MAX_CONFIGS", "Release fewer with --config, in several repositories"),
+        100, "warning", "Croissant and the code snippets for `datasets` know the first 100 configs by the alphabet",
+        "dataset-viewer CROISSANT_MAX_CONFIGS",
+        "Release fewer with --config, in several repositories, or each once with --images native"),
     "filter-columns-present": Rule(
         {"task", "dataset", "language", "license", "num_images", "width", "height"}, "warning",
         "readers filter by columns; strings of few values become buttons",

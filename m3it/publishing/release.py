@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from m3it.publishing.card_yaml import SPLIT_ORDER
-from m3it.publishing.columns import COLUMNS, ParquetRows
+from m3it.publishing.columns import CHUNKED, COLUMNS, ParquetRows
 from m3it.publishing.configs import ReleaseConfig, open_configs, origin
 from m3it.publishing.destination import refuse_others_card, refuse_source
 from m3it.publishing.formats import FORMATS
@@ -81,6 +81,7 @@ def release(
     kinds = KINDS_BY_IMAGES.get(holds, [holds])
     options: dict[str, Any] = {"configs": [config.name for config in opened], "images": holds}
     options |= {"shard_bytes": shard_bytes, "on_error": on_error}
+    options |= {"chunks": "content-defined"} if CHUNKED else {}  # other bytes: begun without, it is not gone on with
     options |= {"corrections": sha256_of(Path(corrections))} if corrections else {}
     pieces = [piece for config in opened for piece in plan_shards(config, kinds, shard_bytes)]
     kept = {record["path"] for record in Folder(out).records()}  # of a call before this one

@@ -46,7 +46,7 @@ BODY = """# M3IT: Multi-Modal Multilingual Instruction Tuning
 
 {rows:,} rows of {datasets} vision-language datasets, made by `m3it release`. [Paper](https://arxiv.org/abs/2306.04387)
 
-{notes}
+{notes}{counted}
 
 ```python
 {snippet}```
@@ -68,7 +68,9 @@ Each dataset has its own terms, and its pictures may have others: [LICENSES.md](
 PICTURES = """A config with image files has columns to filter by: `task`, `dataset`, `language`, `license` (of the
 annotations / of the pictures), `num_images`, `width` and `height` (of the first picture), `row_id`, `source_file`,
 `image_sha256`, and `meta`, what the source knew, as JSON. The config `text` holds all rows without pictures: search in
-it, then fetch the pictures by `row_id`.
+it, then fetch the pictures by `row_id`. The Hub's search finds words in Latin letters alone; filter the others by
+`language`. ms-swift trains on these configs with
+`--columns '{{"instruction": "system", "inputs": "query", "outputs": "response"}}'`.
 
 ```python
 dataset = load_dataset("MMInstruction/M3IT", "{config}", split="{split}", streaming=True)
@@ -101,6 +103,7 @@ def release_card(
         sizes = [config["splits"].get(split, {}).get("rows", 0) for split in SPLIT_ORDER]
         how = next((kind for kind in ("images", "image_base64_str") if kind in config["schema"].names), "")
         lines.append(f"| `{name}` | {sum(sizes):,} | " + " | ".join(f"{size:,}" for size in sizes) + f" | {how} |")
+    listed = sum(made["rows"] for config in configs.values() for made in config["splits"].values())
     split = next(iter(configs[first]["splits"])) if first else ""
     format = FORMATS.get(holds)
     snippet = format.SNIPPET if format else SNIPPET
@@ -108,6 +111,7 @@ def release_card(
         rows=num_rows,
         datasets=len({known["dataset"] for known in about.values()}),
         notes=format.NOTE if format else NOTES[holds],
+        counted=f" The Hub adds up all configs, and says {listed:,} rows." if listed != num_rows else "",
         snippet=snippet.format(config=first, split=split, module="m3it" if holds == "native" else "datasets"),
         pictures=PICTURES.format(config=first, split=split) if first and not format else "",
         table="\n".join(lines),

@@ -138,7 +138,7 @@ def test_a_converter_of_ones_own_makes_the_same_rows(tmp_path, limit, monkeypatc
         "train.jsonl",
     ]
     report = check(Repository(tmp_path))
-    assert not report.findings
+    assert {finding.rule for finding in report.findings} <= {"card-head-readable", "no-script"}  # no card yet
     assert report.counts == {("easy-vqa", split): limit or NUM_QUESTIONS[split] for split in ("test", "train")}
 
 

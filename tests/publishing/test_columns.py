@@ -1,12 +1,14 @@
 """m3it/publishing/columns.py: which columns the files of a release have, and how they are stored."""
 
+import base64
 import hashlib
 import json
 
 import pyarrow.parquet as pq
+import pytest
 from conftest import picture
 
-from m3it.publishing.columns import COLUMNS
+from m3it.publishing.columns import ABOUT, CHUNKED, COLUMNS, OWN_KINDS
 from publishing.releases import NUM_TRAIN, PUBLISHED, train_rows
 
 
@@ -75,3 +77,27 @@ def test_files_have_what_a_viewer_needs_and_nothing_that_locks_versions_out(made
             assert (column.compression, column.has_offset_index) == (stored_as, True), (path, column.path_in_schema)
     metadata = pq.read_metadata(made[0] / "data/kvqa/viquae-images/train.parquet")
     assert [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)] == [100, 100, 30]
+
+
+def slices_in_common(path, first, second):
+    """Of some pieces of a base64 file, how many an earlier file of nearly the same rows has."""
+    files = []
+    for rows in (first, second):
+        with OWN_KINDS["base64"].open_writer(path) as writer:
+            writer.write(rows, dict.fromkeys(ABOUT, ""))
+        files.append(path.read_bytes())
+    starts = range(0, len(files[1]) - 500, len(files[1]) // 50)
+    return sum(files[1][start : start + 500] in files[0] for start in starts), len(starts)
+
+
+def test_a_release_with_one_row_more_has_most_bytes_of_the_one_before(tmp_path, monkeypatch):
+    noise = [base64.b64encode(hashlib.shake_256(b"%d" % i).digest(30_000)).decode() for i in range(100)]
+    rows = [{"instruction": "", "inputs": "", "outputs": "a", "image_base64_str": [text]} for text in noise]
+    monkeypatch.setattr("m3it.publishing.columns.CHUNKED", False)
+    plain, _ = slices_in_common(tmp_path / "a.parquet", rows[1:], rows)
+    assert plain == 0
+    monkeypatch.undo()
+    if not CHUNKED:
+        pytest.skip("pyarrow before 21 cuts pages by their size alone")
+    common, of = slices_in_common(tmp_path / "a.parquet", rows[1:], rows)
+    assert common > of / 2

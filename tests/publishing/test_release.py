@@ -80,6 +80,15 @@ def test_a_release_of_a_release_is_the_same_but_for_the_names_of_its_source(made
     assert {path: again[path] for path in run["files"]} == {path: first[path] for path in run["files"]}
 
 
+def test_a_release_begun_with_pages_of_another_kind_is_not_gone_on_with(source, tmp_path, monkeypatch):
+    monkeypatch.setattr("m3it.publishing.release.CHUNKED", False)
+    first = release(str(source), tmp_path / "out", ["nlvr"])
+    assert "chunks" not in first["options"] and release(str(source), tmp_path / "out", ["nlvr"]) == first
+    monkeypatch.setattr("m3it.publishing.release.CHUNKED", True)
+    with pytest.raises(M3ITError, match=r"was made with chunks=None, not content-defined\. Delete .* or pass"):
+        release(str(source), tmp_path / "out", ["nlvr"])
+
+
 def test_row_ids_outlive_the_release_in_both_configs(source, made):
     ids = [json.loads(row["meta"])["id"] for row in load_dataset(str(source), "viquae", split="train", meta=True)]
     for name in ("viquae", "viquae-images"):
@@ -326,7 +335,7 @@ def test_object_storage_holds_source_and_release(source, made, bucket, tmp_path)
     s3fs.S3FileSystem().get("bucket/out/", str(tmp_path / "out"), recursive=True)
     assert {path for path in sums_of(tmp_path / "out") if path.endswith(".parquet")} == set(run["files"])
     assert sums_of(tmp_path / "out")["README.md"] == sums_of(made[0])["README.md"]
-    assert not check(Repository(f"{bucket}/out")).findings
+    assert {f.level for f in check(Repository(f"{bucket}/out")).findings} == {"warning"}  # science-qa: 0 or 1 pictures
     s3fs.S3FileSystem().rm("bucket/out/data/kvqa/viquae-images/train.parquet")
     again = release(f"{bucket}/source", f"{bucket}/out")
     assert again == run

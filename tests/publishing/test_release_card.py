@@ -7,6 +7,7 @@ import pytest
 from conftest import ROOT
 
 from M3IT import CATALOGUE
+from m3it.publishing.hub_rules import limit_of
 from m3it.publishing.release import release
 from m3it.publishing.repository_card import card
 from m3it.reading.load import load_dataset
@@ -36,6 +37,21 @@ def test_yaml_lists_every_file_and_column_and_counts_rows(made):
     assert (head["language"], head["license"], head["size_categories"]) == (["en", "zh"], "other", ["n<1K"])
     stated = json.loads((made[0] / "dataset_infos.json").read_text("utf-8"))
     assert stated["text"]["splits"]["train"]["num_examples"] == NUM_TRAIN + 4
+
+
+@pytest.mark.parametrize(
+    ("options", "listed"), [({}, 15), ({"images": "native"}, 10), ({"format": "messages"}, 0), ({"format": "jsonl"}, 0)]
+)
+def test_a_card_says_how_often_the_hub_counts_a_row(source, tmp_path, options, listed):
+    release(str(source), tmp_path / "out", ["nlvr"], **options)  # 5 rows
+    readme = (tmp_path / "out/README.md").read_text("utf-8")
+    assert "5 rows of 1 vision-language datasets" in readme
+    assert (f"The Hub adds up all configs, and says {listed} rows." in readme) == bool(listed)
+    assert ("The Hub adds up" in readme) == bool(listed)
+
+
+def test_the_forty_datasets_with_their_pictures_and_texts_are_within_the_first_100_configs():
+    assert 2 * len(CATALOGUE) + 1 <= limit_of("configs-fit-croissant")
 
 
 OWN_HEAD = """# Ada's
