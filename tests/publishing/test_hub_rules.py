@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from conftest import ROOT
 
 from m3it.publishing.hub_rules import RULES
 from publishing import test_hub_card, test_hub_parquet
@@ -19,6 +20,12 @@ def test_every_rule_is_broken_by_some_repository_and_says_why_and_what_to_do():
     assert {rule for rule, *_ in (*test_hub_card.SPOILT, *test_hub_parquet.SPOILT)} == set(RULES)
     for rule in RULES.values():
         assert rule.level in ("error", "warning") and rule.why and rule.source and rule.fix
+
+
+def test_the_guide_has_a_line_for_each_rule_with_its_level():
+    text = (ROOT / "docs/publish.md").read_text("utf-8")
+    told = re.findall(r"^\| `([a-z-]+)` \| (error|warning) \| .+ \|$", text, re.MULTILINE)
+    assert sorted(told) == sorted((name, rule.level) for name, rule in RULES.items())
 
 
 def test_rules_are_named_in_words():
