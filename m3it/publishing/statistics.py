@@ -4,6 +4,7 @@ In: rows as they stand in a file. Out: a Tally of a file, several of which make 
 viewer (huggingface/dataset-viewer, libcommon/statistics_utils.py, as of 2026-08) fails on it.
 """
 
+import math
 import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -22,50 +23,45 @@ class Column:
     buttons."""
 
     def __init__(self) -> None:
-        self.num_values, self.least, self.most = 0, 0, 0
+        self.num_values, self.least, self.most = 0, math.inf, -math.inf
         self.first: list[str] = []
         self.are_years = True
         self.texts: set[int] | None = set()
 
     def add(self, value: Any) -> None:
         """Count a whole number, a text or a list. Of other values the viewer counts nothing that our columns have."""
-        is_text = isinstance(value, str)
-        if is_text or isinstance(value, list):
-            size = len(value)
-        elif isinstance(value, int) and not isinstance(value, bool):
-            size = value
-        else:
+        kind = type(value)
+        if kind is not int and kind is not str and kind is not list:
             return
-        self._widen(size, size, 1)
-        if is_text:
-            if len(self.first) < FIRST:
-                self.first.append(value)
-            if self.are_years:
-                self.are_years = bool(limit_of("texts-not-years").fullmatch(value))
-            if self.texts is not None:
-                self._join({hash(value)})
+        size = value if kind is int else len(value)
+        self.num_values += 1
+        if size < self.least:
+            self.least = size
+        if size > self.most:
+            self.most = size
+        if kind is str:
+            self._add_text(value)
+
+    def _add_text(self, text: str) -> None:
+        if len(self.first) < FIRST:
+            self.first.append(text)
+        if self.are_years:
+            self.are_years = bool(limit_of("texts-not-years").fullmatch(text))
+        if self.texts is not None:
+            self.texts.add(hash(text))
+            if len(self.texts) > MOST_TEXTS:
+                self.texts = None
 
     def merge(self, other: "Column") -> None:
         """Count the values of another file of the split, too."""
-        if other.num_values:
-            self._widen(other.least, other.most, other.num_values)
+        self.num_values += other.num_values
+        self.least, self.most = min(self.least, other.least), max(self.most, other.most)
         self.first += other.first[: FIRST - len(self.first)]
         self.are_years &= other.are_years
-        self._join(other.texts)
-
-    def _widen(self, least: int, most: int, num_values: int) -> None:
-        self.least = min(self.least, least) if self.num_values else least
-        self.most = max(self.most, most) if self.num_values else most
-        self.num_values += num_values
-
-    def _join(self, texts: set[int] | None) -> None:
-        if self.texts is None or texts is None or len(self.texts | texts) > MOST_TEXTS:
-            self.texts = None
-        else:
-            self.texts |= texts
+        self.texts = None if self.texts is None or other.texts is None else self.texts | other.texts
 
     def num_texts(self, num_rows: int) -> int:
-        """How many texts differ, as far as MOST_TEXTS + 1; null counts as one of them."""
+        """How many texts differ, as far as it is known; null counts as one of them."""
         return MOST_TEXTS + 1 if self.texts is None else len(self.texts) + (self.num_values < num_rows)
 
     def has_buttons(self, num_rows: int) -> bool:
