@@ -105,7 +105,7 @@ RULES = {
         "hub-docs datasets-streaming.md", "Smaller copies would be another dataset: leave it, or say so in the card"),
     "page-of-rows-fits": Rule(
         (300_000_000, 100), "error", "a page of the viewer is 100 rows, for which it reads 300 MB of a row group",
-        "dataset-viewer prod.yaml rowsIndex", "Put fewer pictures into a row"),
+        "dataset-viewer prod.yaml rowsIndex", "Write row groups of fewer rows: m3it release"),
     "filter-values-few": Rule(
         (10, 0.2, 1000), "warning", "a column of texts becomes buttons to filter by if it has 10 values or fewer, or "
         "1,000 or fewer that are no more than 20 % of the rows",
@@ -116,7 +116,7 @@ RULES = {
         "dataset-viewer libcommon/statistics_utils.py", "Leave it, or say so in the card: rows are shown all the same"),
     "texts-not-years": Rule(
         re.compile(r"\d{4}"), "warning", "a column of four digits in every text is taken for years, and shown as dates",
-        "dataset-viewer libcommon/statistics_utils.py", "Leave it: an id keeps its rows apart in any form"),
+        "dataset-viewer libcommon/statistics_utils.py", "Put a letter before the numbers, or leave it"),
     "splits-fit-viewer": Rule(
         30, "error", "a config with more than 30 splits is not shown",
         "dataset-viewer splitNames.maxNumber", "Make configs of them"),
