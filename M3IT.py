@@ -198,6 +198,14 @@ LANGUAGES: dict[str, Language] = {row[0]: Language(*row) for row in [
 FIELDS = ("instruction", "inputs", "image_base64_str", "outputs")  # the published columns, in the published order
 SPLITS = {"train": "train", "validation": "validation", "val": "validation", "dev": "validation", "test": "test"}
 SHARD = re.compile(rf"({'|'.join(SPLITS)})(?:-(\d+)-of-(\d+))?\.(jsonl|jsonl\.gz|jsonl\.zst|parquet)")
+DESCRIPTION = "M3IT: 40 vision-language datasets as instruction, inputs, image_base64_str, outputs; seven of them in 80 languages."
+CITATION = """@article{li2023m3it,
+  title   = {M$^3$IT: A Large-Scale Dataset towards Multi-Modal Multilingual Instruction Tuning},
+  author  = {Lei Li and Yuwei Yin and Shicheng Li and Liang Chen and Peiyi Wang and Shuhuai Ren and Mukai Li and
+             Yazheng Yang and Jingjing Xu and Xu Sun and Lingpeng Kong and Qi Liu},
+  journal = {arXiv preprint arXiv:2306.04387},
+  year    = {2023}
+}"""
 MiB = 1 << 20
 PIECE_BYTES = 16 * MiB  # what a worker reads at once: 11 ms of parsing to skip on resume, one request over HTTP
 TAIL_BYTES = MiB // 4  # read beyond a piece, since its last row ends there: most rows of 110 kB need no second request
@@ -996,8 +1004,17 @@ class M3IT(datasets.GeneratorBasedBuilder):
             hint = f" Did you mean {near!r}?" if near else ""
             raise ValueError(f"columns={asked!r}: there is no {unknown[0]!r}.{hint} There are {', '.join(features)}.")
         given = {name: kind for name, kind in features.items() if asked is None or name in asked}
-        homepage = "https://huggingface.co/datasets/MMInstruction/M3IT"
-        return datasets.DatasetInfo(features=datasets.Features(given), homepage=homepage)
+        return datasets.DatasetInfo(features=datasets.Features(given), **self._described())
+
+    def _described(self):
+        """What DatasetInfo says of the config for people."""
+        own, _, ending = self.config.name.rpartition("-")
+        dataset = CATALOGUE.get(self.config.name) or (CATALOGUE.get(own) if ending in {*LANGUAGES, "images"} else None)
+        told = {"homepage": "https://huggingface.co/datasets/MMInstruction/M3IT", "citation": CITATION}
+        if dataset is None:
+            return {**told, "description": DESCRIPTION}
+        terms = f"annotations: {dataset.license}; pictures: {dataset.image_license}"
+        return {**told, "description": f"{DESCRIPTION} {dataset.name}: {dataset.task}.", "license": terms}
 
     def _features(self):
         """The columns that there are to give."""

@@ -469,3 +469,17 @@ def test_a_split_whose_rows_are_all_dropped_is_left_out_and_said(tmp_path, caplo
     ):
         load_dataset(tmp_path, "text-vqa", split="test", on_error="drop")
     assert list(load_dataset(tmp_path, "text-vqa", split="test", on_error="drop", streaming=True)) == []
+
+
+@pytest.mark.parametrize(
+    ("config", "license"),
+    [
+        ("viquae", "annotations: CC-BY-4.0; pictures: Wikimedia Commons terms per image"),
+        ("okvqa-zh", "annotations: CC-BY-4.0; pictures: Flickr terms per image"),
+        ("coco-mine", ""),
+    ],
+)
+def test_a_dataset_says_what_it_is_and_whose(tmp_path, config, license):
+    write_rows(tmp_path / f"data/vqa/{config}/train.jsonl", [make_row(1)])
+    info = load_dataset(tmp_path, config, split="train", cache_dir=tmp_path / "cache").info
+    assert info.license == license and "li2023m3it" in info.citation and "40 vision-language" in info.description
