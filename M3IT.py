@@ -905,7 +905,6 @@ class M3IT(datasets.GeneratorBasedBuilder):
     VERSION = datasets.Version("1.0.0")
     BUILDER_CONFIG_CLASS = M3ITConfig
     BUILDER_CONFIGS = [M3ITConfig(name=name, version=datasets.Version("1.0.0")) for name in config_names()]
-    DEFAULT_CONFIG_NAME = "coco"
     LOOKS_AT_PICTURES = True  # before they are given away as a column of Image
     DEFAULT_WRITER_BATCH_SIZE = 100  # rows of 100 kB and more
 
@@ -977,8 +976,8 @@ class M3IT(datasets.GeneratorBasedBuilder):
         if self.repository.commit and name in set(config_names()):
             return name
         found = self.found()
-        if name is None and (len(found) == 1 or self.DEFAULT_CONFIG_NAME in found):
-            name = found[0] if len(found) == 1 else self.DEFAULT_CONFIG_NAME
+        if name is None and len(found) == 1:
+            return found[0]
         if name not in found:
             raise self._unknown(name)
         return name
@@ -992,7 +991,8 @@ class M3IT(datasets.GeneratorBasedBuilder):
         what = f"Unknown config {name!r}" if name else "Config name is missing"
         held = ", ".join(found[:8]) or "no shards below data/"
         where = self.repository.root if self.repository.path == "." else self.repository.path
-        return ValueError(f"{what}.{hint} {where} holds {held}{more}.")
+        example = f" Pick one, e.g. load_dataset({self.repository.path!r}, {found[0]!r})." if found and not name else ""
+        return ValueError(f"{what}.{hint} {where} holds {held}{more}.{example}")
 
     def get_exported_dataset_info(self):
         return datasets.DatasetInfo()  # dataset_infos.json has the sizes of one repository, not of every one
