@@ -217,6 +217,7 @@ FINAL += (TypeError, ValueError, LookupError, AttributeError)  # what no waiting
 FINAL_NAME = re.compile(
     "Credential|Authentication|GoogleAuth|AccessDenied|ProfileNotFound|NoSuch"
 )  # of the clients of clouds
+WITHOUT_NETWORK = "What was loaded before loads offline; in a clone, pass its folder: '.', or --repo ."
 IMAGES_KEY = b'"image_base64_str":'
 NEWLINE = b"\n"
 LFS = b"version https://git-lfs"
@@ -306,12 +307,15 @@ class Repository:
         name = hashlib.sha256(f"{huggingface_hub.constants.ENDPOINT}/{repo_id}@{revision}".encode()).hexdigest()[:32]
         cache = os.path.expanduser(str(cache_dir or datasets.config.HF_DATASETS_CACHE))
         seen, files = os.path.join(cache, "m3it-commits", name), fsspec.filesystem("file")
-        ask = huggingface_hub.HfApi(token=token).dataset_info
+
+        def ask():
+            if is_offline():
+                raise OSError("HF_HUB_OFFLINE or HF_DATASETS_OFFLINE is set")
+            return huggingface_hub.HfApi(token=token).dataset_info(repo_id, revision=revision).sha
+
         known = files.exists(seen)
         try:
-            commit = self._patiently(
-                lambda: ask(repo_id, revision=revision).sha, f"{repo_id}@{revision}", offline=known
-            )
+            commit = self._patiently(ask, f"{repo_id}@{revision}", offline=known)
         except ShardError as error:
             status = http_status(error)
             if not known or (status is not None and not passing(status)):
@@ -446,6 +450,8 @@ class Repository:
                 again = again and not (offline and status is None)
                 told = public_url(" ".join(str(error).split()))[:400]
                 found = f"{what}: cannot be read, {type(error).__name__}: {told}"
+                if not self.local and (is_offline() or _has_no_host(error)):
+                    found = f"{what}: no network ({told}). {WITHOUT_NETWORK}"
                 if wait is None or not again:
                     raise ShardError(found) from error
                 wait = max(wait, _answer(error)[1])
@@ -454,7 +460,7 @@ class Repository:
 
     def _passes(self, error):
         """Whether trying again can help."""
-        if self.local or huggingface_hub.constants.HF_HUB_OFFLINE:
+        if self.local or is_offline() or _has_no_host(error):
             return False
         status = http_status(error)
         if status is not None:
@@ -466,10 +472,22 @@ class Repository:
         while error is not None:
             if any(FINAL_NAME.search(kind.__name__) for kind in type(error).__mro__):
                 return False
-            if isinstance(error, socket.gaierror) and error.errno == socket.EAI_NONAME:
-                return False  # no host has this name
             error = error.__cause__
         return True
+
+
+def is_offline():
+    """Whether the user has said so."""
+    return huggingface_hub.constants.HF_HUB_OFFLINE or datasets.config.HF_DATASETS_OFFLINE
+
+
+def _has_no_host(error):
+    """Whether no host was found under a name: no network, or a name that is wrong."""
+    while error is not None:
+        if isinstance(error, socket.gaierror) and error.errno == socket.EAI_NONAME:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _answer(error):
