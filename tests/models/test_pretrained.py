@@ -197,9 +197,7 @@ def test_a_path_that_is_not_there_is_said_to_be_none(tmp_path, monkeypatch):
     with pytest.raises(M3ITError, match=r"^no/such/folder: there is no such folder, and no model of this name on"):
         find_model("no/such/folder")
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(
-        M3ITError, match=r"^runs/tiny: there is no such folder, and the Hub cannot be asked \(HF"
-    ):
+    with pytest.raises(M3ITError, match=r"^runs/tiny: there is no such folder, and the Hub cannot be asked \(HF"):
         find_model("runs/tiny")
     (tmp_path / "runs/tiny").mkdir(parents=True)
     assert find_model("runs/tiny") == ""
