@@ -198,6 +198,14 @@ LANGUAGES: dict[str, Language] = {row[0]: Language(*row) for row in [
 FIELDS = ("instruction", "inputs", "image_base64_str", "outputs")  # the published columns, in the published order
 SPLITS = {"train": "train", "validation": "validation", "val": "validation", "dev": "validation", "test": "test"}
 SHARD = re.compile(rf"({'|'.join(SPLITS)})(?:-(\d+)-of-(\d+))?\.(jsonl|jsonl\.gz|jsonl\.zst|parquet)")
+DESCRIPTION = "M3IT: 40 vision-language datasets as instruction, inputs, image_base64_str, outputs; seven of them in 80 languages."
+CITATION = """@article{li2023m3it,
+  title   = {M$^3$IT: A Large-Scale Dataset towards Multi-Modal Multilingual Instruction Tuning},
+  author  = {Lei Li and Yuwei Yin and Shicheng Li and Liang Chen and Peiyi Wang and Shuhuai Ren and Mukai Li and
+             Yazheng Yang and Jingjing Xu and Xu Sun and Lingpeng Kong and Qi Liu},
+  journal = {arXiv preprint arXiv:2306.04387},
+  year    = {2023}
+}"""
 MiB = 1 << 20
 PIECE_BYTES = 16 * MiB  # what a worker reads at once: 11 ms of parsing to skip on resume, one request over HTTP
 TAIL_BYTES = MiB // 4  # read beyond a piece, since its last row ends there: most rows of 110 kB need no second request
@@ -209,6 +217,7 @@ FINAL += (TypeError, ValueError, LookupError, AttributeError)  # what no waiting
 FINAL_NAME = re.compile(
     "Credential|Authentication|GoogleAuth|AccessDenied|ProfileNotFound|NoSuch"
 )  # of the clients of clouds
+WITHOUT_NETWORK = "What was loaded before loads offline; in a clone, pass its folder: '.', or --repo ."
 IMAGES_KEY = b'"image_base64_str":'
 NEWLINE = b"\n"
 LFS = b"version https://git-lfs"
@@ -298,12 +307,15 @@ class Repository:
         name = hashlib.sha256(f"{huggingface_hub.constants.ENDPOINT}/{repo_id}@{revision}".encode()).hexdigest()[:32]
         cache = os.path.expanduser(str(cache_dir or datasets.config.HF_DATASETS_CACHE))
         seen, files = os.path.join(cache, "m3it-commits", name), fsspec.filesystem("file")
-        ask = huggingface_hub.HfApi(token=token).dataset_info
+
+        def ask():
+            if is_offline():
+                raise OSError("HF_HUB_OFFLINE or HF_DATASETS_OFFLINE is set")
+            return huggingface_hub.HfApi(token=token).dataset_info(repo_id, revision=revision).sha
+
         known = files.exists(seen)
         try:
-            commit = self._patiently(
-                lambda: ask(repo_id, revision=revision).sha, f"{repo_id}@{revision}", offline=known
-            )
+            commit = self._patiently(ask, f"{repo_id}@{revision}", offline=known)
         except ShardError as error:
             status = http_status(error)
             if not known or (status is not None and not passing(status)):
@@ -438,6 +450,8 @@ class Repository:
                 again = again and not (offline and status is None)
                 told = public_url(" ".join(str(error).split()))[:400]
                 found = f"{what}: cannot be read, {type(error).__name__}: {told}"
+                if not self.local and (is_offline() or _has_no_host(error)):
+                    found = f"{what}: no network ({told}). {WITHOUT_NETWORK}"
                 if wait is None or not again:
                     raise ShardError(found) from error
                 wait = max(wait, _answer(error)[1])
@@ -446,7 +460,7 @@ class Repository:
 
     def _passes(self, error):
         """Whether trying again can help."""
-        if self.local or huggingface_hub.constants.HF_HUB_OFFLINE:
+        if self.local or is_offline() or _has_no_host(error):
             return False
         status = http_status(error)
         if status is not None:
@@ -458,10 +472,22 @@ class Repository:
         while error is not None:
             if any(FINAL_NAME.search(kind.__name__) for kind in type(error).__mro__):
                 return False
-            if isinstance(error, socket.gaierror) and error.errno == socket.EAI_NONAME:
-                return False  # no host has this name
             error = error.__cause__
         return True
+
+
+def is_offline():
+    """Whether the user has said so."""
+    return huggingface_hub.constants.HF_HUB_OFFLINE or datasets.config.HF_DATASETS_OFFLINE
+
+
+def _has_no_host(error):
+    """Whether no host was found under a name: no network, or a name that is wrong."""
+    while error is not None:
+        if isinstance(error, socket.gaierror) and error.errno == socket.EAI_NONAME:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _answer(error):
@@ -897,7 +923,6 @@ class M3IT(datasets.GeneratorBasedBuilder):
     VERSION = datasets.Version("1.0.0")
     BUILDER_CONFIG_CLASS = M3ITConfig
     BUILDER_CONFIGS = [M3ITConfig(name=name, version=datasets.Version("1.0.0")) for name in config_names()]
-    DEFAULT_CONFIG_NAME = "coco"
     LOOKS_AT_PICTURES = True  # before they are given away as a column of Image
     DEFAULT_WRITER_BATCH_SIZE = 100  # rows of 100 kB and more
 
@@ -969,8 +994,8 @@ class M3IT(datasets.GeneratorBasedBuilder):
         if self.repository.commit and name in set(config_names()):
             return name
         found = self.found()
-        if name is None and (len(found) == 1 or self.DEFAULT_CONFIG_NAME in found):
-            name = found[0] if len(found) == 1 else self.DEFAULT_CONFIG_NAME
+        if name is None and len(found) == 1:
+            return found[0]
         if name not in found:
             raise self._unknown(name)
         return name
@@ -984,7 +1009,8 @@ class M3IT(datasets.GeneratorBasedBuilder):
         what = f"Unknown config {name!r}" if name else "Config name is missing"
         held = ", ".join(found[:8]) or "no shards below data/"
         where = self.repository.root if self.repository.path == "." else self.repository.path
-        return ValueError(f"{what}.{hint} {where} holds {held}{more}.")
+        example = f" Pick one, e.g. load_dataset({self.repository.path!r}, {found[0]!r})." if found and not name else ""
+        return ValueError(f"{what}.{hint} {where} holds {held}{more}.{example}")
 
     def get_exported_dataset_info(self):
         return datasets.DatasetInfo()  # dataset_infos.json has the sizes of one repository, not of every one
@@ -996,8 +1022,17 @@ class M3IT(datasets.GeneratorBasedBuilder):
             hint = f" Did you mean {near!r}?" if near else ""
             raise ValueError(f"columns={asked!r}: there is no {unknown[0]!r}.{hint} There are {', '.join(features)}.")
         given = {name: kind for name, kind in features.items() if asked is None or name in asked}
-        homepage = "https://huggingface.co/datasets/MMInstruction/M3IT"
-        return datasets.DatasetInfo(features=datasets.Features(given), homepage=homepage)
+        return datasets.DatasetInfo(features=datasets.Features(given), **self._described())
+
+    def _described(self):
+        """What DatasetInfo says of the config for people."""
+        own, _, ending = self.config.name.rpartition("-")
+        dataset = CATALOGUE.get(self.config.name) or (CATALOGUE.get(own) if ending in {*LANGUAGES, "images"} else None)
+        told = {"homepage": "https://huggingface.co/datasets/MMInstruction/M3IT", "citation": CITATION}
+        if dataset is None:
+            return {**told, "description": DESCRIPTION}
+        terms = f"annotations: {dataset.license}; pictures: {dataset.image_license}"
+        return {**told, "description": f"{DESCRIPTION} {dataset.name}: {dataset.task}.", "license": terms}
 
     def _features(self):
         """The columns that there are to give."""

@@ -26,12 +26,16 @@ __all__ = [
     "Mixture",
     "Part",
     "__version__",
+    "get_dataset_config_names",
+    "get_dataset_split_names",
     "load_builder",
     "load_dataset",
+    "load_dataset_builder",
 ]
 _HOME = {  # name -> the module that it is imported from
     **dict.fromkeys(("CATALOGUE", "LANGUAGES", "M3IT", "M3ITError"), "M3IT"),
-    **dict.fromkeys(("load_builder", "load_dataset"), "m3it.reading.load"),
+    **dict.fromkeys(("load_builder", "load_dataset", "load_dataset_builder"), "m3it.reading.load"),
+    **dict.fromkeys(("get_dataset_config_names", "get_dataset_split_names"), "m3it.reading.load"),
     "Collator": "m3it.models.collator",
     "Mixture": "m3it.mixing.mixture",
     "Part": "m3it.mixing.part",

@@ -1,6 +1,7 @@
 """The command line. Results go to stdout, progress to stderr."""
 
 import dis
+import io
 import logging
 import os
 import sys
@@ -27,6 +28,9 @@ def main() -> None:
     """Run the command line: a known error is one sentence and exit 1, wrong usage 2, Ctrl-C 130; an error that is ours
     asks to be reported. M3IT_DEBUG=1 shows all tracebacks."""
     warnings.formatwarning = lambda message, *_, **__: f"{printable(str(message))}\n"  # not the line of code
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # rows are in every script, the terminal's code page is not
+            stream.reconfigure(encoding="utf-8")
     if logging.lastResort:
         logging.lastResort.setFormatter(Printable())
     try:

@@ -76,8 +76,8 @@ def resolve(name: str) -> None:
 
 
 def entries():
-    """(path, what is said of it) of each line of README's "Files", in order; a folder ends with a slash."""
-    tree = re.search(r"^## Files\n\n```\n(.*?)^```$", read("README.md"), re.DOTALL | re.MULTILINE)[1]
+    """(path, what is said of it) of each line of CONTRIBUTING.md's "Files", in order; a folder ends with a slash."""
+    tree = re.search(r"^## Files\n\n```\n(.*?)^```$", read("CONTRIBUTING.md"), re.DOTALL | re.MULTILINE)[1]
     lines = re.sub(r"\n {15,}", " ", tree).splitlines()  # a long line goes on below its words
     above: list[str] = []
     for line in lines:
@@ -86,7 +86,7 @@ def entries():
         yield "".join(above), about
 
 
-def test_readme_lists_every_folder_and_module_and_none_that_is_not_there():
+def test_contributing_lists_every_folder_and_module_and_none_that_is_not_there():
     listed: dict[str, set[str]] = {}  # folder -> its modules
     for path, about in entries():
         if path.endswith("/"):
@@ -97,12 +97,14 @@ def test_readme_lists_every_folder_and_module_and_none_that_is_not_there():
         assert (ROOT / folder).is_dir(), folder
         if folder.startswith("m3it/") and folder not in ("m3it/instructions/", "m3it/sources/"):
             there = {path.stem for path in (ROOT / folder).glob("*.py") if not path.stem.startswith("__")}
-            assert modules == there, f"{folder}: README's Files and the folder differ by {sorted(modules ^ there)}"
+            assert modules == there, (
+                f"{folder}: CONTRIBUTING.md's Files and the folder differ by {sorted(modules ^ there)}"
+            )
     folders = {f"{path.parent.relative_to(ROOT)}/" for path in (ROOT / "m3it").rglob("*.py")} | {"m3it/instructions/"}
     assert {folder for folder in listed if folder.startswith("m3it/")} == folders
 
 
-def test_readme_lists_what_is_imported_above_what_imports_it():
+def test_contributing_lists_what_is_imported_above_what_imports_it():
     order = [path.removeprefix("m3it/").rstrip("/").removesuffix(".py") for path, _ in entries()]
     for wing, above in MAY_IMPORT.items():
         if wing in order:

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from importlib.util import find_spec
 
@@ -28,6 +29,22 @@ def wheel(tmp_path_factory):
     subprocess.run(command, cwd=folder, check=True, env=USUAL)
     zipfile.ZipFile(next((folder / "built").glob("*.whl"))).extractall(folder / "site")
     return folder / "site"
+
+
+def test_the_sdist_holds_all_that_its_tests_need(tmp_path):
+    pytest.importorskip("setuptools", reason="builds the sdist")
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, text=True, capture_output=True)
+    if listed.returncode:
+        pytest.skip("not a clone: which files belong to it is not known")
+    names = [name for name in listed.stdout.split("\0") if name and (ROOT / name).exists()]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    program = "from setuptools.build_meta import build_sdist; build_sdist('built')"
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, env=USUAL, capture_output=True)
+    with tarfile.open(next((tmp_path / "built").glob("*.tar.gz"))) as packed:
+        held = {name.partition("/")[2] for name in packed.getnames()}
+    assert {name for name in names if not name.startswith(".")} <= held
 
 
 @pytest.mark.parametrize("install", ["editable", "wheel"])

@@ -42,7 +42,7 @@ Workers = Annotated[int, Option(help="Processes.", min=1)]
 Cluster = Annotated[str | None, Option(help="Address of a Dask scheduler, instead of --workers.")]
 BaseUrl = Annotated[str | None, Option(help="OpenAI-compatible server. Default: OpenAI's.")]
 Parallel = Annotated[int, Option(help="Requests at a time, to a server.", min=1)]
-Prices = Annotated[tuple[float, float] | None, Option(help="Of a million tokens in and out.")]
+Prices = Annotated[tuple[float, float] | None, Option(help="Price of one million input and output tokens.")]
 MaxCost = Annotated[float | None, Option(help="Stop before the request that may exceed it.")]
 PicturesFrom = Annotated[
     str | None, Option("--repo", help="Where the pictures are. Default: where the predictions had them from.")

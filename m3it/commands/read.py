@@ -36,7 +36,7 @@ def list_(
     license: License = None,
     as_json: Json = False,
 ) -> None:
-    """The datasets, what they are and what is known of their terms.
+    """List the datasets: task, language, sizes, licenses.
 
     Example: m3it list --task kvqa"""
     from M3IT import CATALOGUE, LANGUAGES

@@ -53,7 +53,7 @@ def train(
     max_side_pixels: Annotated[int | None, Option(help="Larger pictures are reduced to it.", min=1)] = None,
     vision: Annotated[str | None, Option(help="Of ying: the vision encoder.")] = None,
     language: Annotated[str | None, Option(help="Of ying: the causal language model.")] = None,
-    qformer: Annotated[str | None, Option(help="Of ying: an InstructBLIP to take the Q-Former of.")] = None,
+    qformer: Annotated[str | None, Option(help="(ying only) The InstructBLIP model whose Q-Former is used.")] = None,
     evaluate_every: Annotated[int, Option(help="Steps between evaluation losses on validation rows.", min=1)] = 500,
     save_every: Annotated[int, Option(help="Steps between checkpoints.", min=1)] = 500,
     workers: Annotated[int, Option(help="Processes that read rows, for each device.", min=0)] = 0,

@@ -143,26 +143,15 @@ def weights_of(model: str) -> str:
     and over the model below a LoRA; of a Hub id the commit. A folder that is trained in again is another model."""
     folder = Path(model)
     if not folder.is_dir():
-        return _commit_of(model)
+        from m3it.models.pretrained import find_model
+
+        return find_model(model)
     names = {path.name for pattern in MODEL_FILES for path in folder.glob(pattern)}
     told = [f"{name} {sha256_of(folder / name)}" for name in sorted(names)]
     adapter = folder / "adapter_config.json"
     if adapter.exists():
         told.append(weights_of(str(read_object(adapter).get("base_model_name_or_path"))))
     return hashlib.sha256("\n".join(told).encode()).hexdigest()
-
-
-def _commit_of(model: str) -> str:
-    """The commit of a model of the Hub; "" where that is not known: loading it says what is wrong."""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    for name in ("config.json", "adapter_config.json"):
-        try:
-            return Path(hf_hub_download(model, name)).parent.name
-        except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError):
-            continue
-    return ""
 
 
 def _left(questions: Iterable[Question], done: set[Key], seen: dict[Key, None]) -> Iterator[Question]:
@@ -210,7 +199,8 @@ def _open(folder: Path, options: dict[str, Any]) -> None:
     """Gather what a killed run left; M3ITError where the folder is that of another model."""
     folder.mkdir(parents=True, exist_ok=True)
     told = folder / "run.json"
-    before = read_object(told).get("options") or {} if told.exists() else options
+    kept = dict(_lines(_files(folder)))
+    before = read_object(told).get("options") or {} if told.exists() and kept else options
     for name in ("model", "weights", "max_tokens", "repo", "base_url", "extra_body"):
         if before.get(name) != options.get(name):
             raise M3ITError(
@@ -218,7 +208,7 @@ def _open(folder: Path, options: dict[str, Any]) -> None:
                 "Pass another folder as --out."
             )
     _gather(folder, ".predicted.jsonl", _lines(_files(folder)[1:]))
-    if not told.exists():
+    if not kept or not told.exists():
         write_json(told, {"command": "predict", "options": options, "versions": versions(*PACKAGES)})
 
 

@@ -24,7 +24,7 @@ TASKS = list(dict.fromkeys(dataset.task for dataset in CATALOGUE.values()))
 class Selection:
     """Which datasets are wanted: configs by name, and of them, or of all, those with certain terms in the catalogue.
 
-    None takes all. A set that the catalogue does not know passes no question about tasks or languages.
+    None takes all. Sets outside the catalogue never match tasks or languages.
     """
 
     configs: tuple[str, ...] | None = None

@@ -7,11 +7,17 @@ to; where nothing is said, it asks on stdin, and a script with `yes |` before it
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+from huggingface_hub import HfApi, try_to_load_from_cache
+from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 from transformers import dynamic_module_utils
 
+from M3IT import is_offline, nearest
 from m3it.rows.instance import M3ITError
+
+OURS = ("tiny", "ying")  # models that are made, not opened
 
 
 def pretrained(kind: Any, name: str | os.PathLike, what: str, **options: Any) -> Any:
@@ -21,10 +27,36 @@ def pretrained(kind: Any, name: str | os.PathLike, what: str, **options: Any) ->
         return kind.from_pretrained(os.fspath(name), trust_remote_code=False, **options)
 
 
+def find_model(name: str | os.PathLike) -> str:
+    """The commit of a model of the Hub, as the cache knows it or the Hub says; "" for a folder. M3ITError where there
+    is neither: asked once, so that a wrong path does not wait for a network."""
+    name = os.fspath(name)
+    if Path(name).is_dir():
+        return ""
+    for file in ("config.json", "adapter_config.json"):
+        try:
+            if isinstance(cached := try_to_load_from_cache(name, file), str):
+                return Path(cached).parent.name
+        except HFValidationError:
+            break
+    try:
+        if is_offline():
+            raise OSError("HF_HUB_OFFLINE or HF_DATASETS_OFFLINE is set")
+        return HfApi().model_info(name, timeout=20).sha or ""
+    except (HFValidationError, RepositoryNotFoundError) as error:
+        near = nearest(name, OURS)
+        hint = f" Did you mean {near!r}?" if near else ""
+        raise M3ITError(f"{name}: there is no such folder, and no model of this name on the Hub.{hint}") from error
+    except Exception as error:  # any: no network fails in the words of whatever library meets it first
+        found = " ".join(str(error).split())[:200]
+        raise M3ITError(f"{name}: there is no such folder, and the Hub cannot be asked ({found}).") from error
+
+
 @contextmanager
 def reading(name: str | os.PathLike, what: str, hint: str = "") -> Iterator[None]:
     """Within, nobody is asked whether to run code, and an error is one about this Hub id or folder, which should be a
     `what`: an M3ITError of one sentence."""
+    find_model(name)
     try:
         with nobody_asked():
             yield

@@ -1,9 +1,8 @@
-"""data/ and README.md of a repository -> dataset_infos.json and README.md: what is measured from the rows, what is
-rendered from CATALOGUE.
+"""data/, README.md and docs/ of a repository -> dataset_infos.json, and the rendered parts of README.md and docs/*.md.
 
-People decide in CATALOGUE, this module measures; nothing rendered is ever edited by hand. In README.md that is what
-stands between markers, `<!-- m3it: tasks -->` ... `<!-- /m3it -->`, and three keys of the YAML head: configs,
-dataset_info, size_categories. All else in the head is the user's, and stays byte for byte.
+People decide in CATALOGUE, this module measures; nothing rendered is ever edited by hand. Rendered is what stands
+between markers, `<!-- m3it: tasks -->` ... `<!-- /m3it -->`, and three keys of README.md's YAML head: configs,
+dataset_info, size_categories. All else is the user's, and stays byte for byte.
 """
 
 import difflib
@@ -28,48 +27,58 @@ from m3it.rows.instance import FIELDS, M3ITError
 from m3it.work.folder import write_text
 from m3it.work.runner import Progress, silent
 
+TYPES = ", ".join(f"{{name: {name}, {'list' if name == 'image_base64_str' else 'dtype'}: string}}" for name in FIELDS)
 FEATURES = {name: {"feature": TEXT, "_type": "Sequence"} if name == "image_base64_str" else TEXT for name in FIELDS}
 BLOCK = re.compile(r"(<!-- m3it: (\S+) -->\n)(.*?)(<!-- /m3it -->)", re.DOTALL)
+NO_PICTURE = re.compile(rb'"image_base64_str":\s*\[\s*\]')
 
 
-def measure_splits(repository: Repository, progress: Progress = silent) -> dict[str, Any]:
-    """dataset_infos.json of a repository: config -> features, splits with rows and bytes, sizes; every row is read.
-    `progress` gets the rows of each file."""
-    infos = {}
+def measure_splits(repository: Repository, progress: Progress = silent) -> tuple[dict[str, Any], set[str]]:
+    """(dataset_infos.json of a repository: config -> features, splits with rows and bytes, sizes; the configs that have
+    a row of JSON without pictures). Every row is read; `progress` gets the rows of each file."""
+    infos, bare = {}, set()
     for config, listed in sorted(find_shards(repository).items(), key=lambda item: catalogue_order(item[0])):
         splits, total = {}, 0
         for split in (split for split in SPLIT_ORDER if split in listed):
             paths = complete(listed[split])
             num_bytes = sum(repository.size(path) for path in paths)
             pieces = [(path, 0, repository.size(path)) for path in paths]
-            num_rows = sum(1 for piece in pieces for _ in progress(read_rows(repository, piece), piece[0]))
+            num_rows = 0
+            for piece in pieces:
+                for _, row in progress(read_rows(repository, piece), piece[0]):
+                    num_rows += 1
+                    if isinstance(row, bytes) and NO_PICTURE.search(row):
+                        bare.add(config)
             sizes = {"num_bytes": num_bytes, "num_examples": num_rows}
             splits[split] = {"name": split, **sizes, "dataset_name": "m3it"}
             total += num_bytes
         sizes = {"download_size": total, "dataset_size": total, "size_in_bytes": total}
         infos[config] = {"features": FEATURES, "splits": splits, **sizes}
-    return infos
+    return infos, bare
 
 
-def measured_keys(repository: Repository, infos: dict[str, Any]) -> dict[str, str]:
-    """Key -> its lines of YAML, of the keys that let plain `datasets` load the repository: exact paths and the features
-    of every config, in a spelling all versions read. The size stands with them, for the Hub's search."""
+def measured_keys(repository: Repository, infos: dict[str, Any], bare: set[str]) -> dict[str, str]:
+    """Key -> its lines of YAML, of the keys that let plain `datasets` load the repository: the exact paths of every
+    config, a line each, and the types of those in `bare`: what an empty list holds, no version can know. The size
+    stands with them, for the Hub's search."""
     listed = find_shards(repository)
     num_rows = sum(split["num_examples"] for info in infos.values() for split in info["splits"].values())
-    configs, features = ["configs:"], ["dataset_info:"]
+    lines = {"size_categories": [size_category(num_rows)], "configs": [], "dataset_info": []}
     for config, info in infos.items():
-        configs += [f"- config_name: {scalar(config)}", "  data_files:"]
-        for split in info["splits"]:
-            first, *others = map(scalar, complete(listed[config][split]))
-            configs += [f"  - split: {split}", f"    path: {first}"]
-            if others:
-                configs[-1:] = ["    path:", *(f"    - {path}" for path in (first, *others))]
-        features += [f"- config_name: {scalar(config)}", "  features:"]
-        for name in FIELDS:
-            kind = "list: string" if name == "image_base64_str" else "dtype: string"
-            features += [f"  - name: {name}", f"    {kind}"]
-    size = ["size_categories:", f"- {size_category(num_rows)}"]
-    return {lines[0][:-1]: "\n".join([*lines, ""]) for lines in (size, configs, features)}
+        files = ", ".join(
+            f"{{split: {split}, path: {_paths(complete(listed[config][split]))}}}" for split in info["splits"]
+        )
+        lines["configs"].append(f"{{config_name: {scalar(config)}, data_files: [{files}]}}")
+        if config in bare:
+            lines["dataset_info"].append(f"{{config_name: {scalar(config)}, features: [{TYPES}]}}")
+    return {
+        key: "".join([f"{key}:\n", *(f"- {line}\n" for line in found)]) if found else "" for key, found in lines.items()
+    }
+
+
+def _paths(paths: list[str]) -> str:
+    """One path, or a list of several, as YAML."""
+    return scalar(paths[0]) if len(paths) == 1 else f"[{', '.join(map(scalar, paths))}]"
 
 
 def first_head(infos: dict[str, Any]) -> str:
@@ -141,43 +150,47 @@ BLOCKS: dict[str, Callable[[dict[str, Any]], str]] = {
 }  # fmt: skip
 
 
-def render_readme(readme: str, repository: Repository, infos: dict[str, Any]) -> str:
-    """README.md with its marked blocks and, of its YAML head, the measured keys made anew; the rest as it was. A block
-    `bench_load` is bench/results/load.md."""
+def render_blocks(text: str, name: str, folder: Path, infos: dict[str, Any]) -> str:
+    """A page with its marked blocks made anew. A block `bench_load` is bench/results/load.md."""
 
     def block(match: re.Match) -> str:
-        measured = Path(repository.root) / "bench" / "results" / f"{match[2].removeprefix('bench_')}.md"
+        measured = folder / "bench" / "results" / f"{match[2].removeprefix('bench_')}.md"
         if match[2] not in BLOCKS and not measured.exists():
             known = f"{', '.join(BLOCKS)}, and bench_NAME for bench/results/NAME.md"
-            raise M3ITError(f"README.md: unknown block {match[2]!r}; known are {known}.")
-        text = BLOCKS[match[2]](infos) if match[2] in BLOCKS else measured.read_text("utf-8").strip()
+            raise M3ITError(f"{name}: unknown block {match[2]!r}; known are {known}.")
+        fresh = BLOCKS[match[2]](infos) if match[2] in BLOCKS else measured.read_text("utf-8").strip()
         if "<!-- m3it:" in match[3]:
-            raise M3ITError(f"README.md: block {match[2]!r} has no end. Add <!-- /m3it --> where it should be.")
-        return f"{match[1]}{text}\n{match[4]}"
+            raise M3ITError(f"{name}: block {match[2]!r} has no end. Add <!-- /m3it --> where it should be.")
+        return f"{match[1]}{fresh}\n{match[4]}"
 
+    return BLOCK.sub(block, text)
+
+
+def render_head(readme: str, infos: dict[str, Any], keys: dict[str, str]) -> str:
+    """README.md with the measured keys of its YAML head made anew; the rest as it was."""
     head, body = cut_head(readme)
     try:
-        head = replace_keys(first_head(infos) if head is None else head, measured_keys(repository, infos))
+        return f"---\n{replace_keys(first_head(infos) if head is None else head, keys)}---\n{body}"
     except ValueError as error:
         raise M3ITError(f"README.md: {error}. Fix what stands between its two lines ---, or take it out.") from error
-    return f"---\n{head}---\n" + BLOCK.sub(block, body)
 
 
 def card(folder: Path | str, check: bool = False, progress: Progress = silent) -> list[str]:
-    """Measure and write dataset_infos.json and README.md of a local repository; with `check` write nothing. Returns
-    the diffs, none if all was up to date."""
+    """Measure and write dataset_infos.json of a local repository, and what is rendered in its README.md and docs/*.md;
+    with `check` write nothing. Returns the diffs, none if all was up to date."""
     folder = Path(folder)
     if not folder.is_dir():
         raise M3ITError(f"{folder}: expected a repository's folder, with data/; there is none.")
     repository = Repository(folder)
-    infos = measure_splits(repository, progress)
+    infos, bare = measure_splits(repository, progress)
     if not infos:
         raise M3ITError(f"{folder}: expected shards in data/<task>/<dataset>/, found none.")
     readme = folder / "README.md"
-    fresh = {
-        folder / "dataset_infos.json": json.dumps(infos, indent=1, ensure_ascii=False) + "\n",
-        readme: render_readme(readme.read_text("utf-8") if readme.exists() else "", repository, infos),
-    }
+    pages = {path: path.read_text("utf-8") for path in sorted(folder.glob("docs/*.md"))}
+    pages[readme] = readme.read_text("utf-8") if readme.exists() else ""
+    pages[readme] = render_head(pages[readme], infos, measured_keys(repository, infos, bare))
+    fresh = {folder / "dataset_infos.json": json.dumps(infos, indent=1, ensure_ascii=False) + "\n"}
+    fresh |= {path: render_blocks(text, path.name, folder, infos) for path, text in pages.items()}
     diffs = []
     for path, text in fresh.items():
         old = path.read_text("utf-8") if path.exists() else ""

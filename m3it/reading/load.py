@@ -11,11 +11,26 @@ from typing import Any
 
 import datasets
 
-from M3IT import M3IT, M3ITError, Repository, ShardError, config_names, id_of
-from m3it.reading.as_is import AsIs, is_as_is
+from M3IT import M3IT, M3ITError, Repository, ShardError, config_names, find_shards, id_of
+from m3it.reading.as_is import AsIs, is_as_is, texts_of
 from m3it.reading.corrections import check_configs, read_corrections, unused
-from m3it.reading.layouts import choose_builder
+from m3it.reading.layouts import choose_builder, layout
+from m3it.reading.published.raw import Legacy
 
+# Arguments of `datasets.load_dataset` that change nothing here, and those that would change the rows.
+WITHOUT_EFFECT = (
+    "trust_remote_code",
+    "verification_mode",
+    "ignore_verifications",
+    "save_infos",
+    "download_config",
+    "task",
+)
+INSTEAD = {
+    "data_files": "a config names its files. For files of your own: datasets.load_dataset('json', data_files=...).",
+    "data_dir": "pass the folder that holds data/ as path.",
+    "features": "the columns are the dataset's. Call .cast(features) on what you loaded.",
+}
 logger = logging.getLogger(__name__)
 
 
@@ -46,6 +61,9 @@ def load_builder(
     return builder
 
 
+load_dataset_builder = load_builder  # the name that `datasets` has for it
+
+
 def load_dataset(
     path: str | os.PathLike = "MMInstruction/M3IT",
     name: str | None = None,
@@ -65,7 +83,8 @@ def load_dataset(
     storage_options: dict[str, Any] | None = None,
     columns: list[str] | None = None,
     filters: Any = None,
-    trust_remote_code: bool | None = None,
+    keep_in_memory: bool = False,
+    **other: Any,
 ) -> Any:
     """What `datasets.load_dataset` would return: a Dataset or a DatasetDict, or with `streaming=True` their iterable
     kin.
@@ -78,8 +97,11 @@ def load_dataset(
     a TSV file of corrected texts, read instead of theirs (docs/translate.md). `columns`: the only ones to give.
     `filters`: of Parquet, which rows to give, as `datasets` and pyarrow take them. The configs `text` and
     `<dataset>-images` of a release come with all of their columns, as from plain `datasets`.
-    `trust_remote_code` is accepted, so that old programs run unchanged; no remote code ever runs.
+    Other arguments of `datasets.load_dataset` are taken too, so that old programs run unchanged: trust_remote_code,
+    verification_mode and their like change nothing here, no remote code ever runs; what would change the rows, such as
+    data_files, is a TypeError that says what to do instead.
     """
+    token = _passed_by(other) or token
     repository = path if isinstance(path, Repository) else Repository(path, revision, token, storage_options, cache_dir)
     options = {"on_error": on_error, "columns": columns, "filters": filters}
     if name is not None and (name == "text" or name.endswith("-images")) and is_as_is(repository, name):
@@ -113,10 +135,41 @@ def load_dataset(
             len(left),
             ", ".join(left[:8]),
         )
-    return _filled(builder, split, drops)
+    return _filled(builder, split, drops, keep_in_memory)
 
 
-def _filled(builder: M3IT, split: str | None, drops: Counter) -> Any:
+def _passed_by(other: dict[str, Any]) -> Any:
+    """The token among the arguments of `datasets.load_dataset` that are not ours; TypeError for one that would change
+    the rows."""
+    for argument, value in other.items():
+        if argument not in (*WITHOUT_EFFECT, *INSTEAD, "use_auth_token"):
+            raise TypeError(f"load_dataset() got an unexpected keyword argument {argument!r}")
+        if argument in INSTEAD and value is not None:
+            raise TypeError(f"load_dataset({argument}=...) has no use here: {INSTEAD[argument]}")
+    return other.get("use_auth_token")
+
+
+def get_dataset_config_names(path: str | os.PathLike = "MMInstruction/M3IT", **access: Any) -> list[str]:
+    """The names of the configs of a repository. `access`: revision, token, storage_options, cache_dir."""
+    repository = Repository(path, **access)
+    kind = layout(repository)
+    if issubclass(kind, Legacy):
+        return kind.configs(repository)
+    return [*find_shards(repository), *(["text"] if is_as_is(repository, "text") else [])]
+
+
+def get_dataset_split_names(
+    path: str | os.PathLike = "MMInstruction/M3IT", config_name: str | None = None, **access: Any
+) -> list[str]:
+    """The names of the splits of a config. `access`: revision, token, storage_options, cache_dir."""
+    repository = Repository(path, **access)
+    if config_name == "text" and is_as_is(repository, config_name):
+        return list(texts_of(repository))
+    builder = load_builder(repository, config_name, **access)
+    return list(builder.shards(builder.config.name))
+
+
+def _filled(builder: M3IT, split: str | None, drops: Counter, keep_in_memory: bool) -> Any:
     """The prepared splits; `datasets` refuses one without rows, so that of several it is left out."""
     name = builder.config.name
     empty = [each for each, info in builder.info.splits.items() if not info.num_examples]
@@ -124,10 +177,10 @@ def _filled(builder: M3IT, split: str | None, drops: Counter) -> Any:
         counts = f"; {drops.total()} were dropped, they are listed in {builder.manifest}" if drops else ""
         raise ShardError(f"{name}/{split or ', '.join(empty)}: expected rows, found none{counts}.")
     if not empty or split is not None:
-        return builder.as_dataset(split=split)
+        return builder.as_dataset(split=split, in_memory=keep_in_memory)
     logger.warning("%s: no rows in %s, left out", name, ", ".join(empty))
     full = [each for each in builder.info.splits if each not in empty]
-    return datasets.DatasetDict({each: builder.as_dataset(split=each) for each in full})
+    return datasets.DatasetDict({each: builder.as_dataset(split=each, in_memory=keep_in_memory) for each in full})
 
 
 def corrected_ids(builder: M3IT) -> list[str]:

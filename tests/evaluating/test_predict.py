@@ -53,8 +53,8 @@ def test_no_file_of_a_run_holds_the_password_of_the_server_or_of_the_repository(
         fsspec.filesystem("memory").pipe_file(f"{url}/{path.relative_to(repository)}", path.read_bytes())
     with ChatServer(shout) as server:
         secret = server.url.replace("http://", "http://user:SECRET@")
-        predict("m", ["viquae"], tmp_path / "out", url, base_url=secret)
-        score([tmp_path / "out"], tmp_path / "scores", url)
+        predict("m", ["viquae"], tmp_path / "out", repo=url, base_url=secret)
+        score([tmp_path / "out"], tmp_path / "scores", repo=url)
     report([tmp_path / "out", tmp_path / "scores"], tmp_path / "report.html")
     run = json.loads((tmp_path / "out/run.json").read_text("utf-8"))
     assert run["options"]["base_url"] == server.url and run["options"]["repo"] == f"memory://{rows.name}"
@@ -272,3 +272,12 @@ def test_two_processes_predict_what_one_does(tiny, tmp_path):
     subprocess.run([*launch, *arguments], check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
     predict(str(tiny), ["mine"], tmp_path / "one", repo=repo, batch_size=2, max_tokens=8)
     assert without_times(tmp_path / "two") == without_times(tmp_path / "one") and len(lines_of(tmp_path / "one")) == 13
+
+
+def test_a_folder_without_a_prediction_takes_another_model(repository, tmp_path):
+    (tmp_path / "out").mkdir()
+    told = {"options": {"model": "typo", "max_tokens": 256}}
+    (tmp_path / "out/run.json").write_text(json.dumps(told), "utf-8")
+    with ChatServer(shout) as server:
+        run = predict("m", ["viquae"], tmp_path / "out", repo=str(repository), base_url=server.url)
+    assert run["options"]["model"] == "m" and run["num_rows"] == {"viquae/test": 3}

@@ -6,6 +6,7 @@ import json
 import pickle
 import shutil
 
+import huggingface_hub
 import pytest
 from conftest import ROOT
 
@@ -17,6 +18,7 @@ pytest.importorskip("transformers", reason="transformers is an extra")
 from small_models import small, text_sizes, tokenizer_with  # noqa: E402
 
 from m3it.models.loading import load_model  # noqa: E402
+from m3it.models.pretrained import find_model  # noqa: E402
 from m3it.models.ying import make_ying  # noqa: E402
 
 CLASSES = {"AutoConfig": "evil.E", "AutoModel": "evil.E", "AutoModelForCausalLM": "evil.E"}
@@ -188,3 +190,14 @@ def test_a_broken_folder_is_a_sentence_that_names_it(llava, tmp_path, breaks, wo
     with pytest.raises(M3ITError, match=f"broken: .*{words}") as raised:
         load_model(folder)
     assert "\n" not in str(raised.value) and not (folder / "was run").exists()
+
+
+def test_a_path_that_is_not_there_is_said_to_be_none(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(M3ITError, match=r"^no/such/folder: there is no such folder, and no model of this name on"):
+        find_model("no/such/folder")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(M3ITError, match=r"^runs/tiny: there is no such folder, and the Hub cannot be asked \(HF"):
+        find_model("runs/tiny")
+    (tmp_path / "runs/tiny").mkdir(parents=True)
+    assert find_model("runs/tiny") == ""

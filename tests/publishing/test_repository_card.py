@@ -69,7 +69,7 @@ def test_words_outside_the_blocks_stay(folder):
     assert "old" not in body and "Afrikaans `af`" in body
 
 
-def test_the_head_is_yaml_with_exact_paths_and_features(folder):
+def test_the_head_is_yaml_with_exact_paths_a_config_a_line(folder):
     card(folder)
     head = head_of(folder)
     assert [config["config_name"] for config in head["configs"]] == ["okvqa-ja", "viquae", "2017"]
@@ -77,9 +77,11 @@ def test_the_head_is_yaml_with_exact_paths_and_features(folder):
         {"split": "train", "path": [f"data/kvqa/viquae/train-0000{i}-of-00003.jsonl" for i in range(3)]},
         {"split": "test", "path": "data/kvqa/viquae/test.jsonl"},
     ]
-    for info in head["dataset_info"]:
-        assert [feature["name"] for feature in info["features"]] == list(FIELDS)
-        assert info["features"][2] == {"name": "image_base64_str", "list": "string"}
+    (info,) = head["dataset_info"]  # a row without pictures says nothing of what its list would hold
+    assert info["config_name"] == "viquae" and [feature["name"] for feature in info["features"]] == list(FIELDS)
+    assert info["features"][2] == {"name": "image_base64_str", "list": "string"}
+    lines = (folder / "README.md").read_text("utf-8").split("---\n")[1].splitlines()
+    assert sum(line.startswith("- {config_name: viquae, ") for line in lines) == 2  # of configs, of dataset_info
     assert head["language"] == ["en", "ja", "zh"] and head["size_categories"] == ["n<1K"]
 
 
@@ -90,8 +92,8 @@ def test_a_head_of_the_users_own_keeps_every_key_but_the_measured_ones(folder):
     (folder / "README.md").write_text(text, "utf-8")
     card(folder)
     made = (folder / "README.md").read_text("utf-8")
-    assert made.startswith(f"---\n{mine}size_categories:\n- n<1K\nconfigs:\n- config_name: okvqa-ja\n")
-    assert f"\n\n{own}dataset_info:\n- config_name: okvqa-ja\n" in made and made.endswith("---\n# Mine\n")
+    assert made.startswith(f"---\n{mine}size_categories:\n- n<1K\nconfigs:\n- {{config_name: okvqa-ja, ")
+    assert f"\n\n{own}dataset_info:\n- {{config_name: viquae, " in made and made.endswith("---\n# Mine\n")
     assert list(head_of(folder)) == ["license", "tags", "size_categories", "configs", "my_key", "dataset_info"]
     assert card(folder, check=True) == []
 
@@ -150,6 +152,15 @@ def test_a_measured_table_is_put_into_its_block(folder):
     card(folder)
     body = (folder / "README.md").read_text("utf-8").split("---\n", 2)[2]
     assert body == "<!-- m3it: bench_load -->\n| a | b |\n<!-- /m3it -->\n"
+
+
+def test_pages_below_docs_are_rendered_too(folder):
+    (folder / "docs").mkdir()
+    (folder / "docs/licenses.md").write_text("# Terms\n\n<!-- m3it: licenses -->\n<!-- /m3it -->\n", "utf-8")
+    (folder / "docs/other.md").write_text("mine\n", "utf-8")
+    card(folder)
+    assert "| `viquae` | CC-BY-4.0 |" in (folder / "docs/licenses.md").read_text("utf-8")
+    assert (folder / "docs/other.md").read_text("utf-8") == "mine\n" and card(folder, check=True) == []
 
 
 def test_what_is_no_folder_is_an_error_and_no_hub_is_asked(tmp_path, monkeypatch):

@@ -23,6 +23,7 @@ from packaging.version import Version
 from programs import PRELUDE, fails, run
 from published_rows import rows_of
 
+import m3it
 from M3IT import ShardError
 from m3it.reading.load import load_builder, load_dataset
 from m3it.reading.published.table import TABLE
@@ -469,3 +470,42 @@ def test_a_split_whose_rows_are_all_dropped_is_left_out_and_said(tmp_path, caplo
     ):
         load_dataset(tmp_path, "text-vqa", split="test", on_error="drop")
     assert list(load_dataset(tmp_path, "text-vqa", split="test", on_error="drop", streaming=True)) == []
+
+
+@pytest.mark.parametrize(
+    ("config", "license"),
+    [
+        ("viquae", "annotations: CC-BY-4.0; pictures: Wikimedia Commons terms per image"),
+        ("okvqa-zh", "annotations: CC-BY-4.0; pictures: Flickr terms per image"),
+        ("coco-mine", ""),
+    ],
+)
+def test_a_dataset_says_what_it_is_and_whose(tmp_path, config, license):
+    write_rows(tmp_path / f"data/vqa/{config}/train.jsonl", [make_row(1)])
+    info = load_dataset(tmp_path, config, split="train", cache_dir=tmp_path / "cache").info
+    assert info.license == license and "li2023m3it" in info.citation and "40 vision-language" in info.description
+
+
+def test_arguments_of_datasets_are_passed_on_or_said_to_have_no_use(tmp_path):
+    write_rows(tmp_path / "data/vqa/gqa/train.jsonl", [make_row(1)])
+    plain = {"verification_mode": "no_checks", "save_infos": False, "trust_remote_code": True, "use_auth_token": None}
+    loaded = load_dataset(tmp_path, "gqa", split="train", keep_in_memory=True, cache_dir=tmp_path / "cache", **plain)
+    assert loaded.num_rows == 1 and not loaded.cache_files
+    for argument in ("data_files", "data_dir", "features"):
+        assert load_dataset(tmp_path, "gqa", cache_dir=tmp_path / "cache", **{argument: None})["train"].num_rows == 1
+        with pytest.raises(TypeError, match=rf"load_dataset\({argument}=...\) has no use here: .*\."):
+            load_dataset(tmp_path, "gqa", **{argument: "x"})
+    with pytest.raises(TypeError, match="unexpected keyword argument 'imges'"):
+        load_dataset(tmp_path, "gqa", imges=True)
+
+
+def test_several_configs_and_no_name_is_an_error_with_the_list(tmp_path):
+    for config in ("coco", "gqa"):
+        write_rows(tmp_path / f"data/vqa/{config}/test.jsonl", [make_row(1)])
+    with pytest.raises(
+        ValueError, match=r"Config name is missing\. .* holds coco, gqa\. Pick one, e\.g\. load_dataset\("
+    ):
+        load_dataset(tmp_path)
+    assert m3it.get_dataset_config_names(tmp_path) == ["coco", "gqa"]
+    assert m3it.get_dataset_split_names(tmp_path, "gqa") == ["test"]
+    assert m3it.load_dataset_builder(tmp_path, "gqa").config.name == "gqa"
