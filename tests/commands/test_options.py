@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import legacy_maker
 import pytest
+from conftest import make_row, write_rows
 from typer import BadParameter
 from typer.main import get_command
 
@@ -59,6 +60,8 @@ def test_where_rows_come_from_if_nothing_is_said(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert (default_repo(None), default_repo("a/b")) == ("MMInstruction/M3IT", "a/b")
     (tmp_path / "data").mkdir()
+    assert default_repo(None) == "MMInstruction/M3IT"  # a folder of this name may be anything else's
+    write_rows(tmp_path / "data/vqa/gqa/train.jsonl", [make_row(1)])
     assert (default_repo(None), default_repo("a/b")) == (".", "a/b")
 
 
