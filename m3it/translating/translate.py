@@ -27,7 +27,7 @@ from m3it.translating.engines import DECODINGS, EngineSettings, open_engine
 from m3it.translating.languages import find_language
 from m3it.translating.texts import Translation, Translator
 from m3it.work.folder import write_text
-from m3it.work.runner import Made, Piece, Progress, map_shards, open_executor, silent, versions, write_run
+from m3it.work.runner import Made, Piece, Progress, call, map_shards, open_executor, silent, versions, write_run
 
 TEXT_FIELDS = ("instruction", "inputs", "outputs")
 WINDOW_ROWS, WINDOW_BYTES = 256, 64 << 20  # translated together: after each the time left is told anew, and a run that
@@ -128,7 +128,8 @@ def translate(
     progress: Progress = silent,
 ) -> dict[str, dict[str, Any]]:
     """Translate a config into languages; returns what the run.json of each holds. `limit`: so many rows of a split.
-    `back`: how many texts of a language are translated back, for chrF. Killed and called again, it goes on."""
+    `back`: how many texts of a language are translated back, for chrF. `settings.max_cost` is for this call, all its
+    languages and workers together. Killed and called again, it goes on."""
     if on_error not in ON_ERROR:
         raise ValueError(f"on_error={on_error!r}: expected {', '.join(ON_ERROR)}")
     targets = list(dict.fromkeys(map(find_language, to)))
@@ -136,23 +137,42 @@ def translate(
     source = source_language(builder.config.name)
     if source in targets:
         raise M3ITError(f"{config}: is in {source.code} already. Pass other languages to --to.")
-    open_engine(settings).require(source, *targets)
+    if settings.backend == "openai" and settings.max_cost is not None:
+        settings, workers = _in_one_process(settings, workers, cluster), 1
     runs: dict[str, dict[str, Any]] = {}
     with open_executor(workers, cluster) as executor:
+        model = call(executor, identity_of, settings, source, *targets)
         for target in targets:
             folder = Path(out) / "data" / folder_of(builder) / target.code
-            options: dict[str, Any] = {"config": config, "model": open_engine(settings).identity}
+            options: dict[str, Any] = {"config": config, "model": model}
             options |= {"backend": settings.backend, "from": source.code, "to": target.nllb}
             options |= {"limit": limit, "on_error": on_error}
             carried = {"builder": builder, "settings": settings} | ({} if executor else {"progress": progress})
-            pieces = list(plan_shards(builder, split, carried))
+            pieces = list(plan_shards(builder, split, limit, carried))
             _require_own(folder, pieces)
-            function = partial(translate_shard, source=source, target=target, limit=limit, on_error=on_error)
+            function = partial(translate_shard, source=source, target=target, on_error=on_error)
             shown = progress if executor else silent  # rows are shown where they are made here, else shards
             made = map_shards(function, pieces, folder, options, executor, shown, "translate")
-            scores = back_translate(builder, pieces, folder, settings, source, target, back) if back else {}
+            asked = (builder, pieces, folder, settings, source, target, back)
+            scores = call(executor, back_translate, *asked) if back else {}
             runs[target.code] = _write_run(folder, options, made, scores)
     return runs
+
+
+def _in_one_process(settings: EngineSettings, workers: int, cluster: str | None) -> EngineSettings:
+    """The settings with which one process asks a server as much at a time as the workers would: what is paid is counted
+    where it is asked for. What an earlier call has paid does not count."""
+    if cluster:
+        raise M3ITError("--max-cost: is kept by one process, a cluster has many. Pass --parallel instead of --cluster.")
+    open_engine.cache_clear()
+    return settings._replace(parallel=settings.parallel * workers)
+
+
+def identity_of(settings: EngineSettings, *languages: Language) -> str:
+    """What tells the engine from others; M3ITError unless it knows the languages."""
+    engine = open_engine(settings)
+    engine.require(*languages)
+    return engine.identity
 
 
 def _require_own(folder: Path, pieces: list[Piece]) -> None:
@@ -175,16 +195,29 @@ def folder_of(builder: M3IT) -> str:
     return f"{CATALOGUE[name].task if name in CATALOGUE else found}/{name}"
 
 
-def plan_shards(builder: M3IT, split: str | None, carried: dict[str, Any]) -> Iterator[Piece]:
-    """The shards to make: one for each file of the source, by split, and a file of counts beside each."""
+def plan_shards(builder: M3IT, split: str | None, limit: int | None, carried: dict[str, Any]) -> Iterator[Piece]:
+    """The shards to make: one for each file of the source, by split, and a file of counts beside each; with a limit,
+    for the files that hold so many first rows of a split."""
     splits = builder.shards(builder.config.name)
     if split is not None and split not in splits:
         raise M3ITError(f"{builder.config.name}: there is no split {split!r}, only {', '.join(splits)}.")
     for name in [split] if split else splits:
         files = [list(group) for _, group in groupby(builder.pieces(name), key=lambda piece: piece[0])]
-        for path, pieces in zip(shard_names(name, len(files)), files, strict=True):
+        limits = [None] * len(files) if limit is None else _first_rows(builder, files, limit)
+        for path, pieces, rows in zip(shard_names(name, len(limits)), files, limits, strict=False):
             arguments = {"split": name, "source_hash": builder.hash, "pieces": [list(piece) for piece in pieces]}
-            yield Piece(path, arguments, (f".work/counts/{path}.json",), carried)
+            yield Piece(path, arguments, (f".work/counts/{path}.json",), {**carried, "limit": rows})
+
+
+def _first_rows(builder: M3IT, files: list[list[Any]], limit: int) -> list[int]:
+    """How many rows of each file are among the first `limit` of all; files that hold none of them are left out."""
+    numbers: list[int] = []
+    for pieces in files:
+        left = limit - sum(numbers)
+        if numbers and not left:
+            break
+        numbers.append(sum(1 for _ in islice((row for piece in pieces for row in builder.read(piece)), left)))
+    return numbers
 
 
 def translate_shard(
@@ -212,7 +245,8 @@ def translate_shard(
         for row in progress(translate_rows(islice(rows, limit), translator, drops, on_error), "translate", total):
             file.write(to_line(row))
             num_rows += 1
-    counts = {**translator.counts, "asked": translator.memory.num_asked, "from memory": translator.memory.num_kept}
+    # How many parts were asked for and how many remembered is left out: it differs after an interruption.
+    counts = {**translator.counts, "parts": translator.memory.num_asked + translator.memory.num_kept}
     counts_path.write_text(json.dumps(counts, indent=1), "utf-8")
     return Made(num_rows, drops)
 
