@@ -2,9 +2,10 @@
 
 In: a config of any repository.  Out: data/<task>/<dataset>/<code>/<split>*.jsonl, which loads as `<dataset>-<code>`,
 one shard for a source file; drops.jsonl with every row left out and why, run.json with what was counted. A row keeps
-its id; its meta says which model wrote it and what happened. masks.py says what is kept, checks.py what is refused,
-texts.py asks engines.py and memory.py for the rest. The paper's own way (https://arxiv.org/abs/2306.04387): NLLB, for
-the languages in which it scores above 20 BLEU on FLORES; flores.py measures that.
+its id; its meta says which model wrote it and what happened, and holds the messages of a conversation in the other
+language. masks.py says what is kept, checks.py what is refused, texts.py asks engines.py and memory.py for the rest.
+The paper's own way (https://arxiv.org/abs/2306.04387): NLLB, for the languages in which it scores above 20 BLEU on
+FLORES; flores.py measures that.
 """
 
 import heapq
@@ -20,8 +21,9 @@ from typing import Any
 from M3IT import CATALOGUE, M3IT, SHARD, Language, id_of
 from m3it.catalogue import known_instructions, source_language
 from m3it.reading.load import load_builder
-from m3it.rows.instance import Drop, M3ITError, hash_of
+from m3it.rows.instance import Drop, M3ITError, ShardError, hash_of
 from m3it.rows.jsonl import as_line, read_shard, refuse_others, shard_names, to_line
+from m3it.rows.messages import to_messages
 from m3it.translating.checks import load_identifier, reason_against_answer
 from m3it.translating.engines import DECODINGS, EngineSettings, open_engine
 from m3it.translating.languages import find_language
@@ -42,9 +44,10 @@ def translate_rows(
     """Yield the rows in the other language, in order. A row with a text that fails its checks goes to `drops`, keeps
     the source's text ("keep") or ends the run ("raise")."""
     for window in _windows(rows):
-        said = translator.translate(row[name] for row in window for name in TEXT_FIELDS if row[name].strip())
-        for row in window:
-            translations = {name: said[row[name]] for name in TEXT_FIELDS if row[name].strip()}
+        texts = [_texts(row) for row in window]
+        said = translator.translate(text for of_row in texts for text in of_row.values())
+        for row, of_row in zip(window, texts, strict=True):
+            translations = {name: said[text] for name, text in of_row.items()}
             reason = _row_reason(row, translations, translator)
             if reason:
                 translator.counts[f"rows: {reason}"] += 1
@@ -56,7 +59,30 @@ def translate_rows(
                     f"row {id_of(row)!r} in {translator.target.code}: {reason}. Pass --on-error drop to leave such "
                     "rows out and count them, or keep to leave their text as it is."
                 )
-            yield _translated_row(row, translations, translator, reason)
+            yield _translated_row(row, of_row, translations, translator, reason)
+
+
+def _texts(row: dict[str, Any]) -> dict[str, str]:
+    """The texts of a row that are to be translated, by what they are: parts of its messages, if it is a conversation,
+    and its fields."""
+    messages = [part["text"] for part in _text_parts(_messages(row) or [])]
+    named = {f"messages, text {i}": text for i, text in enumerate(messages, 1)} | {n: row[n] for n in TEXT_FIELDS}
+    return {name: text for name, text in named.items() if text.strip()}
+
+
+def _messages(row: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """The messages that a mixture reads instead of the row's fields: [] for none, None for what is no conversation."""
+    meta = json.loads(row["meta"])
+    if meta.get("messages") is None:
+        return []
+    try:
+        return to_messages({"id": id_of(row), "meta": meta, "images": row["image_base64_str"]})
+    except ShardError:
+        return None
+
+
+def _text_parts(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [part for message in messages for part in message["content"] if part["type"] == "text"]
 
 
 def _windows(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
@@ -75,6 +101,8 @@ def _windows(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 
 def _row_reason(row: dict[str, Any], translations: dict[str, Translation], translator: Translator) -> str:
     """Why the row cannot stand; "" if it can. An answer that left its options is said again, by other decodings."""
+    if _messages(row) is None:
+        return "messages: unknown content"
     if not translations:
         return "no text"
     for name, translation in translations.items():
@@ -98,7 +126,11 @@ def _answer_reason(row: dict[str, Any], translations: dict[str, Translation]) ->
 
 
 def _translated_row(
-    row: dict[str, Any], translations: dict[str, Translation], translator: Translator, reason: str
+    row: dict[str, Any],
+    texts: dict[str, str],
+    translations: dict[str, Translation],
+    translator: Translator,
+    reason: str,
 ) -> dict[str, Any]:
     """The row with its translations, or, for a reason, with its own texts; meta says which model wrote them, and what
     happened to which."""
@@ -106,10 +138,15 @@ def _translated_row(
     notes = {name: list(translation.notes) for name, translation in translations.items() if translation.notes}
     told: dict[str, Any] = {"translated": translator.engine.model_name, "translated_from": translator.source.code}
     told |= {"translation_notes": notes} if notes else {}
-    texts = {name: translation.text for name, translation in translations.items()}
+    fields = {name: translation.text for name, translation in translations.items() if name in TEXT_FIELDS}
     if reason:
-        texts, told = {}, {"translated": "", "translated_from": translator.source.code, "translation_kept": reason}
-    return {**row, **texts, "meta": json.dumps({**meta, **told}, ensure_ascii=False)}
+        fields, told = {}, {"translated": "", "translated_from": translator.source.code, "translation_kept": reason}
+    elif messages := _messages(row):
+        said = {texts[name]: translation.text for name, translation in translations.items()}
+        for part in _text_parts(messages):
+            part["text"] = said.get(part["text"], part["text"])  # what is blank was not translated
+        meta["messages"] = messages
+    return {**row, **fields, "meta": json.dumps({**meta, **told}, ensure_ascii=False)}
 
 
 def translate(

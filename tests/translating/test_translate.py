@@ -351,6 +351,42 @@ def test_wrong_questions_get_clear_sentences(settings, tmp_path):
         translate("okvqa", ["fr"], settings, str(ROOT), tmp_path, on_error="skip")
 
 
+def turn(role, text, images=0):
+    return {"role": role, "content": [{"type": "image"}] * images + [{"type": "text", "text": text}]}
+
+
+def test_the_messages_of_a_conversation_are_translated_too(tmp_path):
+    said = {"What is it?": "Was ist es?", "a dog": "ein Hund", "Which one?": "Welches?", "a cat": "eine Katze"}
+    talk = [turn("user", "What is it?", 1), turn("assistant", "a dog")]
+    talk += [turn("user", "Which one?"), turn("assistant", "a cat")]
+    repo = repository_of(
+        tmp_path,
+        {"inputs": "What is it?", "outputs": "a cat", "meta": json.dumps({"id": "r", "messages": talk})},
+        {"inputs": "What is it?", "outputs": "a cat", "meta": json.dumps({"id": "s", "messages": [{"from": "human"}]})},
+    )
+    with ChatServer(scripted(said, at_first=False)) as server:
+        run = translate("own", ["de"], server_settings(server, tmp_path), repo, tmp_path / "out")["de"]
+    (row,) = load_dataset(str(tmp_path / "out"), "own-de", split="validation", meta=True)
+    texts = [(part["role"], part["content"][-1]["text"]) for part in json.loads(row["meta"])["messages"]]
+    asked, answered = ("user", "Was ist es?"), ("assistant", "ein Hund")
+    assert texts == [asked, answered, ("user", "Welches?"), ("assistant", "eine Katze")]
+    assert (row["inputs"], row["outputs"]) == ("Was ist es?", "eine Katze")
+    assert run["files"]["validation.jsonl"]["drops"] == {"messages: unknown content": 1}
+
+
+def test_a_message_that_cannot_be_translated_drops_the_row_or_keeps_all_of_it(tmp_path):
+    talk = [turn("user", "7?", 1), turn("assistant", ENGLISH_TEXT)]
+    meta = json.dumps({"id": "r", "messages": talk})
+    repo = repository_of(tmp_path, {"inputs": "7?", "outputs": "8", "meta": meta})
+    with ChatServer(lambda request: "") as server:
+        settings = server_settings(server, tmp_path)
+        run = translate("own", ["de"], settings, repo, tmp_path / "drop")["de"]
+        translate("own", ["de"], settings, repo, tmp_path / "keep", on_error="keep")
+    assert run["files"]["validation.jsonl"]["drops"] == {"messages, text 2: empty": 1}
+    (row,) = load_dataset(str(tmp_path / "keep"), "own-de", split="validation", meta=True)
+    assert json.loads(row["meta"])["messages"] == talk
+
+
 def test_chinese_rows_can_be_had_in_english(tmp_path):
     write_rows(
         tmp_path / "repo/data/vqa/fm-iqa/validation.jsonl",
