@@ -10,7 +10,7 @@ prompt are ours. Unlike theirs it shows the references: a judge that does not se
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ from m3it.evaluating.verdicts import Draw, Pair, position_bias, read_scores, ver
 from m3it.reading.load import find_rows
 from m3it.rows.instance import M3ITError, hash_of
 from m3it.work.chat import REASONING_TAGS, Answer, Chat, ChatError, Reply, Request, message, without_reasoning
-from m3it.work.folder import write_json, write_text
+from m3it.work.folder import alone_in, write_json, write_text
 from m3it.work.runner import Progress, silent, versions
 
 CONFIGS = ("okvqa", "a-okvqa", "viquae")  # as in the paper (arXiv 2306.04387): validation, validation, test
@@ -73,21 +73,26 @@ def choose_pairs(
     configs: Sequence[str] = CONFIGS,
     *,
     num_rows: int = NUM_ROWS,
+    ids: Collection[str] | None = None,
     with_images: bool = False,
     repo: str | None = None,
     reasoning_tags: Sequence[str] | None = None,
 ) -> Match:
-    """The rows to judge: of each config those of the lowest hashes, from all that either run has; JudgeError where the
-    runs do not fit. `repo` is where their pictures are, by default where the first run had them from."""
+    """The rows to judge: of each config those of the lowest hashes, from all that either run has, or, with `ids`, the
+    rows of these ids; JudgeError where the runs do not fit. `repo` is where their pictures are, by default where the
+    first run had them from."""
     runs, pairs, missing, num_there = (read_run(first, reasoning_tags), read_run(second, reasoning_tags)), [], [], {}
+    found: set[str] = set()
     for config in configs:
         split = _shared_split(runs, config)
         rows = [{row["id"]: row for row in run.rows[config, split]} for run in runs]
         dataset, _ = lookup(config)
         name = dataset.name if dataset else config
-        ids = sorted({*rows[0], *rows[1]}, key=lambda row_id: (hash_of(name, row_id, 0, "judge"), row_id))
-        num_there[f"{config}/{split}"] = len(ids)
-        for row_id in ids[:num_rows]:
+        there = sorted({*rows[0], *rows[1]}, key=lambda row_id: (hash_of(name, row_id, 0, "judge"), row_id))
+        num_there[f"{config}/{split}"] = len(there)
+        wanted = there[:num_rows] if ids is None else [row_id for row_id in there if row_id in ids]
+        found |= {*wanted}
+        for row_id in wanted:
             lines = [by_id.get(row_id, {"error": "no such row"}) for by_id in rows]
             if wrong := [(r.model, line["error"]) for r, line in zip(runs, lines, strict=True) if line.get("error")]:
                 missing.append({"config": config, "id": row_id, "reason": "; ".join(map(": ".join, wrong))})
@@ -98,6 +103,8 @@ def choose_pairs(
                     "Predict again from one state of the data."
                 )
             pairs.append(Pair(lines[0], (lines[0]["prediction"], lines[1]["prediction"])))
+    if unknown := sorted({*(ids or ())} - found):
+        raise JudgeError(f"--id: neither run has a row of {', '.join(map(repr, unknown[:5]))}. Predict it with both.")
     same = runs[0].model == runs[1].model
     models = (f"{runs[0].model} ({first})", f"{runs[1].model} ({second})") if same else (runs[0].model, runs[1].model)
     pairs = _with_images(pairs, repo or _repo_of(Path(first))) if with_images else pairs
@@ -212,7 +219,9 @@ def judge(
     goes on from the replies on disk, if `chat` keeps them in the same place."""
     if not match.pairs:
         raise JudgeError(f"No row to judge: all {len(match.missing)} chosen ones are without a prediction.")
-    draws, unread = ask(match, chat, num_evidences, progress=progress, reasoning_tags=reasoning_tags or REASONING_TAGS)
+    tags = reasoning_tags or REASONING_TAGS
+    with alone_in(Path(out)):
+        draws, unread = ask(match, chat, num_evidences, progress=progress, reasoning_tags=tags)
     by_pair: dict[int, list[Draw]] = {n: [] for n in range(len(match.pairs))}
     for draw in draws:
         by_pair[draw.pair].append(draw)

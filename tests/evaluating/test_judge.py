@@ -223,6 +223,13 @@ def test_the_300_rows_are_100_of_each_by_hash(tmp_path):
         assert [pair.row["id"] for pair in match.pairs if pair.row["config"] == config] == order[:100]
 
 
+def test_rows_are_chosen_by_their_ids(tmp_path):
+    match = match_of(tmp_path, ids=["row-3", "row-11"], num_rows=1)
+    assert sorted(pair.row["id"] for pair in match.pairs) == ["row-11", "row-3"]
+    with pytest.raises(JudgeError, match="--id: neither run has a row of 'row-12'. Predict it with both"):
+        match_of(tmp_path, ids=["row-3", "row-12"])
+
+
 def test_a_chosen_row_without_a_prediction_is_listed_and_not_replaced(tmp_path):
     match_of(tmp_path)
     lines = [json.loads(line) for line in (tmp_path / "short/predictions.jsonl").read_text("utf-8").splitlines()]

@@ -53,8 +53,8 @@ def test_no_file_of_a_run_holds_the_password_of_the_server_or_of_the_repository(
         fsspec.filesystem("memory").pipe_file(f"{url}/{path.relative_to(repository)}", path.read_bytes())
     with ChatServer(shout) as server:
         secret = server.url.replace("http://", "http://user:SECRET@")
-        predict("m", ["viquae"], tmp_path / "out", url, base_url=secret)
-        score([tmp_path / "out"], tmp_path / "scores", url)
+        predict("m", ["viquae"], tmp_path / "out", repo=url, base_url=secret)
+        score([tmp_path / "out"], tmp_path / "scores", repo=url)
     report([tmp_path / "out", tmp_path / "scores"], tmp_path / "report.html")
     run = json.loads((tmp_path / "out/run.json").read_text("utf-8"))
     assert run["options"]["base_url"] == server.url and run["options"]["repo"] == f"memory://{rows.name}"
@@ -140,6 +140,44 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_predictions(tmp_path):
     assert asked | asked_before == {f"Answer the question.\nWhat is {i}?" for i in range(30)}
     assert without_times(out) == without_times(tmp_path / "at-once")
     assert sorted(path.name for path in out.iterdir()) == ["predictions.jsonl", "replies", "run.json"]
+
+
+def test_two_runs_at_once_into_one_folder_are_refused(repository, tmp_path):
+    """The second one would gather the lines of the first, and take its open file away."""
+    out, tries = tmp_path / "out", []
+
+    def second(request: dict) -> str:
+        if not tries:
+            tries.append("the second")
+            with pytest.raises(M3ITError, match="out: another process is at work in it. Wait until it has ended"):
+                predict("m", ["viquae"], out, repo=str(repository), base_url=server.url)
+        return shout(request)
+
+    with ChatServer(second) as server:
+        run = predict("m", ["viquae"], out, repo=str(repository), base_url=server.url, parallel=1)
+    assert tries and run["num_rows"] == {"viquae/test": 3} and len(lines_of(out)) == 3
+    assert sorted(path.name for path in out.iterdir()) == ["predictions.jsonl", "replies", "run.json"]
+
+
+def test_what_a_killed_run_left_of_a_reply_goes(repository, tmp_path):
+    left = tmp_path / "out/replies/ab/.abc.json.12-34.tmp"
+    left.parent.mkdir(parents=True)
+    left.write_text('{"requ', "ascii")
+    with ChatServer(shout) as server:
+        predict("m", ["viquae"], tmp_path / "out", repo=str(repository), base_url=server.url)
+    assert not left.exists()
+
+
+def test_rows_are_chosen_by_their_ids(repository, tmp_path):
+    with ChatServer(shout) as server:
+        options = {"repo": str(repository), "base_url": server.url}
+        run = predict("m", ["viquae"], tmp_path / "out", ids=["row-22", "row-21"], **options)
+        assert run["num_rows"] == {"viquae/test": 2} and run["options"]["ids"] == ["row-21", "row-22"]
+        assert [line["id"] for line in lines_of(tmp_path / "out")] == ["row-21", "row-22"]
+        with pytest.raises(M3ITError, match="--id: there is no row of 'row-99'. m3it show lists rows"):
+            predict("m", ["viquae"], tmp_path / "out", ids=["row-20", "row-99"], **options)
+        predict("m", ["viquae"], tmp_path / "out", **options)
+        assert len(server.asked) == 3 == len(lines_of(tmp_path / "out"))
 
 
 def test_more_rows_and_further_configs_join_a_run(repository, tmp_path):
