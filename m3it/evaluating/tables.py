@@ -96,6 +96,9 @@ def verdict_table(found: dict[str, Any]) -> str:
             f"         {replies['num_sets_alike']} of {replies['num_sets']} times all evidences are the same word for "
             "word: the server draws no samples there, and k of them say no more than one"
         )
+    if found.get("quoting"):
+        answers = "an answer that holds the judge's own frame"
+        lines.append(f"quoting  {len(found['quoting'])} rows with {answers}; judge.json lists them")
     if found["missing"]:
         lines.append(f"missing  {len(found['missing'])} chosen rows have no prediction; judge.json lists them")
     lines.append(f"review   {len(bias['review'])} rows that a person should look at; judge.json lists them")
