@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from M3IT import image_bytes
 from m3it.catalogue import lookup
-from m3it.evaluating.runs import Run, read_run
+from m3it.evaluating.runs import Run, read_object, read_run
 from m3it.evaluating.verdicts import Draw, Pair, position_bias, read_scores, verdict_counts, verdict_line
 from m3it.reading.load import find_rows
 from m3it.rows.instance import M3ITError, hash_of
@@ -99,6 +99,10 @@ def choose_pairs(
             if wrong := [(r.model, line["error"]) for r, line in zip(runs, lines, strict=True) if line.get("error")]:
                 missing.append({"config": config, "id": row_id, "reason": "; ".join(map(": ".join, wrong))})
                 continue
+            if without := [
+                path for path, line in zip((first, second), lines, strict=True) if line.get("prompt") is None
+            ]:
+                raise JudgeError(f"{without[0]}: row {row_id!r} of {config}/{split} has no prompt. Predict it again.")
             if lines[0]["references"] != lines[1]["references"] or lines[0]["prompt"] != lines[1]["prompt"]:
                 raise JudgeError(
                     f"{config}/{split}: row {row_id!r} has another question or reference in {second} than in {first}. "
@@ -133,7 +137,7 @@ def _shared_split(runs: tuple[Run, Run], config: str) -> str:
 def _repo_of(folder: Path) -> str:
     """The repository whose rows were predicted."""
     told = (folder if folder.is_dir() else folder.parent) / "run.json"
-    repo = json.loads(told.read_text("utf-8"))["options"].get("repo") if told.exists() else None
+    repo = (read_object(told).get("options") or {}).get("repo") if told.exists() else None
     if not repo:
         raise JudgeError(f"{folder}: nothing says where its pictures are. Pass the repository as --repo.")
     return repo

@@ -22,7 +22,7 @@ from M3IT import CATALOGUE, M3IT, id_of, public_url
 from m3it.catalogue import lookup
 from m3it.evaluating.answering import Answered, LocalModel, Question, ServedModel
 from m3it.evaluating.references import reference_fields
-from m3it.evaluating.runs import NO_ANSWER, Key, Row, answer_in, count_fields, read_object
+from m3it.evaluating.runs import NO_ANSWER, Key, Row, ScoreError, answer_in, count_fields, parse_line, read_object
 from m3it.reading.load import load_builder
 from m3it.rows.instance import M3ITError
 from m3it.work.chat import REASONING_TAGS, Chat, server_name
@@ -216,10 +216,15 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _lines(files: Iterable[Path]) -> Iterator[tuple[Key, Row]]:
-    """(key, line) of every whole line; what a killed process left unfinished has no end."""
+    """(key, line) of every whole line; what a killed process left unfinished has no end. A line that is none is said:
+    its row is asked for again."""
     for file in files:
-        for text in file.read_text("utf-8").split("\n")[:-1] if file.exists() else ():
-            line = json.loads(text)
+        for number, text in enumerate(file.read_bytes().split(b"\n")[:-1] if file.exists() else (), 1):
+            try:
+                line = parse_line(text, f"{file}: line {number}")
+            except ScoreError as error:
+                logger.warning("%s", error)
+                continue
             yield _key(line), line
 
 

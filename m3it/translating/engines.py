@@ -300,9 +300,7 @@ class ServerEngine:
         """The translation that a reply holds; None if there is none."""
         if not isinstance(reply, Reply) or reply.fault or reply.finish_reason == "length":
             return None
-        said = without_added_quotes(reply.text, text, self.settings.reasoning_tags or REASONING_TAGS)
-        halved = said is not None and any("\ud800" <= sign <= "\udfff" for sign in said)
-        return None if halved else said  # half a character is no text, and cannot be kept
+        return without_added_quotes(reply.text, text, self.settings.reasoning_tags or REASONING_TAGS)
 
 
 def without_added_quotes(reply: str, text: str, tags: Sequence[str] = REASONING_TAGS) -> str | None:

@@ -280,6 +280,17 @@ def test_references_that_differ_are_said(tmp_path):
         choose_pairs(tmp_path / "long", tmp_path / "short", ("viquae",))
 
 
+def test_lines_without_a_prompt_and_a_run_without_its_repository_are_said(tmp_path):
+    match_of(tmp_path)
+    (tmp_path / "long/run.json").write_text('{"options": null}', "utf-8")
+    with pytest.raises(JudgeError, match="long: nothing says where its pictures are"):
+        choose_pairs(tmp_path / "long", tmp_path / "short", ("viquae",), with_images=True)
+    path = tmp_path / "short/predictions.jsonl"
+    path.write_text(path.read_text("utf-8").replace('"prompt": "What is 7?", ', ""), "utf-8")
+    with pytest.raises(JudgeError, match="short: row 'row-7' of viquae/test has no prompt. Predict it again"):
+        choose_pairs(tmp_path / "long", tmp_path / "short", ("viquae",))
+
+
 def test_a_server_that_refuses_all_is_said(tmp_path):
     def refuse(body: dict) -> str:
         raise Refuse(400, "no judging here")

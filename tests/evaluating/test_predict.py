@@ -271,6 +271,25 @@ def test_a_thought_without_an_answer_has_failed_and_its_text_is_kept(repository,
     assert "thoughts end without an answer" in line["failed"][0]["error"]
 
 
+@pytest.mark.parametrize("odd", ["[]", "{", "{}", '{"id": 5}', "\x00\x00"])
+def test_a_line_that_is_none_is_said_and_its_row_asked_for_again(repository, tmp_path, caplog, odd):
+    with ChatServer(shout) as server:
+        options = {"repo": str(repository), "base_url": server.url}
+        predict("m", ["viquae"], tmp_path / "out", **options)
+        whole = without_times(tmp_path / "out")
+        path = tmp_path / "out/predictions.jsonl"
+        path.write_text("\n".join([odd, *path.read_text("utf-8").split("\n")[1:]]), "utf-8")
+        predict("m", ["viquae"], tmp_path / "out", **options)
+    assert without_times(tmp_path / "out") == whole and "predictions.jsonl: line 1: expected" in caplog.text
+
+
+def test_a_reply_with_half_a_character_has_failed(repository, tmp_path):
+    with ChatServer(lambda request: "a dog \ud83d") as server:
+        run = predict("m", ["viquae"], tmp_path / "out", repo=str(repository), base_url=server.url)
+    assert run["num_failed"] == {"viquae/test": 3}
+    assert "half a character" in lines_of(tmp_path / "out")[0]["error"]
+
+
 def test_a_doubled_id_is_said(tmp_path):
     write_rows(tmp_path / "repo/data/vqa/mine/test.jsonl", [make_row(1), make_row(2), make_row(1)])
     with ChatServer(shout) as server, pytest.raises(M3ITError, match="mine/test: two rows have the id 'row-1'"):
