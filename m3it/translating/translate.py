@@ -18,7 +18,7 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
-from M3IT import CATALOGUE, M3IT, SHARD, Language, id_of
+from M3IT import CATALOGUE, M3IT, SHARD, UNREADABLE, Language, id_of, reason_of
 from m3it.catalogue import known_instructions, source_language
 from m3it.reading.load import load_builder
 from m3it.rows.instance import Drop, M3ITError, ShardError, hash_of
@@ -28,8 +28,18 @@ from m3it.translating.checks import load_identifier, reason_against_answer
 from m3it.translating.engines import DECODINGS, EngineSettings, open_engine
 from m3it.translating.languages import find_language
 from m3it.translating.texts import Translation, Translator
-from m3it.work.folder import write_text
-from m3it.work.runner import Made, Piece, Progress, call, map_shards, open_executor, silent, versions, write_run
+from m3it.work.runner import (
+    Made,
+    Piece,
+    Progress,
+    call,
+    map_shards,
+    open_executor,
+    silent,
+    versions,
+    write_drops,
+    write_run,
+)
 
 TEXT_FIELDS = ("instruction", "inputs", "outputs")
 WINDOW_ROWS, WINDOW_BYTES = 256, 64 << 20  # translated together: after each the time left is told anew, and a run that
@@ -185,7 +195,7 @@ def translate(
             options |= {"backend": settings.backend, "from": source.code, "to": target.nllb}
             options |= {"limit": limit, "on_error": on_error}
             carried = {"builder": builder, "settings": settings} | ({} if executor else {"progress": progress})
-            pieces = list(plan_shards(builder, split, limit, carried))
+            pieces = list(plan_shards(builder, split, limit, on_error, carried))
             _require_own(folder, pieces)
             function = partial(translate_shard, source=source, target=target, on_error=on_error)
             shown = progress if executor else silent  # rows are shown where they are made here, else shards
@@ -232,7 +242,9 @@ def folder_of(builder: M3IT) -> str:
     return f"{CATALOGUE[name].task if name in CATALOGUE else found}/{name}"
 
 
-def plan_shards(builder: M3IT, split: str | None, limit: int | None, carried: dict[str, Any]) -> Iterator[Piece]:
+def plan_shards(
+    builder: M3IT, split: str | None, limit: int | None, on_error: str, carried: dict[str, Any]
+) -> Iterator[Piece]:
     """The shards to make: one for each file of the source, by split, and a file of counts beside each; with a limit,
     for the files that hold so many first rows of a split."""
     splits = builder.shards(builder.config.name)
@@ -240,21 +252,43 @@ def plan_shards(builder: M3IT, split: str | None, limit: int | None, carried: di
         raise M3ITError(f"{builder.config.name}: there is no split {split!r}, only {', '.join(splits)}.")
     for name in [split] if split else splits:
         files = [list(group) for _, group in groupby(builder.pieces(name), key=lambda piece: piece[0])]
-        limits = [None] * len(files) if limit is None else _first_rows(builder, files, limit)
+        limits = [None] * len(files) if limit is None else _first_rows(builder, files, limit, on_error)
         for path, pieces, rows in zip(shard_names(name, len(limits)), files, limits, strict=False):
             arguments = {"split": name, "source_hash": builder.hash, "pieces": [list(piece) for piece in pieces]}
             yield Piece(path, arguments, (f".work/counts/{path}.json",), {**carried, "limit": rows})
 
 
-def _first_rows(builder: M3IT, files: list[list[Any]], limit: int) -> list[int]:
+def _first_rows(builder: M3IT, files: list[list[Any]], limit: int, on_error: str) -> list[int]:
     """How many rows of each file are among the first `limit` of all; files that hold none of them are left out."""
     numbers: list[int] = []
     for pieces in files:
         left = limit - sum(numbers)
         if numbers and not left:
             break
-        numbers.append(sum(1 for _ in islice((row for piece in pieces for row in builder.read(piece)), left)))
+        numbers.append(sum(1 for _ in islice(read_lines(builder, pieces, on_error, []), left)))
     return numbers
+
+
+def read_lines(
+    builder: M3IT, pieces: Iterable[Iterable[Any]], on_error: str, drops: list[Drop]
+) -> Iterator[dict[str, Any]]:
+    """The rows of some pieces as the fields of lines. One that cannot be read, or written again, raises with its place
+    if `on_error` says so, else it is listed in `drops`."""
+
+    def refused(path: str, offset: int, key: str, error: Exception) -> None:
+        if on_error == "raise":
+            builder.refuse(path, offset, key, error)  # raises
+        drops.append(Drop(key, reason_of(error)))
+
+    for path, *bounds in pieces:
+        for key, row in builder.read((path, *bounds), refused=refused):
+            try:
+                line = as_line(row)
+                to_line(line)  # before a model is asked about its texts
+            except UNREADABLE as error:
+                refused(path, int(key.rpartition(":")[2].partition("#")[0]), key, error)
+            else:
+                yield line
 
 
 def translate_shard(
@@ -274,12 +308,12 @@ def translate_shard(
     """Translate the rows of one source file into one shard, and write what was counted."""
     name = builder.config.name
     translator, drops = Translator(settings, source, target, known_instructions(name, target.code)), list[Drop]()
-    rows = (as_line(row) for piece in pieces for _, row in builder.read(tuple(piece)))
+    rows = islice(read_lines(builder, pieces, on_error, drops), limit)
     num_lines = sum(1 for piece in pieces for _ in builder.lines(tuple(piece)))
     total = num_lines if limit is None else min(limit, num_lines)
     num_rows = 0
     with open(path, "wb") as file:
-        for row in progress(translate_rows(islice(rows, limit), translator, drops, on_error), "translate", total):
+        for row in progress(translate_rows(rows, translator, drops, on_error), "translate", total):
             file.write(to_line(row))
             num_rows += 1
     # How many parts were asked for and how many remembered is left out: it differs after an interruption.
@@ -290,11 +324,7 @@ def translate_shard(
 
 def _write_run(folder: Path, options: dict[str, Any], made: dict[str, Any], scores: dict[str, Any]) -> dict[str, Any]:
     """Write drops.jsonl and run.json of a language."""
-    drops = [(path, *drop) for path, record in made.items() for drop in record["drops"]]
-    lines = [
-        json.dumps({"id": row_id, "shard": path, "reason": why}, ensure_ascii=False) for path, row_id, why in drops
-    ]
-    write_text(folder / "drops.jsonl", "".join(f"{line}\n" for line in lines))
+    write_drops(folder / "drops.jsonl", made)
     counts: Counter[str] = Counter()
     for record in made.values():
         for counted in record["beside"]:
@@ -328,7 +358,7 @@ def back_translate(
         number, ((hash_of(name, id_of(row), purpose="back"), id_of(row), _text(row)) for row in made)
     )
     text_by_id = {row_id: text for _, row_id, text in drawn}
-    read = (row for piece in pieces for part in piece.arguments["pieces"] for _, row in builder.read(tuple(part)))
+    read = (row for piece in pieces for row in read_lines(builder, piece.arguments["pieces"], "drop", []))
     source_by_id = {id_of(row): _text(row) for row in read if id_of(row) in text_by_id}
     if not source_by_id:
         return {"back_translation": {"chrf": None, "num_texts": 0}}

@@ -308,6 +308,32 @@ def test_an_answer_that_became_the_question_is_dropped(tmp_path):
     assert run["files"]["validation.jsonl"]["drops"] == {"answer equals the question": 1}
 
 
+ODD_ROWS = {
+    "broken JSON": b"{bad",
+    "no text in outputs": {"outputs": None},
+    "meta in a deep nest": {"meta": '{"id": "r", "a": ' + "[" * 3000 + "]" * 3000 + "}"},
+    "half a character": {"outputs": "\ud83d"},
+    "no base64": {"image_base64_str": ["<html>"]},
+}
+
+
+@pytest.mark.parametrize("odd", ODD_ROWS)
+def test_a_row_that_cannot_be_read_is_dropped_and_listed_or_ends_the_run_with_its_place(tmp_path, odd):
+    repo = repository_of(tmp_path, {"inputs": "7", "outputs": "8"}, {"inputs": "9", "outputs": ""})
+    path, row = tmp_path / "repo/data/vqa/own/validation.jsonl", ODD_ROWS[odd]
+    line = row if isinstance(row, bytes) else json.dumps({**make_row(5), **row}).encode()
+    path.write_bytes(line + b"\n" + path.read_bytes())
+    with ChatServer() as server:
+        settings = server_settings(server, tmp_path)
+        run = translate("own", ["de"], settings, repo, tmp_path / "out", limit=1, back=1)["de"]
+        with pytest.raises(M3ITError, match="data/vqa/own/validation.jsonl:1: .*on_error='drop'"):
+            translate("own", ["de"], settings, repo, tmp_path / "raise", on_error="raise")
+    made = run["files"]["validation.jsonl"]
+    assert made["num_rows"] == 1 and list(made["drops"].values()) == [1] and run["back_translation"]["num_texts"] == 1
+    (drop,) = (tmp_path / "out/data/vqa/own/de/drops.jsonl").read_text("utf-8").split("\n")[:-1]
+    assert json.loads(drop)["id"] == "data/vqa/own/validation.jsonl:0"
+
+
 def test_a_row_with_no_text_is_dropped_and_counted(tmp_path):
     repo = repository_of(tmp_path, {"inputs": " ", "outputs": ""}, {"inputs": ENGLISH_TEXT, "outputs": ""})
     with ChatServer(lambda request: GERMAN) as server:
