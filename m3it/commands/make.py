@@ -3,7 +3,7 @@
 import json
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from typer import Argument, Exit, Option
@@ -142,6 +142,7 @@ def translate(
     prices: Prices = None,
     max_cost: MaxCost = None,
     reasoning_tags: ReasoningTags = None,
+    extra_body: ExtraBody = None,
     workers: Workers = 1,
     cluster: Cluster = None,
 ) -> None:
@@ -152,8 +153,9 @@ def translate(
     from m3it.translating.translate import translate as translate_config
 
     backend = "transformers" if backend == "nllb" else backend
-    tags = tuple(reasoning_tags or ())
-    settings = EngineSettings(backend, model, base_url, beams, parallel, prices, max_cost, reasoning_tags=tags)
+    tags, body = tuple(reasoning_tags or ()), as_extra_body(extra_body)
+    more: dict[str, Any] = {"reasoning_tags": tags, "extra_body": json.dumps(body, sort_keys=True) if body else ""}
+    settings = EngineSettings(backend, model, base_url, beams, parallel, prices, max_cost, **more)
     runs = translate_config(
         config,
         [code.strip() for code in to.split(",") if code.strip()],
@@ -186,6 +188,7 @@ def languages(
     prices: Prices = None,
     max_cost: MaxCost = None,
     reasoning_tags: ReasoningTags = None,
+    extra_body: ExtraBody = None,
     as_json: Json = False,
 ) -> None:
     """Which languages a model translates English into well enough.
@@ -195,8 +198,9 @@ def languages(
     from m3it.translating.flores import select_languages
 
     backend = "transformers" if backend == "nllb" else backend
-    tags = tuple(reasoning_tags or ())
-    settings = EngineSettings(backend, model, base_url, beams, parallel, prices, max_cost, reasoning_tags=tags)
+    tags, body = tuple(reasoning_tags or ()), as_extra_body(extra_body)
+    more: dict[str, Any] = {"reasoning_tags": tags, "extra_body": json.dumps(body, sort_keys=True) if body else ""}
+    settings = EngineSettings(backend, model, base_url, beams, parallel, prices, max_cost, **more)
     scores, signatures = select_languages(flores, settings, limit=limit, progress=progress)
     above = [score.code for score in scores if (score.spbleu or 0) > threshold]
     if as_json:

@@ -92,9 +92,9 @@ def _counts(rows: list[Row], name: str, config: str) -> np.ndarray:
 
 def lenient_accuracy(rows: list[Row]) -> float:
     """The accuracy of usable rows, answers that are unreadable read as other harnesses do."""
-    columns = [[row["prediction"] for row in rows], [row["references"] for row in rows]]
-    options = [row.get("choices", ()) for row in rows]
-    return float(np.nan_to_num(accuracy(*columns, options=options, lenient=True)).mean())
+    predictions, references = [row["prediction"] for row in rows], [row["references"] for row in rows]
+    found = accuracy(predictions, references, options=[row.get("choices", ()) for row in rows], lenient=True)
+    return float(np.nan_to_num(found).mean())
 
 
 def score_of(name: str, sums: np.ndarray) -> np.ndarray:

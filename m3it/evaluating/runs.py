@@ -29,7 +29,12 @@ class Kind(NamedTuple):
 
 def _each(kind: type, holds: Callable[[Any], bool]) -> Callable[[Any], bool]:
     """Whether a value is a list or a dict of values that hold."""
-    return lambda value: isinstance(value, kind) and all(map(holds, value.values() if kind is dict else value))
+
+    def all_hold(value: Any) -> bool:
+        parts: Any = value.values() if isinstance(value, dict) else value
+        return isinstance(value, kind) and all(map(holds, parts))
+
+    return all_hold
 
 
 TEXT, OBJECT = Kind("a text", lambda value: isinstance(value, str)), Kind("an object", lambda v: isinstance(v, dict))
@@ -80,7 +85,7 @@ def read_object(file: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ScoreError(f"{file}: expected a JSON object, found {json.dumps(found)[:60]}. Make it again.")
     for name, kind in PARTS_OF_RUN.items():
-        part = found
+        part: Any = found
         for key in name.split("."):
             part = (part or {}).get(key)
         if part is not None:

@@ -4,6 +4,7 @@ In: parts of texts, already cut and masked (masks.py), and the source and the ta
 None where a server refuses. Models and licenses: docs/translate.md.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -53,6 +54,7 @@ class EngineSettings(NamedTuple):
     max_cost: float | None = None
     cache_dir: str | None = None
     reasoning_tags: tuple[str, ...] = ()  # the marks of a server's thoughts; the usual ones where none are named
+    extra_body: str = ""  # JSON: further fields of each request to a server
 
 
 class Engine(Protocol):
@@ -273,10 +275,12 @@ class ServerEngine:
             parallel=settings.parallel,
             prices=settings.prices,
             max_cost=settings.max_cost,
+            extra_body=json.loads(settings.extra_body or "{}"),
         )
-        # Another server may have another model of that name, and other marks make other texts of its replies.
-        marks = f", thoughts in {', '.join(settings.reasoning_tags)}" if settings.reasoning_tags else ""
-        self.identity = f"{settings.model} behind {server_name(settings.base_url)}{marks}"
+        # Another server may have another model of that name; other marks make other texts of its replies.
+        more = f", thoughts in {', '.join(settings.reasoning_tags)}" if settings.reasoning_tags else ""
+        more += f", asked with {settings.extra_body}" if settings.extra_body else ""
+        self.identity = f"{settings.model} behind {server_name(settings.base_url)}{more}"
 
     def require(self, *languages: Language) -> None:
         """Nothing: whether it knows a language shows in the checks."""

@@ -143,6 +143,14 @@ def test_a_refusal_and_what_a_filter_leaves_are_no_translations(tmp_path):
         assert engine.translate(["a dog", "a cat"], ENGLISH, LANGUAGES["de"]) == [None, None]
 
 
+def test_further_fields_go_to_the_server_and_make_another_engine(tmp_path):
+    with ChatServer(scripted({"a dog": "ein Hund"}, at_first=False)) as server:
+        settings = server_settings(server, tmp_path)
+        engine = open_engine(settings._replace(extra_body='{"top_p": 0.5}'))
+        assert engine.translate(["a dog"], ENGLISH, LANGUAGES["de"]) == ["ein Hund"]
+        assert server.asked[0]["top_p"] == 0.5 and engine.identity != open_engine(settings).identity
+
+
 def test_half_a_character_is_no_translation(tmp_path):
     with ChatServer(scripted({"a dog": "ein Hund \ud83d"}, at_first=False)) as server:
         engine = open_engine(server_settings(server, tmp_path))
