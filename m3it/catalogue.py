@@ -88,4 +88,5 @@ def known_instructions(dataset: str, code: str) -> dict[str, str]:
     file = resources.files("m3it").joinpath("instructions", f"{dataset}.{code}.txt")
     if dataset not in CATALOGUE or not file.is_file():
         return {}
-    return dict(zip(instructions(dataset), file.read_text("utf-8").splitlines(), strict=True))
+    said = [line for line in file.read_text("utf-8").split("\n") if line]
+    return dict(zip(instructions(dataset), said, strict=True))

@@ -33,11 +33,22 @@ def write_answers(
 def answers_of(body: dict) -> tuple[str, str]:
     """The two answers, as they stand in the request."""
     text = words_of(body["messages"][-1])
-    return tuple(re.search(rf"\[Answer {n} begins\]\n(.*)\n\[Answer {n} ends\]", text, re.S)[1] for n in (1, 2))
+    mark = mark_of(body)
+    return tuple(
+        re.search(rf"\[Answer {n} begins {mark}\]\n(.*)\n\[Answer {n} ends {mark}\]", text, re.S)[1] for n in (1, 2)
+    )
 
 
-def scores(first: float, second: float, evidence: str = "The first names it, the second does not.") -> str:
-    return f"Evidence: {evidence}\nScore of answer 1: {first}\nScore of answer 2: {second}"
+def mark_of(body: dict) -> str:
+    """The mark of the request."""
+    return re.search(r"^Score of answer 1 \((\w+)\): a number$", words_of(body["messages"][-1]), re.M)[1]
+
+
+def scores(
+    first: float, second: float, evidence: str = "The first names it, the second does not.", mark: str = ""
+) -> str:
+    told = f" ({mark})" if mark else ""
+    return f"Evidence: {evidence}\nScore of answer 1{told}: {first}\nScore of answer 2{told}: {second}"
 
 
 def always_first(body: dict) -> str:

@@ -106,6 +106,18 @@ def test_hand_made_instructions_are_those_of_the_dataset_in_order():
     assert known_instructions("okvqa", "wo") == {}
 
 
+def test_a_line_of_instructions_ends_with_a_line_break_alone(tmp_path, monkeypatch):
+    """Other languages have further marks that str.splitlines() takes for line breaks."""
+    monkeypatch.setattr("m3it.catalogue.resources.files", lambda package: tmp_path)
+    (tmp_path / "instructions").mkdir()
+    for name, end in (("okvqa", "answer"), ("okvqa.my", "\u1021\u1016\u103c\u1031")):
+        (tmp_path / f"instructions/{name}.txt").write_text(f"Look\u2028and\x85{end}\nSay\n", "utf-8")
+    # Without what is kept from call to call, which is of the files of the package.
+    monkeypatch.setattr("m3it.catalogue.instructions", instructions.__wrapped__)
+    found = known_instructions.__wrapped__("okvqa", "my")
+    assert found == {"Look\u2028and\x85answer": "Look\u2028and\x85\u1021\u1016\u103c\u1031", "Say": "Say"}
+
+
 def test_there_are_no_instructions_of_a_users_own_dataset():
     with pytest.raises(M3ITError, match="my-set: there are no instructions to draw from"):
         instructions("my-set")

@@ -15,7 +15,7 @@ MAY_IMPORT = {
     "sources": GROUND,
     "models": GROUND,
     "making": GROUND | {"sources"},
-    "translating": GROUND | {"reading"},
+    "translating": GROUND | {"reading", "models"},
     "publishing": GROUND | {"reading"},
     "mixing": GROUND | {"reading"},
     "curating": GROUND | {"reading"},

@@ -3,7 +3,7 @@
 import json
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from typer import Argument, Exit, Option
@@ -21,6 +21,7 @@ from m3it.commands.options import (
     OnError,
     Parallel,
     Prices,
+    ReasoningTags,
     Repo,
     Workers,
     app,
@@ -140,6 +141,8 @@ def translate(
     parallel: Parallel = 8,
     prices: Prices = None,
     max_cost: MaxCost = None,
+    reasoning_tags: ReasoningTags = None,
+    extra_body: ExtraBody = None,
     workers: Workers = 1,
     cluster: Cluster = None,
 ) -> None:
@@ -150,10 +153,13 @@ def translate(
     from m3it.translating.translate import translate as translate_config
 
     backend = "transformers" if backend == "nllb" else backend
+    tags, body = tuple(reasoning_tags or ()), as_extra_body(extra_body)
+    more: dict[str, Any] = {"reasoning_tags": tags, "extra_body": json.dumps(body, sort_keys=True) if body else ""}
+    settings = EngineSettings(backend, model, base_url, beams, parallel, prices, max_cost, **more)
     runs = translate_config(
         config,
         [code.strip() for code in to.split(",") if code.strip()],
-        EngineSettings(backend, model, base_url, num_beams=beams, parallel=parallel, prices=prices, max_cost=max_cost),
+        settings,
         default_repo(repo),
         out,
         split=split,
@@ -181,6 +187,8 @@ def languages(
     parallel: Parallel = 8,
     prices: Prices = None,
     max_cost: MaxCost = None,
+    reasoning_tags: ReasoningTags = None,
+    extra_body: ExtraBody = None,
     as_json: Json = False,
 ) -> None:
     """Which languages a model translates English into well enough.
@@ -190,9 +198,9 @@ def languages(
     from m3it.translating.flores import select_languages
 
     backend = "transformers" if backend == "nllb" else backend
-    settings = EngineSettings(
-        backend, model, base_url, num_beams=beams, parallel=parallel, prices=prices, max_cost=max_cost
-    )
+    tags, body = tuple(reasoning_tags or ()), as_extra_body(extra_body)
+    more: dict[str, Any] = {"reasoning_tags": tags, "extra_body": json.dumps(body, sort_keys=True) if body else ""}
+    settings = EngineSettings(backend, model, base_url, beams, parallel, prices, max_cost, **more)
     scores, signatures = select_languages(flores, settings, limit=limit, progress=progress)
     above = [score.code for score in scores if (score.spbleu or 0) > threshold]
     if as_json:

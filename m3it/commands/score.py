@@ -11,6 +11,7 @@ from m3it.commands.options import (
     BaseUrl,
     BatchSize,
     ExtraBody,
+    Ids,
     Json,
     Limit,
     MaxCost,
@@ -23,6 +24,7 @@ from m3it.commands.options import (
     Seed,
     app,
     as_extra_body,
+    as_ids,
     default_repo,
     progress,
     say,
@@ -38,6 +40,7 @@ def predict(
     repo: Repo = None,
     split: Annotated[str | None, split_option("test, else validation")] = None,
     limit: Limit = None,
+    ids: Ids = None,
     base_url: Annotated[str | None, Option(help="Ask this OpenAI-compatible server.")] = None,
     batch_size: BatchSize = 8,
     max_tokens: Annotated[int, Option(help="Longest prediction.", min=1)] = 256,
@@ -58,6 +61,7 @@ def predict(
         repo=default_repo(repo),
         split=split,
         limit=limit,
+        ids=as_ids(ids),
         base_url=base_url,
         batch_size=batch_size,
         max_tokens=max_tokens,
@@ -104,6 +108,7 @@ def judge(
     base_url: BaseUrl = None,
     config: Annotated[list[str] | None, Option(help="Default: okvqa, a-okvqa, viquae, as in the paper.")] = None,
     limit: Annotated[int, Option(help="Rows of each config, chosen by hash.", min=1)] = 100,
+    ids: Ids = None,
     evidences: Annotated[int, Option(help="Of each verdict and order.", min=1)] = 3,
     with_images: Annotated[bool, Option("--with-images", help="Show the judge the pictures, too.")] = False,
     repo: PicturesFrom = None,
@@ -124,7 +129,14 @@ def judge(
 
     tags = reasoning_tags or None
     match = choose_pairs(
-        first, second, config or CONFIGS, num_rows=limit, with_images=with_images, repo=repo, reasoning_tags=tags
+        first,
+        second,
+        config or CONFIGS,
+        num_rows=limit,
+        ids=as_ids(ids),
+        with_images=with_images,
+        repo=repo,
+        reasoning_tags=tags,
     )
     chat = Chat(
         model,

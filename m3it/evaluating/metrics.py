@@ -33,21 +33,42 @@ def plain(text: str) -> str:
 
 
 LETTER = re.compile(r"\(?([A-Za-z])\)?[.:)。]*|(?:\(([A-Za-z])\)|([A-Za-z])(?:\)|[.:](?=\s)))(.*)")
+REASONED = re.compile(r"([A-Z])(?:\s*[,;]|\s+(?=(?:because|since|as|for|due to)\b)|\s*(?=因为))(.*)")
 
 
 def chosen(text: str, options: Texts) -> int | None:
-    """Which option a text names, in its first line: by letter, B, (B), b. or "B) dog", or by the option's own text;
-    None if by neither, or if letter and text contradict. Full width, and the stars and ticks of Markdown, count not."""
+    """Which option a text names, in its first line: by letter, B, (B), b., "B) dog" or "B because it barks", or by the
+    option's own text; None if by neither, or if letter and text contradict. Full width, and the stars and ticks of
+    Markdown, count not."""
     said = re.sub(r"^(?:option|choice|选项)\s*", "", text.strip().partition("\n")[0].strip(), flags=re.IGNORECASE)
-    plainly = re.sub(r"[*`]", "", unicodedata.normalize("NFKC", said)).strip()
-    letter, by_text = LETTER.fullmatch(plainly), _named(said, options)
-    if not letter:
+    plainly = re.sub(r"[*`$]", "", unicodedata.normalize("NFKC", said)).strip()
+    letter, reasoned, by_text = LETTER.fullmatch(plainly), REASONED.fullmatch(plainly), _named(said, options)
+    if letter:
+        first, rest = letter[1] or letter[2] or letter[3], letter[4] or ""
+        letters = {first.upper(), *re.findall(r"\(([A-Z])\)", plainly)}
+    elif reasoned and not by_text:
+        first, rest = reasoned[1], reasoned[2].rstrip(" .")
+        letters = {first, *LONE_LETTER.findall(rest)}
+    else:
         return by_text.pop() if len(by_text) == 1 else None
-    letters = {(letter[1] or letter[2] or letter[3]).upper(), *re.findall(r"\(([A-Z])\)", plainly)}
-    answer = ord(letters.pop()) - ord("A")
-    named = (by_text, _named(letter[4] or "", options))
-    agree = all(answer in numbers for numbers in named if numbers)
-    return answer if not letters and answer < len(options) and agree else None
+    answer = ord(first.upper()) - ord("A")
+    agree = all(answer in numbers for numbers in (by_text, _named(rest, options)) if numbers)
+    return answer if len(letters) == 1 and answer < len(options) and agree else None
+
+
+LONE_LETTER = re.compile(r"(?<![^\W_])([A-Z])(?![^\W_'’])")
+
+
+def named_anywhere(text: str, options: Texts) -> int | None:
+    """As other harnesses read what is no clear answer: the one option whose letter stands alone anywhere in the text,
+    else the one whose own text is part of it; None where there are several or none. A or I before a word is a word."""
+    plainly = unicodedata.normalize("NFKC", text)
+    letters = set(LONE_LETTER.findall(re.sub(r"\b[AI] (?=\w)", "", plainly)))
+    numbers = {ord(letter) - ord("A") for letter in letters if ord(letter) - ord("A") < len(options)}
+    if not numbers:
+        said, texts = f" {plain(text)} ", [plain(option) for option in options]
+        numbers = {i for i, t in enumerate(texts) if t and (f" {t} " if t.isascii() else t) in said}
+    return numbers.pop() if len(numbers) == 1 else None
 
 
 def _named(text: str, options: Texts) -> set[int]:
@@ -57,18 +78,25 @@ def _named(text: str, options: Texts) -> set[int]:
 
 
 def accuracy(
-    predictions: Texts, references: References, language: str = "en", *, options: References | None = None
+    predictions: Texts,
+    references: References,
+    language: str = "en",
+    *,
+    options: References | None = None,
+    lenient: bool = False,
 ) -> np.ndarray:
     """1 for the right label, else 0; nan where there are options and the prediction names none of them: unreadable.
 
     Range 0 to 1, higher is better; an empty prediction is unreadable with options, 0 without. Options are compared by
-    letter or text (`chosen`), labels as `plain` has their first lines. Both are ours: the sources state no rule.
+    letter or text (`chosen`; if `lenient`, what is unreadable by `named_anywhere`), labels as `plain` has their first
+    lines. Both are ours: the sources state no rule.
     """
 
     def one(prediction: str, gold: Texts, listed: Texts) -> float:
         right = chosen(short_answer(gold[0]), listed) if listed else None
         if right is not None:
             answer = chosen(short_answer(prediction), listed)
+            answer = named_anywhere(prediction, listed) if answer is None and lenient else answer
             return np.nan if answer is None else float(answer == right)
         said = plain(short_answer(prediction).strip().partition("\n")[0])
         return float(bool(said) and said in {plain(short_answer(label).strip().partition("\n")[0]) for label in gold})

@@ -11,7 +11,9 @@ import json
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,11 +22,11 @@ from M3IT import CATALOGUE, M3IT, id_of, public_url
 from m3it.catalogue import lookup
 from m3it.evaluating.answering import Answered, LocalModel, Question, ServedModel
 from m3it.evaluating.references import reference_fields
-from m3it.evaluating.runs import NO_ANSWER, Key, Row, answer_in, count_fields, read_object
+from m3it.evaluating.runs import NO_ANSWER, Key, Row, ScoreError, answer_in, count_fields, parse_line, read_object
 from m3it.reading.load import load_builder
 from m3it.rows.instance import M3ITError
 from m3it.work.chat import REASONING_TAGS, Chat, server_name
-from m3it.work.folder import sha256_of, write_json, write_text
+from m3it.work.folder import alone_in, sha256_of, write_json, write_text
 from m3it.work.runner import Progress, silent, versions
 
 OTHER_SPLITS = ("test", "validation")  # what is predicted unless a split is named: the first that there is
@@ -54,12 +56,21 @@ def choose_split(builder: M3IT, split: str | None) -> str:
 
 
 def read_questions(
-    repo: str, config: str, split: str | None = None, *, limit: int | None = None, on_error: str = "raise"
+    repo: str,
+    config: str,
+    split: str | None = None,
+    *,
+    limit: int | None = None,
+    ids: Collection[str] | None = None,
+    on_error: str = "raise",
 ) -> Iterator[Question]:
-    """The rows of a split, in order; with `on_error` "drop" those that cannot be read are left out, and said."""
+    """The rows of a split, or those of these ids, in order; with `on_error` "drop" those that cannot be read are left
+    out, and said."""
     builder = load_builder(repo, config, meta=True, on_error=on_error)
     split = choose_split(builder, split)
-    for row in islice(builder.rows(split), limit):
+    rows = builder.rows(split)
+    rows = rows if ids is None else islice((row for row in rows if id_of(row) in ids), len(ids))
+    for row in islice(rows, limit):
         prompt = "\n".join(text for text in (row["instruction"], row["inputs"]) if text)
         head = {"id": id_of(row), "config": config, "split": split, "prompt": prompt}
         yield Question({**row, "outputs": "", "meta": {}, "id": head["id"]}, head, reference_fields(config, row))
@@ -76,6 +87,7 @@ def predict(
     repo: str = ".",
     split: str | None = None,
     limit: int | None = None,
+    ids: Collection[str] | None = None,
     base_url: str | None = None,
     batch_size: int = 8,
     max_tokens: int = 256,
@@ -88,8 +100,9 @@ def predict(
     """Predict the rows of configs and write predictions.jsonl and run.json into `out`; returns what run.json holds.
 
     `model` is a Hub id or a folder or, with `base_url`, the server's name for it. Rows that `out` has predictions of
-    are not asked again. `reasoning_tags`: the marks of a model's thoughts; `extra_body`: further fields of each request
-    to a server. Started by `accelerate launch`, every process predicts its share.
+    are not asked again. `ids`: only the rows of these ids. `reasoning_tags`: the marks of a model's thoughts;
+    `extra_body`: further fields of each request to a server. Started by `accelerate launch`, every process predicts its
+    share; a second run into `out` is refused.
     """
     folder, (rank, num_processes, wait) = Path(out), _process()
     options = {"model": model, "max_tokens": max_tokens, "repo": public_url(repo), "split": split, "limit": limit}
@@ -98,34 +111,33 @@ def predict(
         options["weights"] = weights_of(model)
     if extra_body and not base_url:
         raise ValueError("extra_body: is sent to a server; name one with --base-url")
+    options |= {"ids": sorted(ids)} if ids is not None else {}
     options |= {"extra_body": extra_body} if extra_body else {}
     options |= {"reasoning_tags": list(reasoning_tags)} if reasoning_tags else {}
     tags = reasoning_tags or REASONING_TAGS
-    if rank == 0:
-        _open(folder, options)
-    wait()
-    done = {key for key, line in _lines(_files(folder)[:2]) if line.get("error") in (None, "", NO_ANSWER)}
-    seen: dict[Key, None] = {}
     chat: Chat | None = None
     if base_url:
         chat = Chat(model, base_url, cache_dir=folder / "replies", parallel=parallel, extra_body=extra_body)
-    ask = ServedModel(chat, max_tokens) if chat else LocalModel(model, max_tokens, batch_size, tags)
-    questions = (
-        question
-        for config in dict.fromkeys(configs)
-        for question in progress(read_questions(repo, config, split, limit=limit, on_error=on_error), config)
-    )
-    left = _left(questions, done, seen)
-    mine = (q for i, q in enumerate(left) if i // batch_size % num_processes == rank)
-    with open(folder / f".predicted-{rank}.jsonl", "w", encoding="utf-8", newline="\n") as file:
-        for answered in ask(mine):
-            file.write(_line(answered, tags))
-            file.flush()
-    wait()
-    if rank == 0:
-        _close(folder, options, list(seen))
-    wait()
-    return json.loads((folder / "run.json").read_text("utf-8"))
+    with alone_in(folder) if rank == 0 else nullcontext():
+        if rank == 0:
+            _open(folder, options)
+        wait()
+        ask = ServedModel(chat, max_tokens) if chat else LocalModel(model, max_tokens, batch_size, tags)
+        chosen = partial(read_questions, repo, split=split, limit=limit, ids=ids, on_error=on_error)
+        questions = (q for config in dict.fromkeys(configs) for q in progress(chosen(config), config))
+        done = {key for key, line in _lines(_files(folder)[:2]) if line.get("error") in (None, "", NO_ANSWER)}
+        seen: dict[Key, None] = {}
+        left = _left(questions, done, seen, ids or ())
+        mine = (q for i, q in enumerate(left) if i // batch_size % num_processes == rank)
+        with open(folder / f".predicted-{rank}.jsonl", "w", encoding="utf-8", newline="\n") as file:
+            for answered in ask(mine):
+                file.write(_line(answered, tags))
+                file.flush()
+        wait()
+        if rank == 0:
+            _close(folder, options, list(seen))
+        wait()
+        return json.loads((folder / "run.json").read_text("utf-8"))
 
 
 def _process() -> tuple[int, int, Callable[[], None]]:
@@ -154,8 +166,11 @@ def weights_of(model: str) -> str:
     return hashlib.sha256("\n".join(told).encode()).hexdigest()
 
 
-def _left(questions: Iterable[Question], done: set[Key], seen: dict[Key, None]) -> Iterator[Question]:
-    """The questions that are to be asked; `seen` gets all of them."""
+def _left(
+    questions: Iterable[Question], done: set[Key], seen: dict[Key, None], ids: Iterable[str]
+) -> Iterator[Question]:
+    """The questions that are to be asked; `seen` gets all of them. M3ITError at the end where there is none of an id
+    that was asked for."""
     for question in questions:
         key = _key(question.head)
         if key in seen:
@@ -165,6 +180,8 @@ def _left(questions: Iterable[Question], done: set[Key], seen: dict[Key, None]) 
         seen[key] = None
         if key not in done:
             yield question
+    if missing := sorted({*ids} - {row_id for _, _, row_id in seen}):
+        raise M3ITError(f"--id: there is no row of {', '.join(map(repr, missing[:5]))}. m3it show lists rows.")
 
 
 def _line(answered: Answered, reasoning_tags: Sequence[str]) -> str:
@@ -188,10 +205,15 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _lines(files: Iterable[Path]) -> Iterator[tuple[Key, Row]]:
-    """(key, line) of every whole line; what a killed process left unfinished has no end."""
+    """(key, line) of every whole line; what a killed process left unfinished has no end. A line that is none is said:
+    its row is asked for again."""
     for file in files:
-        for text in file.read_text("utf-8").split("\n")[:-1] if file.exists() else ():
-            line = json.loads(text)
+        for number, text in enumerate(file.read_bytes().split(b"\n")[:-1] if file.exists() else (), 1):
+            try:
+                line = parse_line(text, f"{file}: line {number}")
+            except ScoreError as error:
+                logger.warning("%s", error)
+                continue
             yield _key(line), line
 
 

@@ -69,8 +69,13 @@ def choices(inputs: str) -> list[str]:
 ANSWER_IS = re.compile(r".*(?:\banswer(?: is\b|:)|答案[是为：:])[\s*:：]*([^\n]+)", re.IGNORECASE | re.DOTALL)
 
 
+BOXED = re.compile(r"\\boxed\s*\{\s*(?:\\(?:text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}|([^{}]*))\s*\}")
+
+
 def short_answer(text: str) -> str:
-    """What follows the last "the answer is", as rewritten answers end, without its period and the stars of
-    Markdown; else the text."""
+    """What stands in the last \\boxed{}, as models that reason end; or follows the last "the answer is", as rewritten
+    answers end, without its period and the stars of Markdown; else the text."""
+    if boxed := list(BOXED.finditer(text)):
+        return (boxed[-1][1] or boxed[-1][2] or "").strip()
     said = ANSWER_IS.match(text)
     return said[1].rstrip(" .。*") if said else text

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from m3it.catalogue import lookup
-from m3it.evaluating.metrics import METRICS, mean
+from m3it.evaluating.metrics import METRICS, accuracy, mean
 from m3it.evaluating.ngrams import finish_bleu
 from m3it.evaluating.references import short_answer
 from m3it.evaluating.runs import Place, Row, usable
@@ -20,6 +20,7 @@ from m3it.rows.instance import hash_of
 NUM_RESAMPLES = 1000
 GRADED = ("accuracy", "vqa_accuracy", "exact_match", "f1", "anls")  # 100 is right, 0 is wrong
 # What everybody prints as CIDEr is CIDEr-D; the metric of that name in its paper stands beside it.
+PICTURES = ("cider", "cider_d")  # of one picture these say nothing: words weigh by how few pictures they are said of
 OWN = {"cider": ("cider_d", "cider"), "f1": ("f1", "exact_match")}
 
 
@@ -41,7 +42,10 @@ def own_metrics(config: str) -> tuple[str, ...]:
 
 
 def score_rows(rows: list[Row], metrics: Iterable[str], config: str, *, seed: int = 0) -> Scored:
-    """The scores of usable rows. A resample draws rows, and the rows of one image together, with replacement."""
+    """The scores of usable rows. A resample draws rows, and the rows of one image together, with replacement. What
+    compares pictures with each other is left out where there is one picture alone."""
+    units = np.unique([row.get("group") or f"row {row['id']}" for row in rows], return_inverse=True)[1]
+    metrics = [name for name in metrics if name not in PICTURES or units.max() > 0]
     by_row: dict[str, np.ndarray] = {}
     at: dict[str, slice] = {}
     columns: list[np.ndarray] = []
@@ -54,7 +58,6 @@ def score_rows(rows: list[Row], metrics: Iterable[str], config: str, *, seed: in
         at[name] = slice(width, width := width + counts.shape[1])
         by_row[name] = finish_bleu(counts, rows=True) if name == "bleu" else score_of(name, counts)
         columns.append(counts)
-    units = np.unique([row.get("group") or f"row {row['id']}" for row in rows], return_inverse=True)[1]
     stacked = np.concatenate(columns, axis=1)
     of_units = np.stack([np.bincount(units, column) for column in stacked.T], axis=1)
     resampled = resample(of_units, hash_of(config, "resample", seed))
@@ -85,6 +88,13 @@ def _counts(rows: list[Row], name: str, config: str) -> np.ndarray:
         counts[here] = found
     assert counts is not None
     return counts
+
+
+def lenient_accuracy(rows: list[Row]) -> float:
+    """The accuracy of usable rows, answers that are unreadable read as other harnesses do."""
+    predictions, references = [row["prediction"] for row in rows], [row["references"] for row in rows]
+    found = accuracy(predictions, references, options=[row.get("choices", ()) for row in rows], lenient=True)
+    return float(np.nan_to_num(found).mean())
 
 
 def score_of(name: str, sums: np.ndarray) -> np.ndarray:

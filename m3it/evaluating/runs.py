@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +18,36 @@ Place = tuple[str, str]  # config, split
 Key = tuple[str, str, str]  # config, split, row id
 FIELDS = ("references", "choices", "group", "language")
 NO_ANSWER = "the model's thoughts end without an answer: a larger --max-tokens may let it come"
+
+
+class Kind(NamedTuple):
+    """What a value of a file should be, in words, and whether it is."""
+
+    words: str
+    holds: Callable[[Any], bool]
+
+
+def _each(kind: type, holds: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """Whether a value is a list or a dict of values that hold."""
+
+    def all_hold(value: Any) -> bool:
+        parts: Any = value.values() if isinstance(value, dict) else value
+        return isinstance(value, kind) and all(map(holds, parts))
+
+    return all_hold
+
+
+TEXT, OBJECT = Kind("a text", lambda value: isinstance(value, str)), Kind("an object", lambda v: isinstance(v, dict))
+TEXTS, COUNTS = Kind("a list of texts", _each(list, TEXT.holds)), Kind("counts", _each(dict, lambda n: type(n) is int))
+COUNTS_BY_NAME = Kind("counts by name", _each(dict, COUNTS.holds))
+# What is read of a run.json, where it has it.
+PARTS_OF_RUN = {
+    **{"model": TEXT, "options": OBJECT, "num_rows": COUNTS, "fields": COUNTS_BY_NAME},
+    **{"options.model": TEXT, "options.repo": TEXT, "options.reasoning_tags": TEXTS},
+}
+# What is read of a line: what each has (a failed row needs no prediction), and what some have.
+PARTS_OF_LINE = {"id": TEXT, "config": TEXT, "split": TEXT, "references": TEXTS, "prediction": TEXT}
+FURTHER_PARTS = {"prompt": TEXT, "error": TEXT, "choices": TEXTS, "group": TEXT, "language": TEXT}
 
 
 class ScoreError(M3ITError):
@@ -50,16 +80,24 @@ def read_object(file: Path) -> dict[str, Any]:
     """What a JSON file as run.json holds; ScoreError where that is no object, or has parts of other kinds."""
     try:
         found = json.loads(file.read_text("utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ScoreError(f"{file}: expected JSON, {error}. Make it again.") from error
     if not isinstance(found, dict):
         raise ScoreError(f"{file}: expected a JSON object, found {json.dumps(found)[:60]}. Make it again.")
-    counts = found.get("num_rows")
-    if not isinstance(counts or {}, dict) or not all(isinstance(n, int) for n in (counts or {}).values()):
-        raise ScoreError(f"{file}: expected num_rows to count rows, found {json.dumps(counts)[:60]}. Make it again.")
-    if not isinstance(found.get("options") or {}, dict):
-        raise ScoreError(f"{file}: expected options to be an object, found {json.dumps(found['options'])[:60]}.")
+    for name, kind in PARTS_OF_RUN.items():
+        part: Any = found
+        for key in name.split("."):
+            part = (part or {}).get(key)
+        if part is not None:
+            _expect(part, kind, name, str(file), "Make it again.")
     return found
+
+
+def _expect(value: Any, kind: Kind, name: str, where: str, advice: str) -> None:
+    """ScoreError, with its place, for a value of another kind."""
+    if not kind.holds(value):
+        found = json.dumps(value, ensure_ascii=False)[:60]
+        raise ScoreError(f"{where}: expected {name} to be {kind.words}, found {found}. {advice}")
 
 
 def answer_in(text: str, reasoning_tags: Sequence[str] = REASONING_TAGS) -> str | None:
@@ -86,9 +124,9 @@ def read_run(path: Path | str, reasoning_tags: Sequence[str] | None = None) -> R
     if not file.exists():
         raise ScoreError(f"{file}: there is no such file. Name a folder that m3it predict wrote.")
     rows: dict[Place, dict[str, Row]] = defaultdict(dict)
-    with open(file, encoding="utf-8") as lines:
+    with open(file, "rb") as lines:
         for number, line in enumerate(lines, 1):
-            row = _parse(line, f"{file}: line {number}")
+            row = parse_line(line, f"{file}: line {number}")
             place = row["config"], row["split"]
             if row["id"] in rows[place]:
                 raise ScoreError(
@@ -145,20 +183,24 @@ def _needs_choices(row: Row) -> bool:
     return bool(lettered and re.match(r"\([A-Z]\)", str(row["references"][0])))
 
 
-def _parse(line: str, where: str) -> Row:
-    """One line of predictions.jsonl; a failed row needs no prediction."""
+def parse_line(line: bytes, where: str) -> Row:
+    """One line of predictions.jsonl; ScoreError, with its place, for another value, and for half a character, which no
+    file can hold."""
+    again = "Run m3it predict again: it goes on there."
     try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise ScoreError(
-            f"{where}: expected a JSON object, {error}. Run m3it predict again: it goes on there."
-        ) from error
-    needed = {"id": str, "config": str, "split": str, "references": list}
-    needed |= {} if isinstance(row, dict) and row.get("error") else {"prediction": str}
-    for name, kind in needed.items():
-        if not isinstance(row, dict) or not isinstance(row.get(name), kind):
-            found = json.dumps(row.get(name) if isinstance(row, dict) else row, ensure_ascii=False)[:60]
-            raise ScoreError(f"{where}: expected {name} to be a {kind.__name__}, found {found}.")
+        row = json.loads(line.decode())
+        if b"\\u" in line:
+            json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ScoreError(f"{where}: expected text, found half a character (a lone surrogate). {again}") from error
+    except (ValueError, RecursionError) as error:
+        raise ScoreError(f"{where}: expected a JSON object, {error}. {again}") from error
+    if not isinstance(row, dict):
+        raise ScoreError(f"{where}: expected a JSON object, found {json.dumps(row)[:60]}. {again}")
+    for name, kind in (PARTS_OF_LINE | FURTHER_PARTS).items():
+        may_miss = name in FURTHER_PARTS or (name == "prediction" and row.get("error"))
+        if row.get(name) is not None or not may_miss:
+            _expect(row.get(name), kind, name, where, again)
     return row
 
 

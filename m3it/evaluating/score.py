@@ -16,7 +16,15 @@ import numpy as np
 
 from m3it.catalogue import lookup
 from m3it.evaluating.metrics import METRICS
-from m3it.evaluating.row_scores import NUM_RESAMPLES, Scored, interval, own_metrics, score_of, score_rows
+from m3it.evaluating.row_scores import (
+    NUM_RESAMPLES,
+    Scored,
+    interval,
+    lenient_accuracy,
+    own_metrics,
+    score_of,
+    score_rows,
+)
 from m3it.evaluating.runs import Place, Row, Run, ScoreError, check_references, pool_captions, read_runs, usable
 from m3it.work.folder import write_json, write_text
 from m3it.work.runner import versions
@@ -102,9 +110,12 @@ def _dataset(run: Run, place: Place, scored: Scored | None) -> Row:
     }
     if scored:
         line["scores"] = {name: _with_interval(name, [scored]) for name in scored.sums}
+        if missing := [name for name in metrics if name not in scored.sums]:
+            line["not_scored"] = dict.fromkeys(missing, "compares pictures, and there is one alone")
         if scored.num_unreadable:
             right = float(scored.sums["accuracy"][1])
             line["accuracy_of_readable"] = round(100 * right / max(1, num_scored - scored.num_unreadable), 4)
+            line["accuracy_lenient"] = round(100 * lenient_accuracy(usable(rows)), 4)
     return line
 
 
@@ -172,7 +183,11 @@ def compare(run: Run, other: Run, *, metrics: Iterable[str] = (), seed: int = 0)
         scored = [score_rows(found, names, place[0], seed=seed) for found in in_order]
         only = {f"num_only_{n}": len(usable(r.rows[place])) - len(ids) for n, r in (("first", run), ("second", other))}
         head = {"config": place[0], "split": place[1], "num_rows": len(ids), **only}
-        lines += [{**head, "metric": name, **_difference(name, *scored)} for name in names if scored]
+        lines += [
+            {**head, "metric": name, **_difference(name, *scored)}
+            for name in names
+            if scored and name in scored[0].sums
+        ]
     return {"models": [run.model, other.model], "datasets": lines}
 
 

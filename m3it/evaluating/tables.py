@@ -24,16 +24,29 @@ def score_table(scores: dict[str, Any]) -> str:
 
 def _dataset_table(lines: list[Row]) -> str:
     counted = ("missing", "failed", "without_reference", "unreadable", "empty")
-    rows = [["config", "split", "rows", "metric", "score", "ROUGE-L", *(name.replace("_", " ") for name in counted)]]
+    head = ["config", "split", "rows", "metric", "score", "ROUGE-L", *(name.replace("_", " ") for name in counted)]
+    lenient = any("accuracy_lenient" in line for line in lines)
+    rows = [[*head, *(["lenient"] if lenient else [])]]
     for line in lines:
-        names = [name for name in line["scores"] if name != "rouge_l"] or list(line["scores"])
+        unscored = line.get("not_scored", {})
+        names = [*unscored, *(name for name in line["scores"] if name != "rouge_l")] or list(line["scores"])
         for i, name in enumerate(names or [line["metric"]]):
-            counts = [line[f"num_{what}"] for what in counted]
             found, rouge = line["scores"].get(name), line["scores"].get("rouge_l")
             head = [line["config"], line["split"], f"{line['num_rows']:,}"] if not i else ["", "", ""]
-            rest = [_text(rouge), *(f"{n:,}" if n else "" for n in counts)] if not i else [""] * 6
-            rows.append([*head, METRICS[name].title, _text(found), *rest])
-    return _aligned(rows)
+            counts = [_count(line, what) if not i else "" for what in counted]
+            rest = [_text(rouge) if not i else "", *counts]
+            if lenient:
+                rest.append(f"{line['accuracy_lenient']:.1f}" if "accuracy_lenient" in line and not i else "")
+            rows.append([*head, METRICS[name].title, "-" if name in unscored else _text(found), *rest])
+    reasons = {(METRICS[name].title, why): 0 for line in lines for name, why in line.get("not_scored", {}).items()}
+    return "\n".join([_aligned(rows), *(f"{title}: {why}" for title, why in reasons)])
+
+
+def _count(line: Row, what: str) -> str:
+    """A count, unreadable answers with their share; "" for none."""
+    number = line[f"num_{what}"]
+    share = f" ({100 * number / line['num_rows']:.0f} %)" if what == "unreadable" and line["num_rows"] else ""
+    return f"{number:,}{share}" if number else ""
 
 
 def _group_table(lines: list[Row]) -> str:
@@ -96,6 +109,9 @@ def verdict_table(found: dict[str, Any]) -> str:
             f"         {replies['num_sets_alike']} of {replies['num_sets']} times all evidences are the same word for "
             "word: the server draws no samples there, and k of them say no more than one"
         )
+    if found.get("quoting"):
+        answers = "an answer that holds the judge's own frame"
+        lines.append(f"quoting  {len(found['quoting'])} rows with {answers}; judge.json lists them")
     if found["missing"]:
         lines.append(f"missing  {len(found['missing'])} chosen rows have no prediction; judge.json lists them")
     lines.append(f"review   {len(bias['review'])} rows that a person should look at; judge.json lists them")

@@ -17,8 +17,11 @@ from m3it.work.chat import Reply
 VERDICTS = ("win", "tie", "lose", "unreadable")
 REVIEW_SHARE = Fraction(1, 5)  # of the rows, those of highest entropy: what FairEval hands to people
 SCORE = re.compile(
-    r"^[*#\s]*(?:the )?score of answer ([12])[*\s]*:[*\s]*(\d+(?:\.\d+)?)(?:\s*/\s*10)?[*.\s]*$", re.IGNORECASE | re.M
+    r"^[*#\s]*(?:the )?score of answer ([12])\s*(?:[(\[]?(\w{8})[)\]]?)?"  # number, mark
+    r"[*\s]*:[*\s]*(\d+(?:\.\d+)?)(?:\s*/\s*10)?[*.\s]*$",
+    re.IGNORECASE | re.M,
 )
+FRAME = re.compile(r"score of answer\s*[12]|answer\s*[12]\s*(?:begins|ends)\b", re.IGNORECASE)  # of the judge's prompt
 
 
 class Pair(NamedTuple):
@@ -33,6 +36,11 @@ class Pair(NamedTuple):
         """Whether both models answer the same: a tie without asking."""
         return self.answers[0].strip() == self.answers[1].strip()
 
+    @property
+    def quotes_frame(self) -> bool:
+        """Whether an answer holds what frames the answers, or what is to be said of them, by chance or to steer."""
+        return any(map(FRAME.search, self.answers))
+
 
 class Draw(NamedTuple):
     """One evidence: about which pair, with sides swapped or not, the how manieth; `scores` as Answer 1, Answer 2."""
@@ -44,13 +52,17 @@ class Draw(NamedTuple):
     reply: Reply | None
 
 
-def read_scores(text: str) -> tuple[Fraction, Fraction] | None:
-    """The two scores of a reply; None unless each stands once, in order, from 1 to 10, and evidence before them."""
-    found = list(SCORE.finditer(text))
-    if [match[1] for match in found] != ["1", "2"]:
+def read_scores(text: str, mark: str = "", marked_only: bool = False) -> tuple[Fraction, Fraction] | None:
+    """The two scores of a reply; None unless each stands once, in order, from 1 to 10, and evidence before them. Lines
+    with the request's mark count where there are any; else those without one, unless an answer holds such itself."""
+    lines = list(SCORE.finditer(text))
+    found = [line for line in lines if mark and line[2] == mark]
+    if not found and not marked_only:
+        found = [line for line in lines if not line[2]]
+    if [line[1] for line in found] != ["1", "2"]:
         return None
     evidence = re.sub(r"^\W*evidence\W*", "", text[: found[0].start()], flags=re.IGNORECASE)
-    first, second = (Fraction(match[2]) for match in found)
+    first, second = (Fraction(line[3]) for line in found)
     return (first, second) if evidence.strip(" *#:\n") and 1 <= min(first, second) <= max(first, second) <= 10 else None
 
 

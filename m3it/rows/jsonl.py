@@ -42,7 +42,8 @@ def to_line(row: dict[str, Any]) -> bytes:
     if not all(
         isinstance(image, str) and image.isascii() and not image.encode().translate(None, BASE64) for image in images
     ):
-        raise ShardError("expected base64 in image_base64_str, with no head and no line breaks")
+        told = "expected base64 in image_base64_str, with no head and no line breaks"
+        raise ShardError(told, "image is not base64")
     return b"".join(_parts(row, [image.encode() for image in images]))
 
 

@@ -23,6 +23,13 @@ NUM_CASES = 8  # rows of the case study
 NUM_WORST = 6  # rows of a dataset in the gallery
 SIDE_PIXELS = 360
 FILES = ("predictions.jsonl", "scores.json", "judge.json", "trainer_state.json", "run.json")
+# What each file must hold, by the kind of value, for a report to begin with it; what lies below is met on the way.
+SHAPES: dict[str, dict[str, type]] = {
+    "scores.json": {"models": list, "comparisons": list, "options": dict},
+    "judge.json": {"models": list, "results": dict, "bias": dict, "replies": dict},
+    "trainer_state.json": {"log_history": list},
+    "run.json": {},
+}
 SETTLED = ("run.json", "scores.json", "judge.json")  # that say what made them
 
 
@@ -82,7 +89,7 @@ def gather(paths: Sequence[Path | str], repo: str | None = None) -> Found:
     runs = read_runs(folders_of_runs, tags) if folders_of_runs else []
     runs.sort(key=lambda run: order.index(run.model) if run.model in order else len(order))
     row_scores = dict(_row_scores(file.with_name("row_scores.jsonl") for file in files["scores.json"]))
-    curves = {path: state.get("log_history", []) for path, state in found["trainer_state.json"].items()}
+    curves = {path: state["log_history"] for path, state in found["trainer_state.json"].items()}
     judges = list(found["judge.json"].values())
     return Found(runs, scores, row_scores, judges, curves, _settings_of(found), _repos_of(found["run.json"], repo))
 
@@ -97,7 +104,8 @@ def _settings_of(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
 def _repos_of(runs: dict[str, Any], repo: str | None) -> dict[Place, str]:
     """Where the rows of each config and split are."""
     predicted = [run for run in runs.values() if run.get("command") == "predict"]
-    names = [(name, repo or run["options"].get("repo", "")) for run in predicted for name in run.get("num_rows", {})]
+    named = [(name, run.get("options") or {}) for run in predicted for name in run.get("num_rows") or {}]
+    names = [(name, repo or options.get("repo", "")) for name, options in named]
     return {(name.rpartition("/")[0], name.rpartition("/")[2]): where for name, where in names}
 
 
@@ -108,9 +116,14 @@ def _step(state: Path) -> int:
 
 def _json(file: Path) -> Any:
     try:
-        return json.loads(file.read_text("utf-8"))
-    except ValueError as error:
+        found = json.loads(file.read_text("utf-8"))
+    except (ValueError, RecursionError) as error:
         raise ReportError(f"{file}: expected JSON, {error}. Make it again.") from error
+    shape = SHAPES[file.name]
+    if not isinstance(found, dict) or not all(isinstance(found.get(name), kind) for name, kind in shape.items()):
+        named = f" with {', '.join(shape)}" if shape else ""
+        raise ReportError(f"{file}: expected an object{named}, found {json.dumps(found)[:60]}. Make it again.")
+    return found
 
 
 def _row_scores(files: Iterable[Path]) -> Iterator[tuple[tuple[str, Key], dict[str, float]]]:

@@ -178,6 +178,7 @@ def _score_line(model: str, line: Row, same: tuple[str, float] | None) -> dict[s
         "metric": METRICS[line["metric"]].title,
         "model": model,
         "own": line["scores"].get(line["metric"]),
+        "why": line.get("not_scored", {}).get(line["metric"], ""),
         "rouge_l": line["scores"].get("rouge_l"),
         "counts": [line[name] for name in COUNTED],
         "same": {"answer": same[0][:TITLE_LETTERS], "points": same[1]} if same else None,

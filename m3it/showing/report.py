@@ -10,6 +10,7 @@ from textwrap import fill
 from typing import Any
 
 from m3it.evaluating.runs import Key
+from m3it.rows.instance import M3ITError
 from m3it.showing.case_study import (
     Case,
     ReportError,
@@ -40,19 +41,21 @@ def report(
 
     `repo`: where the pictures are, if not where the predictions say that they had them from.
     """
-    found = gather(paths, repo)
-    cases, worst = choose_cases(found), {place: worst_cases(found, place) for place in places_of(found)}
-    pictures, problems = read_pictures(found, [*cases, *(case for some in worst.values() for case in some)])
     try:
+        found = gather(paths, repo)
+        cases, worst = choose_cases(found), {place: worst_cases(found, place) for place in places_of(found)}
+        pictures, problems = read_pictures(found, [*cases, *(case for some in worst.values() for case in some)])
         page = render_page(found, cases=cases, worst=worst, pictures=pictures, problems=problems)
-    except (KeyError, TypeError, ValueError) as error:
+        write_text(Path(out), page)
+        if figures:
+            problems += draw_report_figures(found.judges, cases, pictures, folder=Path(figures))
+    except (M3ITError, OSError):
+        raise
+    except Exception as error:  # any: a file may hold anything anywhere, and the template meets some of it
         raise ReportError(
             f"{', '.join(map(str, paths))}: expected scores.json, judge.json and trainer_state.json as m3it writes "
             f"them, found another value: {error!r}. Make them again."
         ) from error
-    write_text(Path(out), page)
-    if figures:
-        problems += draw_report_figures(found.judges, cases, pictures, folder=Path(figures))
     return problems
 
 

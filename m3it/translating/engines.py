@@ -4,7 +4,7 @@ In: parts of texts, already cut and masked (masks.py), and the source and the ta
 None where a server refuses. Models and licenses: docs/translate.md.
 """
 
-import re
+import json
 from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -12,7 +12,16 @@ from typing import Any, NamedTuple, Protocol
 
 from M3IT import LANGUAGES, Language
 from m3it.rows.instance import M3ITError
-from m3it.work.chat import Chat, ChatError, Request, message
+from m3it.work.chat import (
+    REASONING_TAGS,
+    Answer,
+    Chat,
+    Reply,
+    Request,
+    message,
+    server_name,
+    without_reasoning,
+)
 
 BACKENDS = ("transformers", "ctranslate2", "openai")
 # The first decoding, and those for a text whose translation failed a check: no sampling, so that runs agree.
@@ -24,6 +33,7 @@ DECODINGS: tuple[dict[str, Any], ...] = (
 TRAINED_TOKENS = 512  # of a sentence, in the training of NLLB; the others fare no better beyond
 BATCH_TOKENS, BATCH_TEXTS = 4096, 128  # of a batch, padding included
 OTHER_CODES = {"he": "iw", "jv": "jw", "tl": "fil", "fuv": "ff"}  # what M2M100 and MADLAD may use instead of ours
+MODEL = "a model that translates (NLLB, M2M100, MADLAD)"
 # What a server is told before each text.
 SYSTEM_MESSAGE = """You translate from {source} to {target} ({own_name}). The texts belong to questions about pictures.
 Keep every number in square brackets, such as [1], where it belongs; it stands for a name or a number.
@@ -43,6 +53,8 @@ class EngineSettings(NamedTuple):
     prices: tuple[float, float] | None = None
     max_cost: float | None = None
     cache_dir: str | None = None
+    reasoning_tags: tuple[str, ...] = ()  # the marks of a server's thoughts; the usual ones where none are named
+    extra_body: str = ""  # JSON: further fields of each request to a server
 
 
 class Engine(Protocol):
@@ -97,13 +109,15 @@ class Seq2SeqEngine:
     def __init__(self, settings: EngineSettings):
         self.settings, self.model_name = settings, settings.model
         try:
+            import torch  # noqa: F401
             from transformers import AutoTokenizer
         except ImportError as error:
-            raise M3ITError("A translation model needs transformers: pip install 'm3it[translate]'") from error
-        try:
-            self.tokenizer = AutoTokenizer.from_pretrained(settings.model)
-        except (OSError, ValueError) as error:
-            raise M3ITError(f"{settings.model}: expected a translation model, a folder or a Hub id: {error}") from error
+            raise M3ITError(
+                "A translation model needs PyTorch and transformers: pip install 'm3it[translate]'"
+            ) from error
+        from m3it.models.pretrained import pretrained
+
+        self.tokenizer = pretrained(AutoTokenizer, settings.model, MODEL)
         self.max_tokens = min(self.tokenizer.model_max_length, TRAINED_TOKENS)
         self.commit: str | None = None
 
@@ -132,6 +146,12 @@ class Seq2SeqEngine:
             raise M3ITError(
                 f"{self.model_name}: has no token for {names}. Of the 80 languages, {len(missing)} are missing: "
                 f"{', '.join(missing) or 'none'}. Use another model for these, e.g. an NLLB-200 one."
+            )
+        # transformers opens a tokenizer whose class it does not know as a plain one, which names no language.
+        if not str(self.token(languages[-1])).startswith("<2") and not hasattr(type(self.tokenizer), "src_lang"):
+            raise M3ITError(
+                f"{self.model_name}: its tokenizer, {type(self.tokenizer).__name__}, cannot say which language a text "
+                "is in. Use a model whose tokenizer is part of transformers, such as NLLB's or M2M100's."
             )
 
     def num_tokens(self, text: str) -> int:
@@ -178,20 +198,15 @@ class TransformersEngine(Seq2SeqEngine):
 
     def __init__(self, settings: EngineSettings):
         super().__init__(settings)
-        try:
-            import torch
-        except ImportError as error:
-            raise M3ITError("--backend transformers needs PyTorch: pip install 'm3it[translate]'") from error
+        import torch
         from transformers import AutoModelForSeq2SeqLM
+
+        from m3it.models.pretrained import pretrained
 
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         dtype = torch.float16 if self.device == "cuda" else torch.float32
-        try:
-            self.model = AutoModelForSeq2SeqLM.from_pretrained(settings.model, dtype=dtype).to(self.device).eval()
-        except (OSError, ValueError) as error:  # no weights there, or those of a model that does not translate
-            raise M3ITError(
-                f"{settings.model}: expected a translation model (NLLB, M2M100, MADLAD): {error}"
-            ) from error
+        model = pretrained(AutoModelForSeq2SeqLM, settings.model, MODEL, dtype=dtype)
+        self.model = model.to(self.device).eval()
         config = self.model.config
         self.commit = getattr(config, "_commit_hash", None)
         self.max_tokens = min(self.max_tokens, getattr(config, "max_position_embeddings", None) or TRAINED_TOKENS)
@@ -252,7 +267,7 @@ class ServerEngine:
     max_tokens = 2000  # of a text; longer ones are cut at sentences
 
     def __init__(self, settings: EngineSettings):
-        self.model_name = settings.model
+        self.settings, self.model_name = settings, settings.model
         self.chat = Chat(
             settings.model,
             settings.base_url,
@@ -260,8 +275,12 @@ class ServerEngine:
             parallel=settings.parallel,
             prices=settings.prices,
             max_cost=settings.max_cost,
+            extra_body=json.loads(settings.extra_body or "{}"),
         )
-        self.identity = f"{settings.model} behind a server"  # wherever it listens today
+        # Another server may have another model of that name; other marks make other texts of its replies.
+        more = f", thoughts in {', '.join(settings.reasoning_tags)}" if settings.reasoning_tags else ""
+        more += f", asked with {settings.extra_body}" if settings.extra_body else ""
+        self.identity = f"{settings.model} behind {server_name(settings.base_url)}{more}"
 
     def require(self, *languages: Language) -> None:
         """Nothing: whether it knows a language shows in the checks."""
@@ -273,22 +292,27 @@ class ServerEngine:
     def translate(
         self, texts: Sequence[str], source: Language, target: Language, decoding: int = 0
     ) -> list[str | None]:
-        """The translations, in order; None where the server refuses or the reply was cut off."""
+        """The translations, in order; None where the server refuses, the reply was cut off, or a thought has no end."""
         told = SYSTEM_MESSAGE.format(source=source.name, target=target.name, own_name=target.own_name)
         system = message(told, role="system")
         options = {"temperature": TEMPERATURES[decoding], "max_tokens": 4000}
         requests = (Request([system, message(text)], decoding, options) for text in texts)
         replies = list(self.chat.ask_all(requests, on_error="drop"))
-        return [
-            None
-            if reply is None or isinstance(reply, ChatError) or reply.finish_reason == "length"
-            else without_added_quotes(reply.text, text)
-            for text, reply in zip(texts, replies, strict=True)
-        ]
+        return [self._said(reply, text) for text, reply in zip(texts, replies, strict=True)]
+
+    def _said(self, reply: Answer, text: str) -> str | None:
+        """The translation that a reply holds; None if there is none."""
+        if not isinstance(reply, Reply) or reply.fault or reply.finish_reason == "length":
+            return None
+        return without_added_quotes(reply.text, text, self.settings.reasoning_tags or REASONING_TAGS)
 
 
-def without_added_quotes(reply: str, text: str) -> str:
-    """The reply without the quotation marks that the text does not have."""
-    reply = re.sub(r"^<think>.*?</think>", "", reply, flags=re.DOTALL).strip()
+def without_added_quotes(reply: str, text: str, tags: Sequence[str] = REASONING_TAGS) -> str | None:
+    """The reply without the thought before it and the quotation marks that the text does not have; None for a thought
+    without an end."""
+    answer = without_reasoning(reply, tags)
+    if answer is None:
+        return None
+    reply = answer.strip()
     quoted = len(reply) > 1 and reply[0] + reply[-1] in QUOTES and text[:1] + text[-1:] not in QUOTES
     return reply[1:-1].strip() if quoted else reply

@@ -6,6 +6,7 @@ or, where it is not there yet, from the engine, and then kept.
 
 import sqlite3
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from M3IT import Language
@@ -14,13 +15,16 @@ from m3it.work import cache
 
 
 class Memory:
-    """Translations on disk, one SQLite file for all models; several processes of one machine may use it at once."""
+    """Translations on disk, one SQLite file for all models; several processes may use it at once."""
 
     def __init__(self, cache_dir: Path | str | None = None):
         path = Path(cache_dir or cache.folder("translations")) / "translations.sqlite"
         path.parent.mkdir(parents=True, exist_ok=True)
         self.database = sqlite3.connect(path, timeout=120, isolation_level=None)
-        self.database.execute("PRAGMA journal_mode=WAL")
+        with suppress(sqlite3.OperationalError):  # another process has it open: it goes on as it is
+            # Not the write-ahead log, in which earlier versions wrote: it needs memory that all share, which no network
+            # disk has, and those that turn it on at once are told that the file is locked.
+            self.database.execute("PRAGMA journal_mode=DELETE")
         self.database.execute("PRAGMA synchronous=NORMAL")
         self.database.execute(
             "CREATE TABLE IF NOT EXISTS translations (model TEXT, direction TEXT, decoding INTEGER, text TEXT, "

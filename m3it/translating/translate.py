@@ -2,9 +2,10 @@
 
 In: a config of any repository.  Out: data/<task>/<dataset>/<code>/<split>*.jsonl, which loads as `<dataset>-<code>`,
 one shard for a source file; drops.jsonl with every row left out and why, run.json with what was counted. A row keeps
-its id; its meta says which model wrote it and what happened. masks.py says what is kept, checks.py what is refused,
-texts.py asks engines.py and memory.py for the rest. The paper's own way (https://arxiv.org/abs/2306.04387): NLLB, for
-the languages in which it scores above 20 BLEU on FLORES; flores.py measures that.
+its id; its meta says which model wrote it and what happened, and holds the messages of a conversation in the other
+language. masks.py says what is kept, checks.py what is refused, texts.py asks engines.py and memory.py for the rest.
+The paper's own way (https://arxiv.org/abs/2306.04387): NLLB, for the languages in which it scores above 20 BLEU on
+FLORES; flores.py measures that.
 """
 
 import heapq
@@ -17,17 +18,28 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
-from M3IT import CATALOGUE, M3IT, SHARD, Language, id_of
+from M3IT import CATALOGUE, M3IT, SHARD, UNREADABLE, Language, id_of, reason_of
 from m3it.catalogue import known_instructions, source_language
 from m3it.reading.load import load_builder
-from m3it.rows.instance import Drop, M3ITError, hash_of
+from m3it.rows.instance import Drop, M3ITError, ShardError, hash_of
 from m3it.rows.jsonl import as_line, read_shard, refuse_others, shard_names, to_line
+from m3it.rows.messages import to_messages
 from m3it.translating.checks import load_identifier, reason_against_answer
 from m3it.translating.engines import DECODINGS, EngineSettings, open_engine
 from m3it.translating.languages import find_language
 from m3it.translating.texts import Translation, Translator
-from m3it.work.folder import write_text
-from m3it.work.runner import Made, Piece, Progress, map_shards, open_executor, silent, versions, write_run
+from m3it.work.runner import (
+    Made,
+    Piece,
+    Progress,
+    call,
+    map_shards,
+    open_executor,
+    silent,
+    versions,
+    write_drops,
+    write_run,
+)
 
 TEXT_FIELDS = ("instruction", "inputs", "outputs")
 WINDOW_ROWS, WINDOW_BYTES = 256, 64 << 20  # translated together: after each the time left is told anew, and a run that
@@ -42,9 +54,10 @@ def translate_rows(
     """Yield the rows in the other language, in order. A row with a text that fails its checks goes to `drops`, keeps
     the source's text ("keep") or ends the run ("raise")."""
     for window in _windows(rows):
-        said = translator.translate(row[name] for row in window for name in TEXT_FIELDS if row[name].strip())
-        for row in window:
-            translations = {name: said[row[name]] for name in TEXT_FIELDS if row[name].strip()}
+        texts = [_texts(row) for row in window]
+        said = translator.translate(text for of_row in texts for text in of_row.values())
+        for row, of_row in zip(window, texts, strict=True):
+            translations = {name: said[text] for name, text in of_row.items()}
             reason = _row_reason(row, translations, translator)
             if reason:
                 translator.counts[f"rows: {reason}"] += 1
@@ -56,7 +69,30 @@ def translate_rows(
                     f"row {id_of(row)!r} in {translator.target.code}: {reason}. Pass --on-error drop to leave such "
                     "rows out and count them, or keep to leave their text as it is."
                 )
-            yield _translated_row(row, translations, translator, reason)
+            yield _translated_row(row, of_row, translations, translator, reason)
+
+
+def _texts(row: dict[str, Any]) -> dict[str, str]:
+    """The texts of a row that are to be translated, by what they are: parts of its messages, if it is a conversation,
+    and its fields."""
+    messages = [part["text"] for part in _text_parts(_messages(row) or [])]
+    named = {f"messages, text {i}": text for i, text in enumerate(messages, 1)} | {n: row[n] for n in TEXT_FIELDS}
+    return {name: text for name, text in named.items() if text.strip()}
+
+
+def _messages(row: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """The messages that a mixture reads instead of the row's fields: [] for none, None for what is no conversation."""
+    meta = json.loads(row["meta"])
+    if meta.get("messages") is None:
+        return []
+    try:
+        return to_messages({"id": id_of(row), "meta": meta, "images": row["image_base64_str"]})
+    except ShardError:
+        return None
+
+
+def _text_parts(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [part for message in messages for part in message["content"] if part["type"] == "text"]
 
 
 def _windows(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
@@ -75,6 +111,8 @@ def _windows(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 
 def _row_reason(row: dict[str, Any], translations: dict[str, Translation], translator: Translator) -> str:
     """Why the row cannot stand; "" if it can. An answer that left its options is said again, by other decodings."""
+    if _messages(row) is None:
+        return "messages: unknown content"
     if not translations:
         return "no text"
     for name, translation in translations.items():
@@ -98,7 +136,11 @@ def _answer_reason(row: dict[str, Any], translations: dict[str, Translation]) ->
 
 
 def _translated_row(
-    row: dict[str, Any], translations: dict[str, Translation], translator: Translator, reason: str
+    row: dict[str, Any],
+    texts: dict[str, str],
+    translations: dict[str, Translation],
+    translator: Translator,
+    reason: str,
 ) -> dict[str, Any]:
     """The row with its translations, or, for a reason, with its own texts; meta says which model wrote them, and what
     happened to which."""
@@ -106,10 +148,15 @@ def _translated_row(
     notes = {name: list(translation.notes) for name, translation in translations.items() if translation.notes}
     told: dict[str, Any] = {"translated": translator.engine.model_name, "translated_from": translator.source.code}
     told |= {"translation_notes": notes} if notes else {}
-    texts = {name: translation.text for name, translation in translations.items()}
+    fields = {name: translation.text for name, translation in translations.items() if name in TEXT_FIELDS}
     if reason:
-        texts, told = {}, {"translated": "", "translated_from": translator.source.code, "translation_kept": reason}
-    return {**row, **texts, "meta": json.dumps({**meta, **told}, ensure_ascii=False)}
+        fields, told = {}, {"translated": "", "translated_from": translator.source.code, "translation_kept": reason}
+    elif messages := _messages(row):
+        said = {texts[name]: translation.text for name, translation in translations.items()}
+        for part in _text_parts(messages):
+            part["text"] = said.get(part["text"], part["text"])  # what is blank was not translated
+        meta["messages"] = messages
+    return {**row, **fields, "meta": json.dumps({**meta, **told}, ensure_ascii=False)}
 
 
 def translate(
@@ -128,7 +175,8 @@ def translate(
     progress: Progress = silent,
 ) -> dict[str, dict[str, Any]]:
     """Translate a config into languages; returns what the run.json of each holds. `limit`: so many rows of a split.
-    `back`: how many texts of a language are translated back, for chrF. Killed and called again, it goes on."""
+    `back`: how many texts of a language are translated back, for chrF. `settings.max_cost` is for this call, all its
+    languages and workers together. Killed and called again, it goes on."""
     if on_error not in ON_ERROR:
         raise ValueError(f"on_error={on_error!r}: expected {', '.join(ON_ERROR)}")
     targets = list(dict.fromkeys(map(find_language, to)))
@@ -136,23 +184,42 @@ def translate(
     source = source_language(builder.config.name)
     if source in targets:
         raise M3ITError(f"{config}: is in {source.code} already. Pass other languages to --to.")
-    open_engine(settings).require(source, *targets)
+    if settings.backend == "openai" and settings.max_cost is not None:
+        settings, workers = _in_one_process(settings, workers, cluster), 1
     runs: dict[str, dict[str, Any]] = {}
     with open_executor(workers, cluster) as executor:
+        model = call(executor, identity_of, settings, source, *targets)
         for target in targets:
             folder = Path(out) / "data" / folder_of(builder) / target.code
-            options: dict[str, Any] = {"config": config, "model": open_engine(settings).identity}
+            options: dict[str, Any] = {"config": config, "model": model}
             options |= {"backend": settings.backend, "from": source.code, "to": target.nllb}
             options |= {"limit": limit, "on_error": on_error}
             carried = {"builder": builder, "settings": settings} | ({} if executor else {"progress": progress})
-            pieces = list(plan_shards(builder, split, carried))
+            pieces = list(plan_shards(builder, split, limit, on_error, carried))
             _require_own(folder, pieces)
-            function = partial(translate_shard, source=source, target=target, limit=limit, on_error=on_error)
+            function = partial(translate_shard, source=source, target=target, on_error=on_error)
             shown = progress if executor else silent  # rows are shown where they are made here, else shards
             made = map_shards(function, pieces, folder, options, executor, shown, "translate")
-            scores = back_translate(builder, pieces, folder, settings, source, target, back) if back else {}
+            asked = (builder, pieces, folder, settings, source, target, back)
+            scores = call(executor, back_translate, *asked) if back else {}
             runs[target.code] = _write_run(folder, options, made, scores)
     return runs
+
+
+def _in_one_process(settings: EngineSettings, workers: int, cluster: str | None) -> EngineSettings:
+    """The settings with which one process asks a server as much at a time as the workers would: what is paid is counted
+    where it is asked for. What an earlier call has paid does not count."""
+    if cluster:
+        raise M3ITError("--max-cost: is kept by one process, a cluster has many. Pass --parallel instead of --cluster.")
+    open_engine.cache_clear()
+    return settings._replace(parallel=settings.parallel * workers)
+
+
+def identity_of(settings: EngineSettings, *languages: Language) -> str:
+    """What tells the engine from others; M3ITError unless it knows the languages."""
+    engine = open_engine(settings)
+    engine.require(*languages)
+    return engine.identity
 
 
 def _require_own(folder: Path, pieces: list[Piece]) -> None:
@@ -175,16 +242,53 @@ def folder_of(builder: M3IT) -> str:
     return f"{CATALOGUE[name].task if name in CATALOGUE else found}/{name}"
 
 
-def plan_shards(builder: M3IT, split: str | None, carried: dict[str, Any]) -> Iterator[Piece]:
-    """The shards to make: one for each file of the source, by split, and a file of counts beside each."""
+def plan_shards(
+    builder: M3IT, split: str | None, limit: int | None, on_error: str, carried: dict[str, Any]
+) -> Iterator[Piece]:
+    """The shards to make: one for each file of the source, by split, and a file of counts beside each; with a limit,
+    for the files that hold so many first rows of a split."""
     splits = builder.shards(builder.config.name)
     if split is not None and split not in splits:
         raise M3ITError(f"{builder.config.name}: there is no split {split!r}, only {', '.join(splits)}.")
     for name in [split] if split else splits:
         files = [list(group) for _, group in groupby(builder.pieces(name), key=lambda piece: piece[0])]
-        for path, pieces in zip(shard_names(name, len(files)), files, strict=True):
+        limits = [None] * len(files) if limit is None else _first_rows(builder, files, limit, on_error)
+        for path, pieces, rows in zip(shard_names(name, len(limits)), files, limits, strict=False):
             arguments = {"split": name, "source_hash": builder.hash, "pieces": [list(piece) for piece in pieces]}
-            yield Piece(path, arguments, (f".work/counts/{path}.json",), carried)
+            yield Piece(path, arguments, (f".work/counts/{path}.json",), {**carried, "limit": rows})
+
+
+def _first_rows(builder: M3IT, files: list[list[Any]], limit: int, on_error: str) -> list[int]:
+    """How many rows of each file are among the first `limit` of all; files that hold none of them are left out."""
+    numbers: list[int] = []
+    for pieces in files:
+        left = limit - sum(numbers)
+        if numbers and not left:
+            break
+        numbers.append(sum(1 for _ in islice(read_lines(builder, pieces, on_error, []), left)))
+    return numbers
+
+
+def read_lines(
+    builder: M3IT, pieces: Iterable[Iterable[Any]], on_error: str, drops: list[Drop]
+) -> Iterator[dict[str, Any]]:
+    """The rows of some pieces as the fields of lines. One that cannot be read, or written again, raises with its place
+    if `on_error` says so, else it is listed in `drops`."""
+
+    def refused(path: str, offset: int, key: str, error: Exception) -> None:
+        if on_error == "raise":
+            builder.refuse(path, offset, key, error)  # raises
+        drops.append(Drop(key, reason_of(error)))
+
+    for path, *bounds in pieces:
+        for key, row in builder.read((path, *bounds), refused=refused):
+            try:
+                line = as_line(row)
+                to_line(line)  # before a model is asked about its texts
+            except UNREADABLE as error:
+                refused(path, int(key.rpartition(":")[2].partition("#")[0]), key, error)
+            else:
+                yield line
 
 
 def translate_shard(
@@ -204,26 +308,23 @@ def translate_shard(
     """Translate the rows of one source file into one shard, and write what was counted."""
     name = builder.config.name
     translator, drops = Translator(settings, source, target, known_instructions(name, target.code)), list[Drop]()
-    rows = (as_line(row) for piece in pieces for _, row in builder.read(tuple(piece)))
+    rows = islice(read_lines(builder, pieces, on_error, drops), limit)
     num_lines = sum(1 for piece in pieces for _ in builder.lines(tuple(piece)))
     total = num_lines if limit is None else min(limit, num_lines)
     num_rows = 0
     with open(path, "wb") as file:
-        for row in progress(translate_rows(islice(rows, limit), translator, drops, on_error), "translate", total):
+        for row in progress(translate_rows(rows, translator, drops, on_error), "translate", total):
             file.write(to_line(row))
             num_rows += 1
-    counts = {**translator.counts, "asked": translator.memory.num_asked, "from memory": translator.memory.num_kept}
+    # How many parts were asked for and how many remembered is left out: it differs after an interruption.
+    counts = {**translator.counts, "parts": translator.memory.num_asked + translator.memory.num_kept}
     counts_path.write_text(json.dumps(counts, indent=1), "utf-8")
     return Made(num_rows, drops)
 
 
 def _write_run(folder: Path, options: dict[str, Any], made: dict[str, Any], scores: dict[str, Any]) -> dict[str, Any]:
     """Write drops.jsonl and run.json of a language."""
-    drops = [(path, *drop) for path, record in made.items() for drop in record["drops"]]
-    lines = [
-        json.dumps({"id": row_id, "shard": path, "reason": why}, ensure_ascii=False) for path, row_id, why in drops
-    ]
-    write_text(folder / "drops.jsonl", "".join(f"{line}\n" for line in lines))
+    write_drops(folder / "drops.jsonl", made)
     counts: Counter[str] = Counter()
     for record in made.values():
         for counted in record["beside"]:
@@ -257,7 +358,7 @@ def back_translate(
         number, ((hash_of(name, id_of(row), purpose="back"), id_of(row), _text(row)) for row in made)
     )
     text_by_id = {row_id: text for _, row_id, text in drawn}
-    read = (row for piece in pieces for part in piece.arguments["pieces"] for _, row in builder.read(tuple(part)))
+    read = (row for piece in pieces for row in read_lines(builder, piece.arguments["pieces"], "drop", []))
     source_by_id = {id_of(row): _text(row) for row in read if id_of(row) in text_by_id}
     if not source_by_id:
         return {"back_translation": {"chrf": None, "num_texts": 0}}

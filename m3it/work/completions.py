@@ -39,6 +39,8 @@ class Reply(NamedTuple):
             return "the server gave the model's thoughts and no answer: its content is empty"
         if self.finish_reason == "content_filter":
             return "the server withheld the text, finish_reason 'content_filter'"
+        if any("\ud800" <= letter <= "\udfff" for letter in self.text):
+            return "the server gave half a character (a lone surrogate), which no file can hold"
         if self.text.strip() or self.finish_reason in ("", "stop"):
             return ""
         hint = ": a model that thinks first needs a larger --max-tokens" if self.finish_reason == "length" else ""

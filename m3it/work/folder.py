@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+from filelock import FileLock, Timeout
 from fsspec.implementations.local import LocalFileSystem
 
 from M3IT import M3ITError
@@ -100,6 +101,27 @@ class Folder:
                 say = f"expected the record of a finished file, {error}. Delete it and the file that it is named after."
                 raise M3ITError(f"{name}: {say}") from error
         return found
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Within, no other process is at work in the local folder, and what killed ones left unfinished there and in its
+    replies/ is gone; M3ITError where another one is at work."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise M3ITError(
+            f"{folder}: another process is at work in it. Wait until it has ended, or pass another --out."
+        ) from error
+    try:
+        for unfinished in (*folder.glob(".*.tmp"), *folder.glob("replies/*/.*.tmp")):
+            unfinished.unlink(missing_ok=True)
+        yield
+    finally:
+        (folder / ".lock").unlink(missing_ok=True)  # before it is released: what another one makes then is its own
+        lock.release()
 
 
 def record_of(path: str) -> str:

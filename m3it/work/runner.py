@@ -8,8 +8,10 @@ anywhere: same input, same bytes.
 """
 
 import json
+import multiprocessing
 import os
 import platform
+import sys
 import threading
 import time
 from collections import Counter
@@ -85,13 +87,28 @@ def map_shards(
             for future in progress(as_completed(futures), description, len(futures)):
                 records[futures[future]] = future.result()
         except BrokenExecutor as error:
-            raise M3ITError(
-                f"{out}: a worker was killed, most often for want of memory. Call again to go on, with fewer workers."
-            ) from error
+            raise _killed(out) from error
         finally:
             for future in futures:  # after an error, what has not begun need not
                 future.cancel()
-    return records
+    asked = dict.fromkeys(piece.path for piece in pieces)  # in this order, whoever was the first to end
+    return {path: records[path] for path in (*(path for path in records if path not in asked), *asked)}
+
+
+def call(executor: Executor | None, function: Callable[..., Any], *arguments: Any) -> Any:
+    """What the function returns, called in a worker where there are some: what it loads does not stay here then, where
+    every worker would begin with it."""
+    if executor is None:
+        return function(*arguments)
+    try:
+        return executor.submit(function, *arguments).result()
+    except BrokenExecutor as error:
+        raise _killed(function.__name__) from error
+
+
+def _killed(what: str) -> M3ITError:
+    say = "a worker was killed, most often for want of memory. Call again to go on, with fewer workers."
+    return M3ITError(f"{what}: {say}")
 
 
 def run_piece(function: Callable[..., Made], piece: Piece, out: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -217,7 +234,9 @@ def open_workers(
         with _connect(cluster) as client:
             yield client.get_executor(), client.submit(_same, function, pure=False)
     elif workers > 1:
-        with ProcessPoolExecutor(workers, initializer=_begin, initargs=(function,)) as pool:
+        torch = sys.modules.get("torch")  # a process that has used a GPU cannot be forked: its children cannot use it
+        context = multiprocessing.get_context("spawn") if torch and torch.cuda.is_initialized() else None
+        with ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(function,)) as pool:
             yield pool, _own
     else:
         yield None, function

@@ -11,7 +11,7 @@ from metric_cases import CASES, PREDICTIONS, RANGES, REFERENCES, close, finished
 from M3IT import CATALOGUE
 from m3it.catalogue import lookup
 from m3it.evaluating import metrics
-from m3it.evaluating.metrics import METRICS, chosen
+from m3it.evaluating.metrics import METRICS, chosen, named_anywhere
 from m3it.evaluating.references import reference_fields, short_answer
 
 LANGUAGE_SAMPLE = ["en", "zh", "th", "hi", "ar", "ru"]
@@ -171,3 +171,40 @@ def test_a_rows_own_outputs_score_full_marks_by_its_datasets_metric(dataset):
         assert score == 1 or metric == "vqa_accuracy" and score >= 0.3, (row["id"], said, gold)
         if fields.get("choices"):
             assert chosen(short_answer(row["outputs"]), fields["choices"]) is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "option"),
+    [
+        ("The answer is B because it barks.", 1),
+        ("The answer is B, since cats do not bark.", 1),
+        ("答案是B，因为它在叫。", 1),
+        ("The answer is B, a dog.", 1),
+        ("It barks, so \\boxed{B}.", 1),
+        ("First \\boxed{A}, no:\n\n$\\boxed{\\text{B}}$", 1),
+        ("\\boxed{a dog}", 1),
+        ("B, or maybe C", None),
+        ("A, B and C", None),
+        ("B, a cat", None),  # letter and text contradict
+        ("A dog that barks", None),
+        ("I, for one, do not know", None),
+        ("\\boxed{}", None),
+    ],
+)
+def test_a_stated_answer_is_readable(text, option):
+    assert chosen(short_answer(text), ["a cat", "a dog", "a cow"]) == option
+
+
+@pytest.mark.parametrize(
+    ("text", "option"),
+    [
+        ("I think (B) fits", 1),
+        ("A cow is what I see", 2),
+        ("Let us see. Not A dog", 1),
+        ("either B or C", None),
+        ("a cat or a dog", None),
+        ("nothing of it", None),
+    ],
+)
+def test_what_is_no_clear_answer_can_be_read_as_other_harnesses_do(text, option):
+    assert named_anywhere(text, ["a cat", "a dog", "a cow"]) == option

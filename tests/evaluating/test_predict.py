@@ -142,6 +142,44 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_predictions(tmp_path):
     assert sorted(path.name for path in out.iterdir()) == ["predictions.jsonl", "replies", "run.json"]
 
 
+def test_two_runs_at_once_into_one_folder_are_refused(repository, tmp_path):
+    """The second one would gather the lines of the first, and take its open file away."""
+    out, tries = tmp_path / "out", []
+
+    def second(request: dict) -> str:
+        if not tries:
+            tries.append("the second")
+            with pytest.raises(M3ITError, match="out: another process is at work in it. Wait until it has ended"):
+                predict("m", ["viquae"], out, repo=str(repository), base_url=server.url)
+        return shout(request)
+
+    with ChatServer(second) as server:
+        run = predict("m", ["viquae"], out, repo=str(repository), base_url=server.url, parallel=1)
+    assert tries and run["num_rows"] == {"viquae/test": 3} and len(lines_of(out)) == 3
+    assert sorted(path.name for path in out.iterdir()) == ["predictions.jsonl", "replies", "run.json"]
+
+
+def test_what_a_killed_run_left_of_a_reply_goes(repository, tmp_path):
+    left = tmp_path / "out/replies/ab/.abc.json.12-34.tmp"
+    left.parent.mkdir(parents=True)
+    left.write_text('{"requ', "ascii")
+    with ChatServer(shout) as server:
+        predict("m", ["viquae"], tmp_path / "out", repo=str(repository), base_url=server.url)
+    assert not left.exists()
+
+
+def test_rows_are_chosen_by_their_ids(repository, tmp_path):
+    with ChatServer(shout) as server:
+        options = {"repo": str(repository), "base_url": server.url}
+        run = predict("m", ["viquae"], tmp_path / "out", ids=["row-22", "row-21"], **options)
+        assert run["num_rows"] == {"viquae/test": 2} and run["options"]["ids"] == ["row-21", "row-22"]
+        assert [line["id"] for line in lines_of(tmp_path / "out")] == ["row-21", "row-22"]
+        with pytest.raises(M3ITError, match="--id: there is no row of 'row-99'. m3it show lists rows"):
+            predict("m", ["viquae"], tmp_path / "out", ids=["row-20", "row-99"], **options)
+        predict("m", ["viquae"], tmp_path / "out", **options)
+        assert len(server.asked) == 3 == len(lines_of(tmp_path / "out"))
+
+
 def test_more_rows_and_further_configs_join_a_run(repository, tmp_path):
     with ChatServer(shout) as server:
         options = {"repo": str(repository), "base_url": server.url}
@@ -231,6 +269,25 @@ def test_a_thought_without_an_answer_has_failed_and_its_text_is_kept(repository,
     assert (line["num_rows"], line["num_failed"], line["num_empty"]) == (1, 2, 0)
     assert line["scores"]["exact_match"]["score"] == 100
     assert "thoughts end without an answer" in line["failed"][0]["error"]
+
+
+@pytest.mark.parametrize("odd", ["[]", "{", "{}", '{"id": 5}', "\x00\x00"])
+def test_a_line_that_is_none_is_said_and_its_row_asked_for_again(repository, tmp_path, caplog, odd):
+    with ChatServer(shout) as server:
+        options = {"repo": str(repository), "base_url": server.url}
+        predict("m", ["viquae"], tmp_path / "out", **options)
+        whole = without_times(tmp_path / "out")
+        path = tmp_path / "out/predictions.jsonl"
+        path.write_text("\n".join([odd, *path.read_text("utf-8").split("\n")[1:]]), "utf-8")
+        predict("m", ["viquae"], tmp_path / "out", **options)
+    assert without_times(tmp_path / "out") == whole and "predictions.jsonl: line 1: expected" in caplog.text
+
+
+def test_a_reply_with_half_a_character_has_failed(repository, tmp_path):
+    with ChatServer(lambda request: "a dog \ud83d") as server:
+        run = predict("m", ["viquae"], tmp_path / "out", repo=str(repository), base_url=server.url)
+    assert run["num_failed"] == {"viquae/test": 3}
+    assert "half a character" in lines_of(tmp_path / "out")[0]["error"]
 
 
 def test_a_doubled_id_is_said(tmp_path):

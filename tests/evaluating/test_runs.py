@@ -24,19 +24,30 @@ def test_an_empty_file_and_none_at_all(tmp_path):
     assert "there is no such file" in failure([tmp_path / "nowhere"], tmp_path)
 
 
+ODD_PARTS = (
+    *({"references": value} for value in ("x", None, {"a": "b"}, [1], [None], [["x"]])),
+    *({"choices": value} for value in ("ab", [1], {"A": "x"})),
+    *({name: value} for name in ("group", "language", "prompt", "error") for value in ([1], {"a": 1}, 7)),
+)
+
+
 def test_lines_that_predict_does_not_write(tmp_path):
     (tmp_path / "a").mkdir()
     file = tmp_path / "a/predictions.jsonl"
     for text, said in [
         ('{"id": "1", "conf', "line 1: expected a JSON object"),
-        ("[1]", "line 1: expected id to be a str, found [1]"),
-        ('{"id": 1}', "line 1: expected id to be a str, found 1"),
-        ('{"config": "viquae", "prediction": "x"}', "line 1: expected id to be a str, found null"),
-        (json.dumps({**line(0, None)}), "expected prediction to be a str, found null"),
-        (json.dumps({**line(0, "x"), "references": "x"}), 'expected references to be a list, found "x"'),
+        ("[1]", "line 1: expected a JSON object, found [1]"),
+        ("[" * 100_000, "line 1: expected a JSON object, "),
+        ('{"id": 1}', "line 1: expected id to be a text, found 1"),
+        ('{"config": "viquae", "prediction": "x"}', "line 1: expected id to be a text, found null"),
+        (json.dumps({**line(0, None)}), "expected prediction to be a text, found null"),
+        (json.dumps(line(0, "x\ud83d")), "line 1: expected text, found half a character"),
+        *((json.dumps(line(0, "x", **part)), f"line 1: expected {next(iter(part))} to be ") for part in ODD_PARTS),
     ]:
         file.write_text(text + "\n", "utf-8")
         assert said in failure([file], tmp_path)
+    file.write_bytes(b'{"id": "\xff"}\n')
+    assert "line 1: expected a JSON object, 'utf-8' codec" in failure([file], tmp_path)
 
 
 @pytest.mark.parametrize("field", ["choices", "group", "language", "references"])
@@ -60,7 +71,12 @@ def test_a_lettered_reference_without_its_options_is_not_scored(tmp_path):
 
 @pytest.mark.parametrize(
     "text",
-    ["[]", "null", "{", '{"num_rows": [1]}', '{"num_rows": "x"}', '{"num_rows": {"a/test": "x"}}', '{"options": [1]}'],
+    [
+        *("[]", "null", "{", "[" * 100_000, '{"options": [1]}', '{"options": {"model": [1]}}', '{"model": {"a": 1}}'),
+        *('{"num_rows": [1]}', '{"num_rows": "x"}', '{"num_rows": {"a/test": "x"}}', '{"num_rows": {"a/test": true}}'),
+        *('{"fields": [1]}', '{"fields": {"viquae/test": [1]}}', '{"fields": {"viquae/test": {"group": "x"}}}'),
+        *('{"options": {"reasoning_tags": 5}}', '{"options": {"reasoning_tags": [1]}}', '{"options": {"repo": []}}'),
+    ],
 )
 def test_a_run_json_of_another_shape_is_one_sentence(tmp_path, text):
     run = write_run(tmp_path / "a", [line(0, "x")])

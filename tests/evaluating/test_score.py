@@ -65,7 +65,28 @@ def test_an_answer_that_names_no_option_is_counted_as_unreadable(tmp_path):
     rows = [line(i, text, "(A) cat", **options) for i, text in enumerate(said)]
     found = dataset_line(score([write_run(tmp_path / "a", rows)], tmp_path / "out"), "imagenet")
     assert found["scores"]["accuracy"]["score"] == 25.0 and found["num_unreadable"] == 2
-    assert found["accuracy_of_readable"] == 50.0
+    assert found["accuracy_of_readable"] == 50.0 and found["accuracy_lenient"] == 25.0
+    rows[3]["prediction"] = "I see a cat. A dog is not there, so (A)"
+    found = dataset_line(score([write_run(tmp_path / "b", rows)], tmp_path / "out"), "imagenet")
+    assert (found["num_unreadable"], found["accuracy_lenient"]) == (2, 50.0)
+
+
+def test_cider_of_one_picture_is_not_scored_and_says_why(tmp_path):
+    """It would be 0 whatever the caption: a word weighs by how few pictures it is said of."""
+    rows = [line(i, "a dog", "a dog", "coco", group="1") for i in range(2)]
+    scores = score([write_run(tmp_path / "a", rows, "x"), write_run(tmp_path / "b", rows, "y")], tmp_path / "out")
+    found = dataset_line(scores, "coco")
+    assert list(found["scores"]) == ["rouge_l"] and found["scores"]["rouge_l"]["score"] == 100
+    assert found["not_scored"] == dict.fromkeys(["cider_d", "cider"], "compares pictures, and there is one alone")
+    assert {one["metric"] for one in scores["comparisons"][0]["datasets"]} == {"rouge_l"}
+    assert {one["metric"] for one in scores["models"][0]["groups"]} == {"rouge_l"}
+    text = score_table(scores)
+    assert "CIDEr-D: compares pictures, and there is one alone" in text
+    assert "coco test 2 CIDEr-D - 100.0 [100.0, 100.0]" in [" ".join(one.split()) for one in text.split("\n")]
+    rows[1]["group"] = "2"
+    rows[1]["references"] = ["a cat"]
+    found = dataset_line(score([write_run(tmp_path / "c", rows)], tmp_path / "out"), "coco")
+    assert list(found["scores"]) == ["cider_d", "cider", "rouge_l"] and "not_scored" not in found
 
 
 def test_micro_counts_rows_and_macro_counts_datasets(tmp_path):

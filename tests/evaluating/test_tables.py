@@ -20,6 +20,16 @@ def test_the_tables_as_text(tmp_path):
     assert any(one.startswith("all 2 3 ROUGE-L 66.7") for one in lines)
 
 
+def test_unreadable_answers_have_a_share_and_what_other_harnesses_would_read_stands_beside_them(tmp_path):
+    options = {"choices": ["cat", "dog"], "config": "imagenet"}
+    rows = [line(i, text, "(A) cat", **options) for i, text in enumerate(["A", "the cat there", "or A, or B", "B"])]
+    lines = [
+        " ".join(one.split()) for one in score_table(score([write_run(tmp_path / "a", rows)], tmp_path)).split("\n")
+    ]
+    assert lines[2].endswith("unreadable empty lenient")
+    assert lines[3].startswith("imagenet test 4 accuracy 25.0 ") and lines[3].endswith(" 2 (50 %) 50.0")
+
+
 def test_verdicts_as_text(tmp_path):
     with ChatServer(always_longer) as server:
         found = judged(match_of(tmp_path), tmp_path / "out", server)

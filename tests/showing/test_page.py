@@ -129,6 +129,15 @@ def test_what_the_same_answer_would_get_is_marked_beside_the_score(tmp_path):
     assert "accuracy; always “\u2068no\u2069”: 75.0" in Page(text).text and '<u style="left:75.00%"></u>' in text
 
 
+def test_a_score_that_one_picture_cannot_have_is_a_dash_with_its_reason(tmp_path):
+    line = {"id": "r", "config": "coco", "split": "test", "prompt": "?", "prediction": "a dog", "references": ["a dog"]}
+    write_rows(tmp_path / "run/predictions.jsonl", [{**line, "group": "1", "seconds": 0.1}])
+    score([tmp_path / "run"], tmp_path / "scores")
+    report([tmp_path], tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text("utf-8")
+    assert '<span title="compares pictures, and there is one alone">-</span>' in text and Page(text).tags
+
+
 def test_pictures_say_what_they_are_and_curves_too(runs, tmp_path):
     report([runs], tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text("utf-8")

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image, ImageFont
 
 from m3it.rows.images import encode
+from m3it.rows.instance import M3ITError
 from m3it.showing.case_study import Case, ReportError
 from m3it.showing.report import (
     CASE_PIXELS,
@@ -67,6 +68,28 @@ def test_a_value_that_m3it_does_not_write_is_said(runs, tmp_path):
     with pytest.raises(ReportError, match=r"expected scores.json, judge.json .* as m3it writes them.* Make them again"):
         report([runs], tmp_path / "report.html")
     assert not (tmp_path / "report.html").exists()
+
+
+ODD = (None, [], {}, "x", 7, [[1]], {"a": [None]})
+
+
+@pytest.mark.parametrize("file", ["scores/scores.json", "judge/judge.json", "good/run.json", "tiny/trainer_state.json"])
+def test_a_file_of_another_shape_is_one_sentence_wherever_it_is_odd(runs, tmp_path, file, monkeypatch):
+    """Every odd value at the top of each file, and in the place of each of its parts."""
+    monkeypatch.setattr("m3it.showing.report.read_pictures", lambda found, cases: ({}, []))
+    (runs / "tiny").mkdir()
+    (runs / "tiny/trainer_state.json").write_text('{"log_history": [{"step": 1, "loss": 2}, {"step": 9, "loss": 1}]}')
+    path, shown = runs / file, tmp_path / "report.html"
+    report([runs], shown)
+    whole, num_said = json.loads(path.read_text("utf-8")), 0
+    for odd in (*ODD, *({**whole, name: value} for name in whole for value in ODD)):
+        path.write_text(json.dumps(odd), "utf-8")
+        try:
+            report([runs], shown)
+        except M3ITError as error:
+            num_said += 1
+            assert "expected" in str(error) and "\n" not in str(error)
+    assert num_said >= len(ODD)
 
 
 def test_pictures_stand_left_of_the_texts_of_a_case(tmp_path):

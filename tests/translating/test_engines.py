@@ -1,5 +1,6 @@
 """The models: what each is given, and what it says of a language that it does not know."""
 
+import io
 import json
 import shutil
 
@@ -75,18 +76,18 @@ def test_batches_are_of_like_length_and_hold_every_text_once():
 
 
 def test_a_model_that_there_is_not_is_refused(tmp_path):
-    with pytest.raises(M3ITError, match="nowhere: expected a translation model"):
+    with pytest.raises(M3ITError, match="nowhere: cannot be loaded as a model that translates"):
         open_engine(EngineSettings("transformers", str(tmp_path / "nowhere")))
 
 
 def test_a_folder_without_weights_and_a_model_of_another_kind_are_told_from_translators(nllb, tmp_path):
     shutil.copytree(nllb, tmp_path / "empty", ignore=shutil.ignore_patterns("*.safetensors"))
-    with pytest.raises(M3ITError, match="empty: expected a translation model"):
+    with pytest.raises(M3ITError, match="empty: cannot be loaded as a model that translates"):
         open_engine(EngineSettings("transformers", str(tmp_path / "empty")))
     shutil.copytree(nllb, tmp_path / "bert")
     config = json.loads((tmp_path / "bert/config.json").read_text("utf-8"))
     (tmp_path / "bert/config.json").write_text(json.dumps({**config, "model_type": "bert"}), "utf-8")
-    with pytest.raises(M3ITError, match="bert: expected a translation model"):
+    with pytest.raises(M3ITError, match="bert: cannot be loaded as a model that translates"):
         open_engine(EngineSettings("transformers", str(tmp_path / "bert")))
 
 
@@ -98,9 +99,16 @@ def test_a_folder_without_weights_and_a_model_of_another_kind_are_told_from_tran
         ('"Ein Hund"', '"A dog"', '"Ein Hund"'),  # as the text has them
         ("<think>dog, Hund</think>\nEin Hund", "A dog", "Ein Hund"),
         ('"', "A", '"'),
+        ("dog is Hund\n</think>\n\n“Ein Hund”", "A dog", "Ein Hund"),  # the opening mark stands in the prompt
+        ("<think>a</think>Hm <think>b</think>\nEin Hund", "A dog", "Ein Hund"),
+        ("<thinking>dog, Hund</thinking>Ein Hund", "A dog", "Ein Hund"),
+        ("[THINK]dog, Hund[/THINK]Ein Hund", "A dog", "Ein Hund"),
+        ("<|channel|>analysis<|message|>dog<|end|><|channel|>final<|message|>Ein Hund", "A dog", "Ein Hund"),
+        ("<think>dog, so it is", "A dog", None),
+        ("<think>dog</think>\n<reasoning>Ein", "A dog", None),
     ],
 )
-def test_quotes_that_a_server_adds_are_taken_off(reply, text, bare):
+def test_thoughts_and_quotes_that_a_server_adds_are_taken_off(reply, text, bare):
     assert without_added_quotes(reply, text) == bare
 
 
@@ -112,6 +120,66 @@ def test_a_server_is_asked_in_order_and_a_reply_that_was_cut_off_is_none(tmp_pat
         assert engine.translate(["a car", "a dog", "a cat"], ENGLISH, LANGUAGES["de"]) == [None, "ein Hund", None]
         asked = server.asked[0]["messages"][0]["content"]
     assert asked.startswith("You translate from English to German (Deutsch).") and "[1]" in asked
+
+
+def test_a_thought_before_a_translation_is_cut_off_and_one_without_an_end_is_no_translation(tmp_path):
+    said = {"a dog": "<think>It is Hund.</think>\n\nein Hund", "a cat": "<think>Katze, or", "a car": "<x>ja</x>Wagen"}
+    with ChatServer(scripted(said, at_first=False)) as server:
+        engine = open_engine(server_settings(server, tmp_path))
+        german = engine.translate(list(said), ENGLISH, LANGUAGES["de"])
+        assert german == ["ein Hund", None, "<x>ja</x>Wagen"]
+        other = open_engine(server_settings(server, tmp_path)._replace(reasoning_tags=("x",)))
+        assert other.translate(["a car"], ENGLISH, LANGUAGES["de"]) == ["Wagen"]
+        assert other.identity != engine.identity and len(server.asked) == 3  # the replies are kept as they came
+
+
+def test_a_refusal_and_what_a_filter_leaves_are_no_translations(tmp_path):
+    """Their words would pass every check: they are in the language that was asked for."""
+    message = {"content": None, "refusal": "Das kann ich nicht übersetzen."}
+    choices = {"a dog": {"message": message, "finish_reason": "stop"}}
+    choices["a cat"] = {"message": {"content": "Eine"}, "finish_reason": "content_filter"}
+    with ChatServer(lambda request: {"choices": [choices[request["messages"][-1]["content"]]]}) as server:
+        engine = open_engine(server_settings(server, tmp_path))
+        assert engine.translate(["a dog", "a cat"], ENGLISH, LANGUAGES["de"]) == [None, None]
+
+
+def test_further_fields_go_to_the_server_and_make_another_engine(tmp_path):
+    with ChatServer(scripted({"a dog": "ein Hund"}, at_first=False)) as server:
+        settings = server_settings(server, tmp_path)
+        engine = open_engine(settings._replace(extra_body='{"top_p": 0.5}'))
+        assert engine.translate(["a dog"], ENGLISH, LANGUAGES["de"]) == ["ein Hund"]
+        assert server.asked[0]["top_p"] == 0.5 and engine.identity != open_engine(settings).identity
+
+
+def test_half_a_character_is_no_translation(tmp_path):
+    with ChatServer(scripted({"a dog": "ein Hund \ud83d"}, at_first=False)) as server:
+        engine = open_engine(server_settings(server, tmp_path))
+        assert engine.translate(["a dog"], ENGLISH, LANGUAGES["de"]) == [None]
+
+
+def test_another_server_is_another_engine_and_its_password_is_in_no_name():
+    urls = ("http://ann:secret@one.example/v1?key=k", "http://two.example/v1")
+    one, two = (open_engine(EngineSettings("openai", "m", base_url=url)).identity for url in urls)
+    assert (one, two) == ("m behind http://one.example/v1", "m behind http://two.example/v1")
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
+def test_code_that_comes_with_a_model_never_runs_whatever_is_answered(file, nllb, tmp_path, monkeypatch):
+    folder, ran = tmp_path / "evil", tmp_path / "ran"
+    shutil.copytree(nllb, folder)
+    (folder / "evil.py").write_text(f"open({str(ran)!r}, 'w').close()\n", "utf-8")
+    config = json.loads((folder / file).read_text("utf-8"))
+    code = {"AutoConfig": "evil.Config", "AutoModelForSeq2SeqLM": "evil.Model", "AutoTokenizer": ["evil.T", None]}
+    config |= {"auto_map": code, "tokenizer_class": "EvilTokenizer", "model_type": "evil"}
+    (folder / file).write_text(json.dumps(config), "utf-8")
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n" * 20))
+    told = {
+        "config.json": "needs Python code that comes with it, and no remote code runs here",
+        "tokenizer_config.json": "its tokenizer, TokenizersBackend, cannot say which language a text is in",
+    }
+    with pytest.raises(M3ITError, match=f"evil: {told[file]}") as raised:
+        open_engine(EngineSettings("transformers", str(folder))).require(ENGLISH, ZH)
+    assert not ran.exists() and "\n" not in str(raised.value)
 
 
 def test_a_backend_that_there_is_not_is_refused():

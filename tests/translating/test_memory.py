@@ -1,6 +1,8 @@
 """What was translated once is kept, by model, direction, decoding and text."""
 
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 from m3it import LANGUAGES
 from m3it.catalogue import ENGLISH
@@ -52,12 +54,27 @@ def test_several_may_use_one_file_at_once(tmp_path):
             recall(memory, engine, [f"text {i}" for i in range(start, start + 10)])
         return number
 
-    Memory(tmp_path)  # else all would turn on the write-ahead log at once
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(fill, range(4))) == [0, 1, 2, 3]
     engine = Upper()
     assert recall(Memory(tmp_path), engine, [f"text {i}" for i in range(200)])["text 199"] == "TEXT 199"
     assert not engine.asked
+
+
+def test_it_can_be_read_without_the_memory_that_a_write_ahead_log_shares(tmp_path):
+    """On a network disk there is none. A file that has such a log is given back its plain form, what it holds kept."""
+    path = tmp_path / "translations.sqlite"
+    recall(Memory(tmp_path), Upper(), ["a"])
+    assert [found.name for found in tmp_path.iterdir()] == [path.name]
+    with closing(sqlite3.connect(path)) as before:
+        before.execute("PRAGMA journal_mode=WAL")
+        before.execute("UPDATE translations SET translation='said before'")
+        before.commit()
+        memory = Memory(tmp_path)  # beside a process that has it open
+        assert recall(memory, Upper(), ["a", "b"]) == {"a": "said before", "b": "B"}
+        memory.database.close()
+    assert recall(Memory(tmp_path), Upper(), ["a"]) == {"a": "said before"}
+    assert path.read_bytes()[18:20] == b"\1\1" and len(list(tmp_path.iterdir())) == 1
 
 
 def test_it_lies_next_to_the_cache_of_datasets(tmp_path, monkeypatch):

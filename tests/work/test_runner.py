@@ -1,6 +1,7 @@
 """m3it/work/runner.py: each piece of work makes one file, whole or not at all, once."""
 
 import json
+import multiprocessing
 import os
 import signal
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -215,6 +216,25 @@ def test_a_worker_of_a_cluster_keeps_the_memory_of_its_function(tmp_path):
     found = numbers_by_process(tmp_path / "out")
     assert 1 <= len(found) <= 2 and os.getpid() not in found
     assert all(len(set(numbers)) == len(numbers) for numbers in found.values())
+
+
+KNOWN: list[int] = []
+
+
+def num_known():
+    return len(KNOWN)
+
+
+@pytest.mark.parametrize(("on_gpu", "inherited"), [(False, True), (True, False)])
+def test_a_process_that_has_used_a_gpu_is_not_forked(on_gpu, inherited, monkeypatch):
+    """A forked process cannot use the GPU; one that is spawned knows nothing of this one."""
+    torch = pytest.importorskip("torch", reason="torch is an extra")
+    if multiprocessing.get_start_method() != "fork":
+        pytest.skip("nothing is forked here")
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: on_gpu)
+    KNOWN.append(1)
+    with open_executor(2) as executor:
+        assert executor.submit(num_known).result() == (len(KNOWN) if inherited else 0)
 
 
 def test_a_missing_dask_says_what_to_install(monkeypatch):
