@@ -16,8 +16,9 @@ rationales and the right choice. We give these as they are, the answer last: `m3
 from collections.abc import Iterator
 
 from m3it.rows.instance import Drop, Instance, text
-from m3it.sources.kit.files import SourcePath, coco_2014, read_json
+from m3it.sources.kit.files import SourcePath, coco_2014
 from m3it.sources.kit.media import Picture
+from m3it.sources.kit.texts import read_json
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # the test file has no answers
 

@@ -13,9 +13,10 @@ M3IT kept one of the ten pairs of each video, drawn at random, which is all vide
 from collections.abc import Iterator
 
 from m3it.rows.instance import Drop, Instance, text
-from m3it.sources.kit.files import SourcePath, read_json
+from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Clip
 from m3it.sources.kit.options import sample
+from m3it.sources.kit.texts import read_json
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # ActivityNet-QA's names for our splits
 TYPES = ("motion", "spatial", "temporal", "yes/no", "colour", "object", "location", "number", "other")

@@ -19,9 +19,10 @@ from collections.abc import Iterator
 
 from M3IT import CATALOGUE
 from m3it.rows.instance import Drop, Instance, SourceError, shuffled, text
-from m3it.sources.kit.files import SourcePath, read_lines
+from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.options import lettered, option, sample
+from m3it.sources.kit.texts import read_lines
 
 NUM_OPTIONS = 10
 FOLDERS = ("", "ChineseFoodNet/")

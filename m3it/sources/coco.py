@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from m3it.rows.instance import Drop, Instance, text
-from m3it.sources.kit.files import SourcePath, read_json
+from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
+from m3it.sources.kit.texts import read_json
 
 PARTS = {"train": ("train", "restval"), "validation": ("val",), "test": ("test",)}  # Karpathy's names for our splits
 

@@ -15,8 +15,9 @@ first, #0. All sentences stand in meta.
 from collections.abc import Iterator
 
 from m3it.rows.instance import Drop, Instance, text
-from m3it.sources.kit.files import SourcePath, read_lines
+from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
+from m3it.sources.kit.texts import read_lines
 
 FOLDER, CAPTIONS = "coco-cn-version1805v1.1", "imageid.human-written-caption.txt"
 PART = {"train": "train", "validation": "val", "test": "test"}  # COCO-CN's names for our splits

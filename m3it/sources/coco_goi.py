@@ -17,9 +17,10 @@ from typing import Any
 
 from M3IT import CATALOGUE
 from m3it.rows.instance import Drop, Instance, shuffled
-from m3it.sources.kit.files import SourcePath, read_values
+from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Box, Picture
 from m3it.sources.kit.options import option, sample, with_options
+from m3it.sources.kit.texts import read_values
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # COCO's names for our splits
 MIN_AREA_PIXELS = 32 * 32  # of the box; COCO's border between small and medium objects

@@ -19,9 +19,10 @@ from typing import Any
 from M3IT import CATALOGUE
 from m3it.rows.instance import Drop, Instance, choose, hash_of, shuffled, text
 from m3it.sources.coco import read_images
-from m3it.sources.kit.files import SourcePath, read_json
+from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.options import LETTERS, sample, with_options
+from m3it.sources.kit.texts import read_json
 
 PART = {"train": "train", "validation": "val"}  # COCO's names for our splits
 NUM_OPTIONS = 5

@@ -15,8 +15,9 @@ from collections.abc import Iterator
 
 from m3it.rows.instance import Drop, Instance
 from m3it.sources.coco_cn import read_captions
-from m3it.sources.kit.files import SourcePath, read_lines
+from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
+from m3it.sources.kit.texts import read_lines
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # Flickr8k's names for our splits
 CAPTIONS = "flickr8kzhc.caption.txt"  # zhc: written by people; zhb and zhg are machine translations

@@ -18,8 +18,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from m3it.rows.instance import Drop, Instance, SourceError, text
-from m3it.sources.kit.files import SourcePath, coco_2014, read_json
+from m3it.sources.kit.files import SourcePath, coco_2014
 from m3it.sources.kit.media import Picture
+from m3it.sources.kit.texts import read_json
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # FM-IQA's names for our splits
 MEMBER = "FM-CH-QA.json"

@@ -13,8 +13,9 @@ M3IT's sizes are the official ones: of the few images that have two paragraphs, 
 from collections.abc import Iterator
 
 from m3it.rows.instance import Drop, Instance, text
-from m3it.sources.kit.files import SourcePath, read_json
+from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
+from m3it.sources.kit.texts import read_json
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # the source's names for our splits
 FOLDERS = ("VG_100K", "VG_100K_2")

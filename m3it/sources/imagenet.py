@@ -22,9 +22,10 @@ from typing import Any
 
 from M3IT import CATALOGUE
 from m3it.rows.instance import Instance, SourceError, hash_of, shuffled, text
-from m3it.sources.kit.files import Named, SourcePath, read_csv, read_lines
+from m3it.sources.kit.files import Named, SourcePath
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.options import option, sample, with_options
+from m3it.sources.kit.texts import read_csv, read_lines
 
 NUM_OPTIONS = 10
 FILE_NAME = {"train": re.compile(r"(n\d{8})_\d+\.JPEG"), "validation": re.compile(r"(ILSVRC2012_val)_\d{8}\.JPEG")}

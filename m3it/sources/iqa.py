@@ -22,9 +22,10 @@ from typing import Any
 from M3IT import CATALOGUE
 from m3it.rows.images import encode, pixels
 from m3it.rows.instance import Instance, hash_of
-from m3it.sources.kit.files import SourcePath, read_csv
+from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.options import option, sample, with_options
+from m3it.sources.kit.texts import read_csv
 
 LEVELS = ["bad", "poor", "fair", "good", "excellent"]
 RANGES = {  # database -> the worst and the best score; of LIVE and CSIQ it tells the difference from the reference

@@ -15,8 +15,9 @@ from collections import Counter
 from collections.abc import Iterator
 
 from m3it.rows.instance import Drop, Instance, choose, text
-from m3it.sources.kit.files import SourcePath, read_csv
+from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Clip
+from m3it.sources.kit.texts import read_csv
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # iVQA's names for our splits
 VIDEOS = (".mp4", ".webm", ".mkv", ".avi")

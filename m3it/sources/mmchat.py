@@ -22,9 +22,10 @@ from urllib.parse import urlsplit
 
 from M3IT import CATALOGUE
 from m3it.rows.instance import Drop, Instance, SourceError, text
-from m3it.sources.kit.files import SourcePath, read_jsonl, read_lines
+from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.options import sample
+from m3it.sources.kit.texts import read_jsonl, read_lines
 
 PART = {"train": "train", "validation": "dev", "test": "test"}  # MMChat's names for our splits
 FOLDERS = ("", "mmchat/")

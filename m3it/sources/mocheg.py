@@ -19,9 +19,10 @@ from typing import Any
 
 from M3IT import CATALOGUE
 from m3it.rows.instance import Drop, Instance, text
-from m3it.sources.kit.files import SourcePath, read_csv
+from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.options import option, sample, with_options
+from m3it.sources.kit.texts import read_csv
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # MOCHEG's names for our splits
 ANSWERS = {"supported": "True", "refuted": "False"}  # the third label is NEI, not enough information

@@ -17,9 +17,10 @@ from collections.abc import Iterator
 
 from M3IT import CATALOGUE
 from m3it.rows.instance import Drop, Instance, text
-from m3it.sources.kit.files import SourcePath, read_csv, read_json
+from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Clip
 from m3it.sources.kit.options import sample
+from m3it.sources.kit.texts import read_csv, read_json
 
 PARTS = {"train": ("train", "validate"), "validation": ("test",)}  # MSR-VTT's own splits behind ours
 VIDEOS = (".mp4", ".avi", ".webm", ".mkv")

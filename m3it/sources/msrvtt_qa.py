@@ -15,9 +15,10 @@ answers were later rewritten into sentences; these are the source's words.
 from collections.abc import Iterator
 
 from m3it.rows.instance import Drop, Instance, text
-from m3it.sources.kit.files import SourcePath, read_json
+from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Clip
 from m3it.sources.kit.options import sample
+from m3it.sources.kit.texts import read_json
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # MSRVTT-QA's names for our splits
 VIDEOS = (".mp4", ".avi", ".webm", ".mkv")

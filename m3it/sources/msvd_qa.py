@@ -17,9 +17,10 @@ source's words.
 from collections.abc import Iterator
 
 from m3it.rows.instance import Drop, Instance, text
-from m3it.sources.kit.files import SourcePath, read_json, read_lines
+from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Clip
 from m3it.sources.kit.options import sample
+from m3it.sources.kit.texts import read_json, read_lines
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # MSVD-QA's names for our splits
 VIDEOS = (".avi", ".mp4", ".webm", ".mkv")

@@ -16,9 +16,10 @@ from collections.abc import Iterator
 
 from M3IT import CATALOGUE
 from m3it.rows.instance import Drop, Instance, SourceError, text
-from m3it.sources.kit.files import SourcePath, read_lines
+from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.options import sample
+from m3it.sources.kit.texts import read_lines
 
 LANGUAGES = {"en": "English", "de": "German", "fr": "French", "cs": "Czech"}
 DIRECTIONS = (("en", "de"), ("de", "en"), ("en", "fr"), ("fr", "en"), ("en", "cs"), ("cs", "en"))

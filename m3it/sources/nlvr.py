@@ -15,9 +15,10 @@ from collections.abc import Iterator
 
 from M3IT import CATALOGUE
 from m3it.rows.instance import Drop, Instance, SourceError, text
-from m3it.sources.kit.files import SourcePath, read_jsonl
+from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.options import sample
+from m3it.sources.kit.texts import read_jsonl
 
 PART = {"train": "train", "validation": "dev", "test": "test1"}  # NLVR2's names for our splits
 OUTPUTS = {"True": "true", "False": "false"}  # the labels are words, not JSON's true and false

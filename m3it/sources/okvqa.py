@@ -14,9 +14,10 @@ scorer compares; of equals the first given. What the annotators typed stands in 
 from collections.abc import Iterator
 
 from m3it.rows.instance import Drop, Instance, SourceError, text
-from m3it.sources.kit.files import SourcePath, read_json
+from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.options import majority
+from m3it.sources.kit.texts import read_json
 
 PART = {"train": "train2014", "validation": "val2014", "test": "test2014"}  # COCO's names; OK-VQA has no test files
 

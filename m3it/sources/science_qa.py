@@ -17,9 +17,10 @@ rows have no image.
 from collections.abc import Iterator
 
 from m3it.rows.instance import Drop, Instance, text
-from m3it.sources.kit.files import SourcePath, read_json
+from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.options import option, with_options
+from m3it.sources.kit.texts import read_json
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # ScienceQA's names for our splits
 FIELDS = ("task", "grade", "subject", "topic", "category", "skill", "lecture", "solution")  # kept in meta

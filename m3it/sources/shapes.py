@@ -19,7 +19,8 @@ from typing import Any
 
 from m3it.rows.images import encode
 from m3it.rows.instance import Drop, Instance, SourceError
-from m3it.sources.kit.files import SourcePath, read_lines
+from m3it.sources.kit.files import SourcePath
+from m3it.sources.kit.texts import read_lines
 
 PART = {"train": "train.large", "validation": "val", "test": "test"}  # SHAPES' names for our splits
 FOLDERS = ("", "data/shapes/", "shapes_dataset/", "exp_shapes/shapes_dataset/")

@@ -18,9 +18,10 @@ from collections.abc import Iterator
 
 from M3IT import CATALOGUE
 from m3it.rows.instance import Drop, Instance, shuffled
-from m3it.sources.kit.files import SourcePath, read_json, read_lines
+from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Clip
 from m3it.sources.kit.options import option, sample, with_options
+from m3it.sources.kit.texts import read_json, read_lines
 
 NUM_OPTIONS = 10
 VIDEOS = (".webm", ".mp4", ".avi")

@@ -14,8 +14,9 @@ Which answer M3IT took for train is not known; we take the first, all of them st
 from collections.abc import Iterator
 
 from m3it.rows.instance import Drop, Instance, text
-from m3it.sources.kit.files import SourcePath, read_json
+from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
+from m3it.sources.kit.texts import read_json
 
 FOLDERS = {"train": ("train_images", "train_imgs", "train"), "test": ("test_task3_images", "test")}
 

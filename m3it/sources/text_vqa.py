@@ -16,9 +16,10 @@ from collections.abc import Iterator
 
 from M3IT import CATALOGUE
 from m3it.rows.instance import Drop, Instance, text
-from m3it.sources.kit.files import SourcePath, read_json
+from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.options import majority, sample
+from m3it.sources.kit.texts import read_json
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # TextVQA's names for our splits
 NO_ANSWER = {  # what annotators write where they have none, and our reason to drop the row

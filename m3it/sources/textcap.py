@@ -14,9 +14,10 @@ from collections.abc import Iterator
 
 from M3IT import CATALOGUE
 from m3it.rows.instance import Drop, Instance, text
-from m3it.sources.kit.files import SourcePath, read_json
+from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.options import sample
+from m3it.sources.kit.texts import read_json
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # TextCaps's names for our splits
 FOLDER = {"train": "train_images", "val": "train_images", "test": "test_images"}  # image_path names others

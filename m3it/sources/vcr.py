@@ -19,9 +19,10 @@ from typing import Any
 
 from M3IT import CATALOGUE
 from m3it.rows.instance import Drop, Instance, hash_of, text
-from m3it.sources.kit.files import SourcePath, read_json, read_jsonl
+from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import COLOURS, Box, Picture
 from m3it.sources.kit.options import sample
+from m3it.sources.kit.texts import read_json, read_jsonl
 
 PART = {"train": "train", "validation": "val", "test": "val"}  # VCR's files for our splits
 HALF = {"validation": 0, "test": 1}  # of val's stills

@@ -16,8 +16,9 @@ import unicodedata
 from collections.abc import Iterator
 
 from m3it.rows.instance import Drop, Instance, text
-from m3it.sources.kit.files import SourcePath, read_jsonl
+from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
+from m3it.sources.kit.texts import read_jsonl
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:

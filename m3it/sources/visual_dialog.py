@@ -16,9 +16,10 @@ from typing import Any
 
 from M3IT import CATALOGUE
 from m3it.rows.instance import Drop, Instance, choose, text
-from m3it.sources.kit.files import SourcePath, coco_2014, read_values
+from m3it.sources.kit.files import SourcePath, coco_2014
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.options import sample
+from m3it.sources.kit.texts import read_values
 
 PART = {"train": "train", "validation": "val", "test": "val"}  # VisDial's file for our splits
 

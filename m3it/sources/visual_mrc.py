@@ -16,9 +16,10 @@ from typing import Any
 
 from M3IT import CATALOGUE
 from m3it.rows.instance import Drop, Instance, text
-from m3it.sources.kit.files import SourcePath, read_json, read_jsonl
+from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.options import sample
+from m3it.sources.kit.texts import read_json, read_jsonl
 
 PARTS = {"train": ("train",), "validation": ("dev", "val"), "test": ("test",)}  # VisualMRC's names for our splits
 

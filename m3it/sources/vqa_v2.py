@@ -15,9 +15,10 @@ from collections.abc import Iterator
 
 from M3IT import CATALOGUE
 from m3it.rows.instance import Drop, Instance, text
-from m3it.sources.kit.files import SourcePath, read_json, read_values
+from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.options import sample
+from m3it.sources.kit.texts import read_json, read_values
 
 PART = {"train": "train2014", "validation": "val2014", "test": "test2015"}  # COCO's names; test has no annotations
 ANNOTATIONS = r'"annotations"\s*:\s*\['

@@ -15,9 +15,10 @@ punctuation alone, and stay as they are.
 from collections.abc import Iterator
 
 from m3it.rows.instance import Instance, text
-from m3it.sources.kit.files import SourcePath, read_jsonl
+from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.options import LETTERS, with_options
+from m3it.sources.kit.texts import read_jsonl
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance]:

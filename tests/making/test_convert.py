@@ -545,7 +545,7 @@ def test_a_source_with_more_rows_is_not_mixed_with_what_was_made_of_fewer(tmp_pa
 # A converter of one's own that says the lines of a file, each beside a picture.
 LINES = """
 from m3it.rows.instance import Instance
-from m3it.sources.kit.files import read_lines
+from m3it.sources.kit.texts import read_lines
 from m3it.sources.kit.media import Picture
 
 def convert(root, split):

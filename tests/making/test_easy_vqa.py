@@ -32,7 +32,7 @@ NUM_QUESTIONS = {"train": 38_575, "test": 9_673}  # 48,248
 MY_SET = f"""
 from m3it.rows.instance import Instance
 from m3it.sources.kit.media import Picture
-from m3it.sources.kit.files import read_json
+from m3it.sources.kit.texts import read_json
 
 def convert(root, split):
     for number, (question, answer, picture) in enumerate(read_json(root / split / "questions.json")):

@@ -1,4 +1,4 @@
-"""m3it/sources/kit/files.py: the authors' files, on disk or in archives, large ones piece by piece."""
+"""m3it/sources/kit/files.py, archives.py, texts.py: the authors' files, in archives or not, large ones in pieces."""
 
 import csv
 import errno
@@ -18,9 +18,10 @@ import pytest
 from scenes import write_tar, write_zip
 
 from m3it.rows.instance import SourceError
-from m3it.sources.kit import files
-from m3it.sources.kit.files import SourcePath, read_csv, read_values
+from m3it.sources.kit import archives, texts
+from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Clip, Picture, Unreadable
+from m3it.sources.kit.texts import read_csv, read_values
 
 
 @pytest.mark.parametrize(("write", "name"), [(write_zip, "a.zip"), (write_tar, "a.tar"), (write_tar, "a.tar.gz")])
@@ -44,7 +45,7 @@ VALUES = [{"id": 1, "q": "é]}, \n"}, [], "text", 1234567, -1.5e3, True, None, {
 @pytest.mark.parametrize("num_characters", [1, 2, 3, 7, 1 << 20])
 @pytest.mark.parametrize("indent", [None, 2])
 def test_values_are_the_same_wherever_the_pieces_of_the_file_end(num_characters, indent, tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "NUM_CHARACTERS", num_characters)
+    monkeypatch.setattr(texts, "NUM_CHARACTERS", num_characters)
     record = {"info": {"values": 0}, "values": VALUES, "more": [1]}
     (tmp_path / "list.json").write_text("\ufeff" + json.dumps(record, ensure_ascii=False, indent=indent), "utf-8")
     (tmp_path / "object.json").write_text(json.dumps({str(i): v for i, v in enumerate(VALUES)}, indent=indent))
@@ -60,7 +61,7 @@ def test_values_are_the_same_wherever_the_pieces_of_the_file_end(num_characters,
     [('{"other": []}', "there is none"), ('{"values": [1, 2', "breaks off"), ('{"values": [1, nonsense]}', "no JSON")],
 )
 def test_a_file_that_breaks_off_is_an_error_after_the_values_before(num_characters, text, found, tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "NUM_CHARACTERS", num_characters)
+    monkeypatch.setattr(texts, "NUM_CHARACTERS", num_characters)
     (tmp_path / "a.json").write_text(text)
     values = read_values(SourcePath(tmp_path) / "a.json", r'"values"\s*:\s*\[')
     with pytest.raises(SourceError, match=found):
@@ -86,8 +87,8 @@ def test_a_compressed_tar_is_unpacked_once_and_read_in_any_order(tmp_path, monke
     contents = {f"a/{i}.bin": bytes([i]) * 50_000 for i in range(20)}
     write_tar(tmp_path / "a.tar.gz", contents)
     opened = []
-    gzip_open = files.gzip.open
-    monkeypatch.setattr(files.gzip, "open", lambda path: opened.append(path) or gzip_open(path))
+    gzip_open = archives.gzip.open
+    monkeypatch.setattr(archives.gzip, "open", lambda path: opened.append(path) or gzip_open(path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     roots = [SourcePath(tmp_path)]
     with ThreadPoolExecutor(2) as pool:
@@ -154,7 +155,7 @@ def test_a_thousand_archives_are_read_with_few_files_open(tmp_path):
     for i in range(80):
         write_tar(tmp_path / f"train/{i}.tar", {f"{i}.bin": bytes([i])})
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + files.MAX_OPEN + 10, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + archives.MAX_OPEN + 10, hard))
     try:
         root = SourcePath(tmp_path)
         assert [(root / "train" / f"{i}.bin").read_bytes() for i in range(80)] == [bytes([i]) for i in range(80)]
@@ -247,11 +248,11 @@ def test_a_temporary_folder_without_room_is_no_broken_archive(tmp_path, monkeypa
     def full(source, target, length):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(files.shutil, "copyfileobj", full)
+    monkeypatch.setattr(archives.shutil, "copyfileobj", full)
     with pytest.raises(SourceError, match=r"a\.tar\.gz: cannot be unpacked into .*No space left on device.*TMPDIR"):
         (SourcePath(tmp_path) / "a.bin").read_bytes()
-    usage = files.shutil.disk_usage(tmp_path)._replace(free=1_200_000)
-    monkeypatch.setattr(files.shutil, "disk_usage", lambda folder: usage)
+    usage = archives.shutil.disk_usage(tmp_path)._replace(free=1_200_000)
+    monkeypatch.setattr(archives.shutil, "disk_usage", lambda folder: usage)
     with pytest.raises(SourceError, match=r"a\.tar\.gz: unpacking it takes about 0\.0 GB, .* has 0\.0 GB free"):
         (SourcePath(tmp_path) / "a.bin").read_bytes()
 
@@ -261,7 +262,7 @@ def test_the_size_of_a_large_compressed_file_is_found_by_what_it_says_and_how_la
         file.truncate(9_000_000_000 - 4)
         file.seek(0, 2)
         file.write((9_000_000_000 - (2 << 32)).to_bytes(4, "little"))
-    assert files._unpacked_bytes(tmp_path / "a.tar.gz") == 9_000_000_000
+    assert archives._unpacked_bytes(tmp_path / "a.tar.gz") == 9_000_000_000
 
 
 def test_a_link_in_a_tar_is_the_file_that_it_leads_to(tmp_path):
@@ -291,7 +292,7 @@ def test_an_encrypted_zip_is_one_sentence(tmp_path):
 
 
 def test_what_stands_before_the_values_of_a_large_file_is_not_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "NUM_CHARACTERS", 1 << 12)
+    monkeypatch.setattr(texts, "NUM_CHARACTERS", 1 << 12)
     (tmp_path / "a.json").write_text(json.dumps({"other": ["x" * 100] * 50_000, "values": [1, 2], "name": "val"}))
     tracemalloc.start()
     try:
