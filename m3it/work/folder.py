@@ -13,10 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from M3IT import M3ITError
+from M3IT import M3ITError, open_url
 
 
 class Folder:
@@ -24,7 +23,7 @@ class Folder:
     at all."""
 
     def __init__(self, path: Path | str):
-        self.fs, self.root = fsspec.core.url_to_fs(os.fspath(path), use_listings_cache=False)
+        self.fs, self.root = open_url(path, use_listings_cache=False)
         self.is_local = isinstance(self.fs, LocalFileSystem)
 
     @contextmanager
