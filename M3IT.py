@@ -637,8 +637,9 @@ def _read_compressed(repository, path):
         raise OSError("it is empty")
     with unpack(RangeFile(repository, path)) as stream:
         for line in io.BufferedReader(stream, MiB):
-            if not line.isspace():
-                yield offset, line.removeprefix(b"\xef\xbb\xbf") if not offset else line
+            text = line if offset else line.removeprefix(b"\xef\xbb\xbf")
+            if text and not text.isspace():
+                yield offset + len(line) - len(text), text
             offset += len(line)
 
 
