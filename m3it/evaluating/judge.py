@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from M3IT import image_bytes
 from m3it.catalogue import lookup
-from m3it.evaluating.runs import Run, read_run
+from m3it.evaluating.runs import Run, read_object, read_run
 from m3it.evaluating.verdicts import Draw, Pair, position_bias, read_scores, verdict_counts, verdict_line
 from m3it.reading.load import find_rows
 from m3it.rows.instance import M3ITError, hash_of
@@ -124,7 +124,7 @@ def _shared_split(runs: tuple[Run, Run], config: str) -> str:
 def _repo_of(folder: Path) -> str:
     """The repository whose rows were predicted."""
     told = (folder if folder.is_dir() else folder.parent) / "run.json"
-    repo = json.loads(told.read_text("utf-8"))["options"].get("repo") if told.exists() else None
+    repo = (read_object(told).get("options") or {}).get("repo") if told.exists() else None
     if not repo:
         raise JudgeError(f"{folder}: nothing says where its pictures are. Pass the repository as --repo.")
     return repo

@@ -12,6 +12,7 @@ from m3it.catalogue import lookup
 from m3it.evaluating.references import reference_fields
 from m3it.rows.instance import M3ITError
 from m3it.work.chat import REASONING_TAGS, without_reasoning
+from m3it.work.folder import lines_of
 
 Row = dict[str, Any]  # a line of predictions.jsonl
 Place = tuple[str, str]  # config, split
@@ -86,16 +87,15 @@ def read_run(path: Path | str, reasoning_tags: Sequence[str] | None = None) -> R
     if not file.exists():
         raise ScoreError(f"{file}: there is no such file. Name a folder that m3it predict wrote.")
     rows: dict[Place, dict[str, Row]] = defaultdict(dict)
-    with open(file, encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            row = _parse(line, f"{file}: line {number}")
-            place = row["config"], row["split"]
-            if row["id"] in rows[place]:
-                raise ScoreError(
-                    f"{file}: line {number}: row {row['id']!r} of {'/'.join(place)} stands there already. "
-                    "Predict again into an empty folder."
-                )
-            rows[place][row["id"]] = row
+    for number, line in enumerate(lines_of(file), 1):
+        row = _parse(line, f"{file}: line {number}")
+        place = row["config"], row["split"]
+        if row["id"] in rows[place]:
+            raise ScoreError(
+                f"{file}: line {number}: row {row['id']!r} of {'/'.join(place)} stands there already. "
+                "Predict again into an empty folder."
+            )
+        rows[place][row["id"]] = row
     if not rows:
         raise ScoreError(f"{file}: is empty. Run m3it predict again; its last lines say why no row was predicted.")
     told = file.parent / "run.json"

@@ -25,7 +25,7 @@ from m3it.publishing.card_yaml import (
     size_category,
 )
 from m3it.rows.instance import FIELDS, M3ITError
-from m3it.work.folder import write_text
+from m3it.work.folder import text_of, write_text
 from m3it.work.runner import Progress, silent
 
 FEATURES = {name: {"feature": TEXT, "_type": "Sequence"} if name == "image_base64_str" else TEXT for name in FIELDS}
@@ -150,7 +150,7 @@ def render_readme(readme: str, repository: Repository, infos: dict[str, Any]) ->
         if match[2] not in BLOCKS and not measured.exists():
             known = f"{', '.join(BLOCKS)}, and bench_NAME for bench/results/NAME.md"
             raise M3ITError(f"README.md: unknown block {match[2]!r}; known are {known}.")
-        text = BLOCKS[match[2]](infos) if match[2] in BLOCKS else measured.read_text("utf-8").strip()
+        text = BLOCKS[match[2]](infos) if match[2] in BLOCKS else text_of(measured).strip()
         if "<!-- m3it:" in match[3]:
             raise M3ITError(f"README.md: block {match[2]!r} has no end. Add <!-- /m3it --> where it should be.")
         return f"{match[1]}{text}\n{match[4]}"
@@ -176,11 +176,11 @@ def card(folder: Path | str, check: bool = False, progress: Progress = silent) -
     readme = folder / "README.md"
     fresh = {
         folder / "dataset_infos.json": json.dumps(infos, indent=1, ensure_ascii=False) + "\n",
-        readme: render_readme(readme.read_text("utf-8") if readme.exists() else "", repository, infos),
+        readme: render_readme(text_of(readme) if readme.exists() else "", repository, infos),
     }
     diffs = []
     for path, text in fresh.items():
-        old = path.read_text("utf-8") if path.exists() else ""
+        old = text_of(path) if path.exists() else ""
         if old != text:
             both, names = (old.split("\n"), text.split("\n")), (f"{path.name} (is)", f"{path.name} (measured)")
             diffs.append("\n".join(difflib.unified_diff(*both, *names, lineterm="", n=1)))

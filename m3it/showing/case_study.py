@@ -18,11 +18,16 @@ from m3it.evaluating.runs import Key, Place, Run, read_runs
 from m3it.reading.load import find_rows
 from m3it.rows.images import encode, pixels
 from m3it.rows.instance import M3ITError, hash_of
+from m3it.work.folder import lines_of, text_of
 
 NUM_CASES = 8  # rows of the case study
 NUM_WORST = 6  # rows of a dataset in the gallery
 SIDE_PIXELS = 360
 FILES = ("predictions.jsonl", "scores.json", "judge.json", "trainer_state.json", "run.json")
+NEEDED = {  # what a report reads of them
+    "scores.json": {"models": list, "comparisons": list, "options": dict},
+    "judge.json": {"models": list, "results": dict, "replies": dict},
+}
 SETTLED = ("run.json", "scores.json", "judge.json")  # that say what made them
 
 
@@ -106,18 +111,28 @@ def _step(state: Path) -> int:
     return int(found[1]) if (found := re.fullmatch(r"checkpoint-(\d+)", state.parent.name)) else 0
 
 
-def _json(file: Path) -> Any:
+def _json(file: Path) -> dict[str, Any]:
+    """What a JSON file holds; ReportError where that is not what m3it writes under its name."""
     try:
-        return json.loads(file.read_text("utf-8"))
+        found = json.loads(text_of(file))
     except ValueError as error:
         raise ReportError(f"{file}: expected JSON, {error}. Make it again.") from error
+    needed = NEEDED.get(file.name, {})
+    if not isinstance(found, dict) or not all(isinstance(found.get(name), kind) for name, kind in needed.items()):
+        told = f"expected a JSON object{' with ' * bool(needed)}{', '.join(needed)}, found {json.dumps(found)[:60]}"
+        raise ReportError(f"{file}: {told}. Make it again.")
+    return found
 
 
 def _row_scores(files: Iterable[Path]) -> Iterator[tuple[tuple[str, Key], dict[str, float]]]:
     for file in files:
-        for line in filter(None, file.read_text("utf-8").split("\n")) if file.exists() else ():
-            row = json.loads(line)
-            yield (row["model"], (row["config"], row["split"], row["id"])), row["scores"]
+        for line in filter(str.strip, lines_of(file)) if file.exists() else ():
+            try:
+                row = json.loads(line)
+                yield (row["model"], (row["config"], row["split"], row["id"])), row["scores"]
+            except (ValueError, LookupError, TypeError) as error:
+                say = f"expected a line as m3it score writes it, found {line[:60]!r}. Score again."
+                raise ReportError(f"{file}: {say}") from error
 
 
 # ---- which rows
