@@ -9,6 +9,7 @@ Paper: https://arxiv.org/abs/2306.04387
 """
 
 import base64
+import contextlib
 import difflib
 import gzip
 import hashlib
@@ -19,6 +20,7 @@ import os
 import posixpath
 import re
 import socket
+import struct
 import threading
 import time
 import zlib
@@ -31,6 +33,7 @@ from urllib.parse import unquote
 import datasets
 import fsspec
 import huggingface_hub
+import PIL.features
 import PIL.Image
 import PIL.ImageFile
 import pyarrow
@@ -221,6 +224,7 @@ WITHOUT_NETWORK = "What was loaded before loads offline; in a clone, pass its fo
 IMAGES_KEY = b'"image_base64_str":'
 NEWLINE = b"\n"
 LFS = b"version https://git-lfs"
+PNG = b"\x89PNG\r\n\x1a\n"
 CACHE_FOLDER = "m3_it"  # of prepared rows: `datasets` would name it after the module of a class, which may move
 
 logger = logging.getLogger(__name__)
@@ -241,11 +245,17 @@ def public_url(text):
     return URL.sub(shown, text) if "://" in text else text
 
 
+def writable(text):
+    """The text as UTF-8 can have it: half a character, of a row or of a file's name, is spelled out, as \\ud800."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
 class M3ITError(Exception):
-    """Something a user can fix: the message says where, what was expected, what was found, what to do; no password."""
+    """Something a user can fix: the message says where, what was expected, what was found, what to do; no password, and
+    nothing that a log or a terminal cannot write."""
 
     def __init__(self, message=""):
-        super().__init__(public_url(str(message)))
+        super().__init__(writable(public_url(str(message))))
 
 
 class ShardError(M3ITError):
@@ -270,6 +280,14 @@ def reason_of(error):
 # ---- where the bytes are
 
 
+def open_url(path, **options):
+    """(filesystem, path on it) of a folder or an fsspec URL; ShardError where nothing installed reads such URLs."""
+    try:
+        return fsspec.core.url_to_fs(os.fspath(path), **options)
+    except (ValueError, ImportError) as error:  # no such protocol; or its package is not installed
+        raise ShardError(f"{path}: expected a folder or a URL that can be read, {error}") from error
+
+
 class Repository:
     """A folder, an fsspec URL or a Hub repository at one commit: listed once, read in byte ranges with patience;
     travels to workers."""
@@ -281,7 +299,7 @@ class Repository:
         repo_id, _, named = path.removeprefix("hf://datasets/").partition("@")
         folder = os.path.expanduser(path)
         if "://" in repo_id:
-            self.fs, self.root = fsspec.core.url_to_fs(path, **(storage_options or {}))
+            self.fs, self.root = open_url(path, **(storage_options or {}))
         elif os.path.isdir(folder):
             self.fs, self.root = fsspec.filesystem("file"), os.path.abspath(folder)
         elif re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", repo_id):
@@ -570,6 +588,8 @@ def twin_of(repository, found, config_name):
 def complete(shards):
     """The paths of one split; ShardError if a numbered one is missing, or if the split lies there twice."""
     paths = [path for path, _ in shards]
+    if strange := [path for path in paths if path != writable(path)]:
+        raise ShardError(f"{strange[0]}: expected a name in UTF-8. Rename what is called so.", "broken name")
     total = shards[0][1][3]
     where = f"{posixpath.dirname(paths[0])}: {', '.join(map(posixpath.basename, paths))}"
     if len({(shard[1], shard[3], shard[4]) for _, shard in shards}) > 1 or (total is None and len(paths) > 1):
@@ -643,8 +663,9 @@ def _read_compressed(repository, path):
         raise OSError("it is empty")
     with unpack(RangeFile(repository, path)) as stream:
         for line in io.BufferedReader(stream, MiB):
-            if not line.isspace():
-                yield offset, line.removeprefix(b"\xef\xbb\xbf") if not offset else line
+            text = line if offset else line.removeprefix(b"\xef\xbb\xbf")
+            if text and not text.isspace():
+                yield offset + len(line) - len(text), text
             offset += len(line)
 
 
@@ -853,25 +874,6 @@ def image_bytes(row):
     return files
 
 
-def check_picture(image, decode=False):
-    """ShardError where a file is no picture that Pillow, and so a column of Image, can show: by its header; with
-    `decode` by all of it, a JPEG at an eighth of its size, so that a truncated one is found."""
-    try:
-        picture = PIL.Image.open(io.BytesIO(image))
-        if decode:
-            picture.draft("L", (1, 1))
-            with _PILLOW:
-                lenient, PIL.ImageFile.LOAD_TRUNCATED_IMAGES = PIL.ImageFile.LOAD_TRUNCATED_IMAGES, False
-                try:
-                    picture.load()  # half a picture is none, whatever another library has told Pillow
-                finally:
-                    PIL.ImageFile.LOAD_TRUNCATED_IMAGES = lenient
-            picture.getexif()  # a column of Image turns pictures by it
-    except Exception as error:  # of a format that is broken Pillow raises whatever happens to fail
-        told = f"expected a picture, found {len(image)} bytes that begin with {image[:16]!r} ({type(error).__name__}: {error})"
-        raise ShardError(told, "image cannot be read") from error
-
-
 def id_of(row):
     """The id of a row that was read with its meta: what predictions, corrections and drop lists name it by."""
     return str(json.loads(row["meta"])["id"])
@@ -886,6 +888,220 @@ def read_meta(row):
     if not isinstance(meta, dict):
         raise ShardError(f"expected a JSON object in meta, found {row['meta'][:60]!r}", "meta is no object")
     return meta
+
+
+# ---- pictures
+
+MEDIA_TYPES = (
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (PNG, "image/png"),
+    (b"GIF87a", "image/gif"),
+    (b"GIF89a", "image/gif"),
+    (b"II*\0", "image/tiff"),
+    (b"MM\0*", "image/tiff"),
+    (b"II+\0", "image/tiff"),  # BigTIFF
+    (b"MM\0+", "image/tiff"),
+)
+
+# Pictures of a kind that we do not read, by their first bytes.
+OTHER_KINDS = (
+    (b"\0\0\0\x0cjP  \r\n\x87\n", "a JPEG 2000 picture"),
+    (b"\xff\x4f\xff\x51", "a JPEG 2000 picture"),
+    (b"\0\0\1\0", "an icon (ICO)"),
+    (b"\xff\x0a", "a JPEG XL picture"),
+    (b"\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL picture"),
+    (b"8BPS", "a Photoshop document"),
+    (b"%PDF-", "a PDF document"),
+)
+HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
+# What stands in an image's place when a download or a conversion went wrong.
+IMPOSTORS = (
+    (b"<!doctype html", "an HTML page"),
+    (b"<html", "an HTML page"),
+    (b"<head", "an HTML page"),
+    (b"<?xml", "an XML text"),
+    (b"<svg", "an SVG drawing, which has no pixels"),
+    (b"{", "a JSON text"),
+    (b"[", "a JSON text"),
+    (b"version https://git-lfs", "a Git LFS pointer: run `git lfs pull` in that repository to get the image itself"),
+    (b"/9j/", "the base64 text of a JPEG: it was encoded twice, or read_base64 was not called"),
+    (b"ivborw0kggo", "the base64 text of a PNG: it was encoded twice, or read_base64 was not called"),
+)
+
+# Where Pillow warns of a decompression bomb (its MAX_IMAGE_PIXELS), whatever a program has set that to. A PNG of so
+# many pixels, RGBA, takes 5 s and 1.5 GB; at twice as many, where Pillow itself refuses, it took 11 s and 2.9 GB.
+MAX_PIXELS = 89_478_485
+
+# What Pillow's readers raise on bytes that they cannot make sense of: most errors of a format arrive as they fell.
+NO_PICTURE = (
+    OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RuntimeError, EOFError,
+    struct.error, zlib.error, PIL.Image.DecompressionBombError,
+)  # fmt: skip
+
+CHUNK = struct.Struct(">I4s")  # length and kind
+TEXTS_OF_PNG = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
+LONGEST_TEXT = MiB  # of what a PNG says beside its pixels: Pillow refuses the whole file for more
+
+
+def not_a_picture(found, start):
+    """The words for bytes, or a text, that should hold a picture: what was found instead, and how it begins."""
+    return f"expected an image, found {found}. It begins with {start!r}."
+
+
+def no_picture(found, image):
+    """The error for such bytes."""
+    return ShardError(not_a_picture(found, image[:16]), "image cannot be read")
+
+
+def media_type(image):
+    """The media type of a file by its first bytes: image/jpeg, png, gif, webp, bmp, tiff or avif; ShardError names what
+    else it is."""
+    for magic, name in MEDIA_TYPES:
+        if image.startswith(magic):
+            return name
+    if image[:4] == b"RIFF" and image[8:12] == b"WEBP":
+        return "image/webp"
+    # "BM" alone would take any text that begins so; the size of the next header is a small little-endian number.
+    if image[:2] == b"BM" and image[15:18] == b"\0\0\0":
+        return "image/bmp"
+    if not image:
+        raise no_picture("no bytes at all", image)
+    other = next((words for clue, words in OTHER_KINDS if image.startswith(clue)), "")
+    if image[4:8] == b"ftyp":  # a box of brands, 4 letters each (ISO/IEC 14496-12)
+        brands = image[8 : min(int.from_bytes(image[:4], "big"), 64)]
+        if b"avif" in brands or b"avis" in brands:
+            if PIL.features.check("avif"):
+                return "image/avif"
+            other = "an AVIF picture, which needs Pillow 11.3 or newer"
+        elif brands[:4] in HEIC_BRANDS:
+            other = "a HEIC picture"
+    if other:
+        raise no_picture(f"{other}: convert it to JPEG or PNG", image)
+    start = image[:64].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    raise no_picture(
+        next((words for clue, words in IMPOSTORS if start.startswith(clue)), "bytes of no image format we read"), image
+    )
+
+
+def open_picture(image):
+    """The PIL image of a file with its header read and its size checked, no pixel decoded; ShardError where it is none
+    of those that we read."""
+    kind = media_type(image)
+    try:
+        # one reader only: by content others might be tried, some of which start programs (EPS)
+        picture = PIL.Image.open(io.BytesIO(image), formats=[kind.removeprefix("image/").upper()])
+    except NO_PICTURE as error:
+        told = "no reader knows it" if isinstance(error, PIL.UnidentifiedImageError) else error
+        raise no_picture(f"a broken {kind} file ({told})", image) from error
+    width, height = picture.size
+    if width * height > MAX_PIXELS:
+        raise no_picture(f"one of {width} x {height} pixels, more than the {MAX_PIXELS} we decode", image)
+    if picture.mode == "F":
+        raise no_picture("one of fractions, with no known white", image)
+    return picture
+
+
+@contextlib.contextmanager
+def strict_pillow():
+    """Truncated files raise, whatever another library has told Pillow: half a picture is none."""
+    if not PIL.ImageFile.LOAD_TRUNCATED_IMAGES:
+        yield
+        return
+    with _PILLOW:
+        PIL.ImageFile.LOAD_TRUNCATED_IMAGES = False
+        try:
+            yield
+        finally:
+            PIL.ImageFile.LOAD_TRUNCATED_IMAGES = True
+
+
+def check_picture(image, decode=False):
+    """The file as a column of Image can show it: as it was published, but without texts or an EXIF block for which
+    Pillow refuses it. ShardError where it is no picture: by its header; with `decode` by all of it, a JPEG at an eighth
+    of its size, so that a truncated one is found."""
+    shown = without_long_texts(image)
+    picture = open_picture(shown)
+    try:
+        if decode:
+            picture.draft("L", (1, 1))
+            with strict_pillow():
+                picture.load()
+            if picture.mode == "P" and picture.palette is None:
+                raise ValueError("it has no palette")
+            if picture.mode == "I" and not all(0 <= value <= 65535 for value in picture.getextrema()):
+                raise ValueError(f"gray values of {picture.getextrema()}: no known white")
+    except NO_PICTURE as error:
+        raise no_picture(f"a truncated or broken {media_type(image)} file ({error})", image) from error
+    try:
+        read_exif(picture, shown)
+    except NO_PICTURE:
+        return _without_exif(shown)
+    return shown
+
+
+def read_exif(picture, image):
+    """What the EXIF block of an opened picture, or its XMP, says; one of NO_PICTURE where Pillow fails on it."""
+    if picture.format == "PNG":
+        kinds = {kind for kind, _, _ in png_chunks(image)}
+        if not kinds & {b"eXIf", *TEXTS_OF_PNG}:
+            return {}
+        later = {b"eXIf": "exif", b"iTXt": "XML:com.adobe.xmp"}  # seen only by reading on
+        if any(name not in picture.info for kind, name in later.items() if kind in kinds):
+            picture.load()
+    # the method of PngImageFile would decode every PNG in search of such a block
+    return PIL.Image.Image.getexif(picture)
+
+
+def _without_exif(image):
+    """The picture as a PNG that says nothing but its pixels; the file itself where these are broken, too."""
+    try:
+        picture = open_picture(image)
+        picture.load()
+        picture.info = {name: told for name, told in picture.info.items() if name == "transparency"}
+        file = io.BytesIO()
+        picture.save(file, "PNG", exif=b"")
+        return file.getvalue()
+    except NO_PICTURE:
+        return image
+
+
+def png_chunks(image):
+    """(kind, start, stop) of each chunk of a PNG; start is that of its length, stop the end of its check sum."""
+    place, chunks = len(PNG), []
+    while place + 8 <= len(image):
+        length, kind = CHUNK.unpack_from(image, place)
+        chunks.append((kind, place, place + 12 + length))
+        place += 12 + length
+    return chunks
+
+
+def without_long_texts(image):
+    """A PNG without its texts and its color profile where these are longer than Pillow takes, wherever they stand: they
+    change no pixel. Any other file as it is."""
+    if not image.startswith(PNG):
+        return image
+    texts = [chunk for chunk in png_chunks(image) if chunk[0] in TEXTS_OF_PNG]
+    if sum(_length_of_text(kind, image[start + 8 : stop - 4]) for kind, start, stop in texts) <= LONGEST_TEXT:
+        return image
+    starts = [0, *(stop for _, _, stop in texts)]
+    stops = [*(start for _, start, _ in texts), len(image)]
+    return b"".join(image[start:stop] for start, stop in zip(starts, stops, strict=False))
+
+
+def _length_of_text(kind, data):
+    """The bytes that a chunk of text has when it is unpacked, none counted beyond what is too long."""
+    name, _, rest = data.partition(b"\0")
+    if kind == b"iTXt" and rest[:1] == b"\1":
+        rest = rest[2:].split(b"\0", 2)[-1]
+    elif kind in (b"tEXt", b"iTXt"):
+        return len(data)
+    else:
+        rest = rest[1:]
+    try:
+        return len(zlib.decompressobj().decompress(rest, LONGEST_TEXT + 1))
+    except zlib.error:
+        return 0  # Pillow passes over it
 
 
 # ---- the builder
@@ -1010,7 +1226,7 @@ class M3IT(datasets.GeneratorBasedBuilder):
         held = ", ".join(found[:8]) or "no shards below data/"
         where = self.repository.root if self.repository.path == "." else self.repository.path
         example = f" Pick one, e.g. load_dataset({self.repository.path!r}, {found[0]!r})." if found and not name else ""
-        return ValueError(f"{what}.{hint} {where} holds {held}{more}.{example}")
+        return ValueError(writable(f"{what}.{hint} {where} holds {held}{more}.{example}"))
 
     def get_exported_dataset_info(self):
         return datasets.DatasetInfo()  # dataset_infos.json has the sizes of one repository, not of every one
@@ -1099,8 +1315,7 @@ class M3IT(datasets.GeneratorBasedBuilder):
         if images and "images" in (self.config.columns or ["images"]):
             files = image_bytes(row)
             if self.config.images and self.LOOKS_AT_PICTURES:
-                for image in files:
-                    check_picture(image, decode=self.config.on_error == "drop")
+                files = [check_picture(image, decode=self.config.on_error == "drop") for image in files]
             row["images"] = [{"path": None, "bytes": image} for image in files]
         elif "images" in row:
             row["image_base64_str"] = [base64.b64encode(image).decode() for image in image_bytes(row)]
@@ -1124,23 +1339,21 @@ class M3IT(datasets.GeneratorBasedBuilder):
         """Raise with file, line and reason; or, with on_error="drop", list the row in the manifest."""
         reason = reason_of(error)
         if self.config.on_error == "drop":
-            logger.warning("%s: dropped, %s (%s)", key, reason, error)
+            logger.warning("%s: dropped, %s (%s)", writable(key), reason, writable(str(error)))
             self._note("m3it-drops", {"id": key, "reason": reason, "error": str(error)})
             return
         self.repository.check_unchanged(path)  # that would be the reason
         where = self.repository.where(path, offset)
         advice = "Fix the row, or pass on_error='drop' to leave such rows out."
-        raise ShardError(f"{where}: {error}. {advice}", reason) from error
+        raise ShardError(f"{where}: {str(error).rstrip('.')}. {advice}", reason) from error
 
     def _note(self, folder, told):
         """Add a line to one of this config's lists in the cache."""
         path = self.listed(folder)
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        line = json.dumps(told, ensure_ascii=False).encode(
-            "utf-8", "backslashreplace"
-        )  # half a character: as JSON has it
+        line = writable(json.dumps(told, ensure_ascii=False))  # half a character: as JSON has it
         with io.FileIO(path, "a") as file:  # one write, so that lines of several workers stay whole
-            file.write(line + b"\n")
+            file.write(f"{line}\n".encode())
 
     def listed(self, folder):
         """Where a list of this config lies: m3it-drops, or m3it-corrected. A row read twice stands there twice."""

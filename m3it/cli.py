@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import traceback
+import typing
 import warnings
 from pathlib import Path
 
@@ -35,6 +36,7 @@ def main() -> None:
         logging.lastResort.setFormatter(Printable())
     try:
         refuse_halves(sys.argv[1:])
+        refuse_urls(sys.argv[1:])
         code = app(prog_name="m3it", standalone_mode=False)  # of typer.Exit; None for a command that ran through
         sys.stdout.flush()
         sys.exit(code)
@@ -70,6 +72,21 @@ def refuse_halves(words: list[str]) -> None:
     for word in words:
         if "\0" in word or not word.isascii() and any("\ud800" <= letter <= "\udfff" for letter in word):
             say(f"{word[:200]!r}: expected UTF-8 without NUL. Rename what is called so.", err=True)
+            sys.exit(2)
+
+
+def refuse_urls(words: list[str]) -> None:
+    """Exit 2 for a URL where a command writes to this machine alone: it would make a folder called s3: here."""
+    if not any("://" in word for word in words):
+        return
+    functions = {c.name or c.callback.__name__: c.callback for c in app.registered_commands if c.callback}
+    hints = typing.get_type_hints(functions[words[0]]) if words[0] in functions else {}
+    flags = {f"--{name.replace('_', '-')}" for name, hint in hints.items() if Path in (hint, *typing.get_args(hint))}
+    pairs = [*zip(words, words[1:], strict=False), *(word.split("=", 1) for word in words if "=" in word)]
+    for flag, value in pairs:
+        if flag in flags and "://" in value:
+            told = "expected a path on this machine, found a URL. Name a folder, and copy it then."
+            say(f"{flag} {value}: {told}", err=True)
             sys.exit(2)
 
 

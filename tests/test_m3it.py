@@ -248,7 +248,7 @@ ODD_LINES = {  # a line that holds no row, and the reason that it is counted by
 
 
 @pytest.mark.parametrize(("line", "reason"), ODD_LINES.values(), ids=ODD_LINES)
-def test_a_line_that_holds_no_row_is_dropped_and_listed_in_every_way_of_reading(tmp_path, line, reason):
+def test_a_line_that_holds_no_row_is_dropped_and_listed_in_every_way_of_reading(tmp_path, line, reason, caplog):
     path = write_rows(tmp_path / "data/kvqa/viquae/train.jsonl", [make_row(0)])
     path.write_bytes(path.read_bytes() + f"{line}\n".encode() + json.dumps(make_row(2)).encode())
     with pytest.raises(ShardError, match=r"data/kvqa/viquae/train.jsonl:2: expected .*on_error='drop'"):
@@ -260,6 +260,27 @@ def test_a_line_that_holds_no_row_is_dropped_and_listed_in_every_way_of_reading(
     assert inputs_of(builder.as_streaming_dataset("train")) == expected
     assert load_dataset(tmp_path, "viquae", meta=True, on_error="drop", split="train")["inputs"][:] == expected
     assert count_drops(builder) == {reason: 1}
+    assert caplog.text.encode()  # a log that is a file takes UTF-8 alone
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_a_folder_whose_name_is_no_utf8_is_told_in_words_that_can_be_written(tmp_path, streaming):
+    from m3it.publishing.check import check
+
+    name = "m\udcffe"  # as Python has the byte 255 of a name
+    try:
+        write_rows(tmp_path / f"data/vqa/{name}/train.jsonl", [make_row(0)])
+    except OSError:
+        pytest.skip("this disk takes only names in UTF-8")
+    write_rows(tmp_path / "data/vqa/mine/train.jsonl", [make_row(1)])
+    options = {"split": "train", "streaming": streaming}
+    told = r"data/vqa/m\\udcffe/train.jsonl: expected a name in UTF-8"
+    with pytest.raises(ShardError, match=told):
+        load_dataset(tmp_path, name, **options)
+    with pytest.raises(ValueError, match=r"holds mine, m\\udcffe\."):
+        load_dataset(tmp_path, **options)
+    assert [finding.rule for finding in check(Repository(tmp_path)).findings] == ["shards"]
+    assert inputs_of(load_dataset(tmp_path, "mine", **options)) == ["What is 1?"]
 
 
 def of_type(type, values):
@@ -429,7 +450,7 @@ def test_what_is_no_picture_raises_or_is_dropped_where_pictures_are_asked_for(tm
     odd = make_row(1, image_base64_str=[base64.b64encode(data).decode() for data in (picture(0), image)])
     write_rows(tmp_path / "data/kvqa/viquae/train.jsonl", [make_row(0), odd, make_row(2)])
     options = {"split": "train", "streaming": streaming, "images": True}
-    with pytest.raises(ShardError, match=r"train.jsonl:2: expected a picture, found \d+ bytes that begin with b"):
+    with pytest.raises(ShardError, match=r"train.jsonl:2: expected an image, found .* It begins with b'[^.]*'\. Fix"):
         list(load_dataset(tmp_path, "viquae", **options))
     rows = list(load_dataset(tmp_path, "viquae", on_error="drop", **options))
     assert inputs_of(rows) == ["What is 0?", "What is 2?"] and rows[1]["images"][0].size == (8, 6)
@@ -455,7 +476,7 @@ def test_pictures_of_a_release_are_looked_at_as_well(tmp_path):
     table = pa.Table.from_pylist(rows).drop_columns("image_base64_str").append_column("images", pa.array(images))
     (tmp_path / "data/t/mine").mkdir(parents=True)
     pq.write_table(table, tmp_path / "data/t/mine/train.parquet")
-    with pytest.raises(ShardError, match="train.parquet, row 1: expected a picture, found 6 bytes"):
+    with pytest.raises(ShardError, match="train.parquet, row 1: expected an image, found "):
         rows_of(tmp_path, "mine", images=True)
     assert inputs_of(rows_of(tmp_path, "mine", images=True, on_error="drop")) == ["What is 0?", "What is 2?"]
 

@@ -10,6 +10,7 @@ from typer import Argument, Exit, Option
 
 from m3it.commands.options import (
     MAKE,
+    MOST,
     BaseUrl,
     Cluster,
     Configs,
@@ -46,7 +47,7 @@ def convert(
     limit: Limit = None,
     out: Annotated[Path, Option(help="Repository to write into: its data/<task>/<dataset>/.")] = Path("."),
     on_error: OnError = "raise",
-    frames: Annotated[int, Option(help="Frames of a clip.", min=1)] = 8,
+    frames: Annotated[int, Option(help="Frames of a clip.", min=1, max=10_000)] = 8,
     workers: Workers = 1,
     cluster: Cluster = None,
     converter: Annotated[str | None, Option(help="A converter of your own, my_set.py:convert, with --name.")] = None,
@@ -118,7 +119,7 @@ Backend = Annotated[
     Literal["transformers", "nllb", "ctranslate2", "openai"], Option(help="What runs the model; nllb: transformers.")
 ]
 Model = Annotated[str, Option(help="Hub id, folder, or the server's name for the model.")]
-Beams = Annotated[int, Option(help="Beams of the search.", min=1)]
+Beams = Annotated[int, Option(help="Beams of the search.", min=1, max=100)]
 NLLB = "facebook/nllb-200-distilled-1.3B"
 
 
@@ -136,7 +137,7 @@ def translate(
     on_error: Annotated[
         Literal["drop", "keep", "raise"], Option(help="Of a failed text: drop the row, keep the source's text, raise.")
     ] = "drop",
-    back: Annotated[int, Option(help="Translate so many texts back, for chrF.", min=0)] = 0,
+    back: Annotated[int, Option(help="Translate so many texts back, for chrF.", min=0, max=MOST)] = 0,
     beams: Beams = 4,
     parallel: Parallel = 8,
     prices: Prices = None,
@@ -181,7 +182,7 @@ def languages(
     backend: Backend = "transformers",
     model: Model = NLLB,
     base_url: BaseUrl = None,
-    limit: Annotated[int | None, Option(help="At most so many sentences.", min=1)] = None,
+    limit: Annotated[int | None, Option(help="At most so many sentences.", min=1, max=MOST)] = None,
     threshold: Annotated[float, Option(help="spBLEU above which a language is marked.")] = 20.0,
     beams: Beams = 4,
     parallel: Parallel = 8,

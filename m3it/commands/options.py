@@ -9,7 +9,6 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -20,6 +19,8 @@ from m3it.work.terminal import printable
 
 READ, MAKE, TRAIN, SCORE = "Read", "Make", "Train", "Score"
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+MOST = 10**12  # of what is counted and not held; what is held in memory has limits of its own: a number with a few
+# digits too many is wrong usage, and brings no machine down
 Repo = Annotated[
     str | None,
     Option(help="Hub id, folder or URL. Default: this folder where data/ holds rows, else MMInstruction/M3IT."),
@@ -29,19 +30,21 @@ Fields = Annotated[
     Option(help="Where raw rows of a published repository keep a thing: inputs=question, outputs=..., images=..."),
 ]
 Configs = Annotated[list[str] | None, Option("--config", help="Config name, may be repeated. Default: all.")]
-Limit = Annotated[int | None, Option(help="At most so many rows, of each split or config.", min=1)]
+Limit = Annotated[int | None, Option(help="At most so many rows, of each split or config.", min=1, max=MOST)]
 License = Annotated[
     Literal["commercial"] | None, Option(help="Only datasets whose annotations and pictures both allow it.")
 ]
 OnError = Annotated[
     Literal["raise", "drop"], Option(help="drop: leave out rows that cannot be read, count and list them.")
 ]
-Seed = Annotated[int, Option(help="What random choices are drawn from: the same seed, the same result.")]
-BatchSize = Annotated[int, Option(help="Rows at a time, on each device.", min=1)]
-Workers = Annotated[int, Option(help="Processes.", min=1)]
+Seed = Annotated[
+    int, Option(help="What random choices are drawn from: the same seed, the same result.", min=0, max=2**32 - 1)
+]
+BatchSize = Annotated[int, Option(help="Rows at a time, on each device.", min=1, max=65_536)]
+Workers = Annotated[int, Option(help="Processes.", min=1, max=1024)]
 Cluster = Annotated[str | None, Option(help="Address of a Dask scheduler, instead of --workers.")]
 BaseUrl = Annotated[str | None, Option(help="OpenAI-compatible server. Default: OpenAI's.")]
-Parallel = Annotated[int, Option(help="Requests at a time, to a server.", min=1)]
+Parallel = Annotated[int, Option(help="Requests at a time, to a server.", min=1, max=4096)]
 Prices = Annotated[tuple[float, float] | None, Option(help="Price of one million input and output tokens.")]
 MaxCost = Annotated[float | None, Option(help="Stop before the request that may exceed it.")]
 PicturesFrom = Annotated[
@@ -92,8 +95,10 @@ def as_ids(given: list[str] | None) -> frozenset[str] | None:
     """What --id says: the ids of rows; None for all rows."""
     if not given:
         return None
+    from m3it.work.folder import text_of
+
     files = [text for text in given if text.endswith(".txt") and os.path.isfile(text)]
-    listed = {line.strip() for file in files for line in Path(file).read_text("utf-8").split("\n") if line.strip()}
+    listed = {line.strip() for file in files for line in text_of(file).split("\n") if line.strip()}
     return frozenset({text for text in given if text not in files} | listed)
 
 

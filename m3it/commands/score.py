@@ -7,6 +7,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from m3it.commands.options import (
+    MOST,
     SCORE,
     BaseUrl,
     BatchSize,
@@ -43,7 +44,7 @@ def predict(
     ids: Ids = None,
     base_url: Annotated[str | None, Option(help="Ask this OpenAI-compatible server.")] = None,
     batch_size: BatchSize = 8,
-    max_tokens: Annotated[int, Option(help="Longest prediction.", min=1)] = 256,
+    max_tokens: Annotated[int, Option(help="Longest prediction.", min=1, max=1_000_000)] = 256,
     parallel: Parallel = 8,
     on_error: OnError = "raise",
     reasoning_tags: ReasoningTags = None,
@@ -107,9 +108,9 @@ def judge(
     out: Annotated[Path, Option(help="Folder for verdicts.jsonl, judge.json and all replies.")],
     base_url: BaseUrl = None,
     config: Annotated[list[str] | None, Option(help="Default: okvqa, a-okvqa, viquae, as in the paper.")] = None,
-    limit: Annotated[int, Option(help="Rows of each config, chosen by hash.", min=1)] = 100,
+    limit: Annotated[int, Option(help="Rows of each config, chosen by hash.", min=1, max=MOST)] = 100,
     ids: Ids = None,
-    evidences: Annotated[int, Option(help="Of each verdict and order.", min=1)] = 3,
+    evidences: Annotated[int, Option(help="Of each verdict and order.", min=1, max=1000)] = 3,
     with_images: Annotated[bool, Option("--with-images", help="Show the judge the pictures, too.")] = False,
     repo: PicturesFrom = None,
     parallel: Parallel = 8,
@@ -184,7 +185,7 @@ def evaluate(
     limit: Limit = None,
     base_url: Annotated[str | None, Option(help="Ask this OpenAI-compatible server.")] = None,
     batch_size: BatchSize = 8,
-    max_tokens: Annotated[int, Option(help="Longest prediction.", min=1)] = 256,
+    max_tokens: Annotated[int, Option(help="Longest prediction.", min=1, max=1_000_000)] = 256,
     parallel: Parallel = 8,
     on_error: OnError = "raise",
     reasoning_tags: ReasoningTags = None,

@@ -12,6 +12,7 @@ import typer
 from typer import Option
 
 from m3it.commands.options import (
+    MOST,
     TRAIN,
     BatchSize,
     Configs,
@@ -41,22 +42,28 @@ def train(
     license: License = None,
     weights: Annotated[str, Option(help="size, sqrt, a temperature, or a JSON file of dataset: share.")] = "size",
     epochs: Annotated[float, Option(help="Passes over the mixture.")] = 1.0,
-    max_steps: Annotated[int | None, Option(help="Steps, instead of --epochs.", min=1)] = None,
+    max_steps: Annotated[int | None, Option(help="Steps, instead of --epochs.", min=1, max=MOST)] = None,
     batch_size: BatchSize = 16,
-    accumulation: Annotated[int, Option(help="Batches a step.", min=1)] = 1,
+    accumulation: Annotated[int, Option(help="Batches a step.", min=1, max=65_536)] = 1,
     learning_rate: Annotated[float | None, Option(help="Default: 1e-3 tiny, 1e-4 LoRA, 2e-5 else.")] = None,
-    lora: Annotated[int, Option(help="Rank of LoRA on the language model; 0: none.", min=0)] = 0,
+    lora: Annotated[int, Option(help="Rank of LoRA on the language model; 0: none.", min=0, max=65_536)] = 0,
     freeze: Annotated[list[str] | None, Option(help="vision, projector or language; may be repeated.")] = None,
     bf16: Annotated[bool | None, Option("--bf16/--fp32", help="Default: bf16 where a GPU has it.")] = None,
     gradient_checkpointing: Annotated[bool, Option("--gradient-checkpointing", help="Less memory.")] = False,
-    max_length: Annotated[int | None, Option(help="Tokens of a row. Default: what the model can take.")] = None,
-    max_side_pixels: Annotated[int | None, Option(help="Larger pictures are reduced to it.", min=1)] = None,
+    max_length: Annotated[
+        int | None, Option(help="Tokens of a row. Default: what the model can take.", min=1, max=10_000_000)
+    ] = None,
+    max_side_pixels: Annotated[
+        int | None, Option(help="Larger pictures are reduced to it.", min=1, max=100_000)
+    ] = None,
     vision: Annotated[str | None, Option(help="Of ying: the vision encoder.")] = None,
     language: Annotated[str | None, Option(help="Of ying: the causal language model.")] = None,
     qformer: Annotated[str | None, Option(help="(ying only) The InstructBLIP model whose Q-Former is used.")] = None,
-    evaluate_every: Annotated[int, Option(help="Steps between evaluation losses on validation rows.", min=1)] = 500,
-    save_every: Annotated[int, Option(help="Steps between checkpoints.", min=1)] = 500,
-    workers: Annotated[int, Option(help="Processes that read rows, for each device.", min=0)] = 0,
+    evaluate_every: Annotated[
+        int, Option(help="Steps between evaluation losses on validation rows.", min=1, max=MOST)
+    ] = 500,
+    save_every: Annotated[int, Option(help="Steps between checkpoints.", min=1, max=MOST)] = 500,
+    workers: Annotated[int, Option(help="Processes that read rows, for each device.", min=0, max=1024)] = 0,
     seed: Seed = 0,
     on_error: OnError = "raise",
     log_rows: Annotated[bool, Option("--log-rows", help="Write the row ids learned from to OUT/rows/.")] = False,

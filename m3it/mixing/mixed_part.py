@@ -86,7 +86,7 @@ class MixedPart:
             try:
                 images = [read_base64(image) for image in row["image_base64_str"]]
             except ImageError as error:
-                raise ShardError(str(error), "image is not base64") from error
+                raise ShardError(str(error), error.reason) from error
         texts = {name: row[name] for name in ("instruction", "inputs", "outputs")}
         return {"dataset": self.name, "id": row_id, **texts, "images": images, "meta": meta}
 
@@ -100,7 +100,8 @@ class MixedPart:
     def refuse(self, row_id: str, error: M3ITError) -> None:
         """Raise, or list the row in the manifest."""
         if self.builder.config.on_error != "drop":
-            raise ShardError(f"{self.name}: {row_id}: {error}. Fix it, or pass on_error='drop'.") from error
+            told = f"{self.name}: {row_id}: {str(error).rstrip('.')}"
+            raise ShardError(f"{told}. Fix it, or pass on_error='drop'.") from error
         self.builder.refuse("", 0, row_id, ShardError(str(error), getattr(error, "reason", type(error).__name__)))
 
     def drops(self) -> Counter:

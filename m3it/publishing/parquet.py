@@ -12,10 +12,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from M3IT import M3IT, Repository, id_of, reason_of
+from M3IT import M3IT, Repository, check_picture, id_of, reason_of
 from m3it.publishing.columns import OWN_KINDS
 from m3it.publishing.formats import FORMATS
-from m3it.rows.images import ImageError, read_base64, size
+from m3it.rows.images import ImageError, is_plain, pybase64, read_base64, size
 from m3it.rows.instance import Drop, ShardError
 from m3it.work.runner import Made
 
@@ -34,7 +34,8 @@ def write_shard(
     with ExitStack() as stack:
         opened = zip([*kinds, "rows"], paths, strict=True)
         writers = [stack.enter_context(FILE_KINDS[kind].open_writer(path)) for kind, path in opened]
-        for group in groups(instances(builder, config, split, pieces, drops, keep_base64="base64" in kinds)):
+        options = {"keep_base64": "base64" in kinds, "decode": builder.config.on_error == "drop"}
+        for group in groups(instances(builder, config, split, pieces, drops, **options)):
             for writer in writers:
                 writer.write(group, about)
             num_rows += len(group)
@@ -58,10 +59,11 @@ def groups(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 
 
 def instances(
-    builder: M3IT, config: str, split: str, pieces: Iterable[Any], drops: list[Drop], keep_base64: bool = False
-) -> Iterator[dict[str, Any]]:
+    builder: M3IT, config: str, split: str, pieces: Iterable[Any], drops: list[Drop], *, keep_base64: bool = False,
+    decode: bool = False,
+) -> Iterator[dict[str, Any]]:  # fmt: skip
     """The rows of some pieces with all that a release says of them. What cannot be read raises, or is listed in `drops`
-    where the builder's config says on_error="drop"."""
+    where the builder's config says on_error="drop"; `decode`: with it what is half a picture, too."""
 
     def refused(path: str, offset: int, key: str, error: Exception) -> None:
         if builder.config.on_error != "drop":
@@ -71,10 +73,10 @@ def instances(
     for path, *bounds in pieces:
         for key, row in builder.read((path, *bounds), refused=refused):
             try:
-                complete_row(row, config, split, path)
-            except (ImageError, UnicodeError) as error:
+                complete_row(row, config, split, path, decode)
+            except (ImageError, ShardError, UnicodeError) as error:
                 image = "image cannot be read" if "files" in row else "image is not base64"
-                reason = image if isinstance(error, ImageError) else "broken text"
+                reason = "broken text" if isinstance(error, UnicodeError) else image
                 refused(path, int(key.rpartition(":")[2].partition("#")[0]), key, ShardError(str(error), reason))
             else:
                 if not keep_base64:
@@ -82,10 +84,15 @@ def instances(
                 yield row
 
 
-def complete_row(row: dict[str, Any], config: str, split: str, path: str) -> None:
-    """Add to a row its id, its image files, their hashes and number, the size of the first, and the row's digest."""
+def complete_row(row: dict[str, Any], config: str, split: str, path: str, decode: bool = False) -> None:
+    """Add to a row its id, its image files, their hashes and number, the size of the first, and the row's digest.
+    `decode`: pictures are looked at as a whole, not by their headers alone."""
     stored = row.get("images")  # as bytes, where the source is a release
-    files = [image["bytes"] for image in stored] if stored else [read_base64(text) for text in row["image_base64_str"]]
+    found = [image["bytes"] for image in stored] if stored else [read_base64(text) for text in row["image_base64_str"]]
+    row["files"] = found
+    files = [file if is_plain(file) and not decode else check_picture(file, decode) for file in found]
+    if files != found and "image_base64_str" in row:
+        row["image_base64_str"] = [pybase64.b64encode(file).decode() for file in files]
     row["files"], row["num_images"] = files, len(files)
     row["row_id"] = id_of(row)
     row["source_file"] = row.get("source_file") or path

@@ -24,7 +24,7 @@ from m3it.publishing.card_yaml import (
     size_category,
 )
 from m3it.rows.instance import FIELDS, M3ITError
-from m3it.work.folder import write_text
+from m3it.work.folder import text_of, write_text
 from m3it.work.runner import Progress, silent
 
 TYPES = ", ".join(f"{{name: {name}, {'list' if name == 'image_base64_str' else 'dtype'}: string}}" for name in FIELDS)
@@ -158,7 +158,7 @@ def render_blocks(text: str, name: str, folder: Path, infos: dict[str, Any]) -> 
         if match[2] not in BLOCKS and not measured.exists():
             known = f"{', '.join(BLOCKS)}, and bench_NAME for bench/results/NAME.md"
             raise M3ITError(f"{name}: unknown block {match[2]!r}; known are {known}.")
-        fresh = BLOCKS[match[2]](infos) if match[2] in BLOCKS else measured.read_text("utf-8").strip()
+        fresh = BLOCKS[match[2]](infos) if match[2] in BLOCKS else text_of(measured).strip()
         if "<!-- m3it:" in match[3]:
             raise M3ITError(f"{name}: block {match[2]!r} has no end. Add <!-- /m3it --> where it should be.")
         return f"{match[1]}{fresh}\n{match[4]}"
@@ -186,14 +186,14 @@ def card(folder: Path | str, check: bool = False, progress: Progress = silent) -
     if not infos:
         raise M3ITError(f"{folder}: expected shards in data/<task>/<dataset>/, found none.")
     readme = folder / "README.md"
-    pages = {path: path.read_text("utf-8") for path in sorted(folder.glob("docs/*.md"))}
-    pages[readme] = readme.read_text("utf-8") if readme.exists() else ""
+    pages = {path: text_of(path) for path in sorted(folder.glob("docs/*.md"))}
+    pages[readme] = text_of(readme) if readme.exists() else ""
     pages[readme] = render_head(pages[readme], infos, measured_keys(repository, infos, bare))
     fresh = {folder / "dataset_infos.json": json.dumps(infos, indent=1, ensure_ascii=False) + "\n"}
     fresh |= {path: render_blocks(text, path.name, folder, infos) for path, text in pages.items()}
     diffs = []
     for path, text in fresh.items():
-        old = path.read_text("utf-8") if path.exists() else ""
+        old = text_of(path) if path.exists() else ""
         if old != text:
             both, names = (old.split("\n"), text.split("\n")), (f"{path.name} (is)", f"{path.name} (measured)")
             diffs.append("\n".join(difflib.unified_diff(*both, *names, lineterm="", n=1)))

@@ -13,16 +13,23 @@ import base64
 import io
 import struct
 import sys
-import threading
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
-from PIL import Image, ImageChops, ImageFile, features
+from PIL import Image, ImageChops
 
-from M3IT import clean_base64
-from m3it.rows.instance import M3ITError
+import M3IT
+from M3IT import (
+    MAX_PIXELS,
+    NO_PICTURE,
+    clean_base64,
+    not_a_picture,
+    open_picture,
+    read_exif,
+    strict_pillow,
+    without_long_texts,
+)
+from m3it.rows.instance import M3ITError, ShardError
 
 try:
     import simplejpeg
@@ -33,19 +40,9 @@ try:
 except ImportError:
     pybase64 = base64  # type: ignore[misc]
 
-# Where Pillow warns of a decompression bomb (its MAX_IMAGE_PIXELS), whatever a program has set that to. A PNG of so
-# many pixels, RGBA, takes 5 s and 1.5 GB; at twice as many, where Pillow itself refuses, it took 11 s and 2.9 GB.
-MAX_PIXELS = 89_478_485
-
 # A JPEG is decoded at no less than so many times the size it is reduced to: at once the size, photographs differ from
 # fully decoded ones by up to 3.4/255 on average, at twice the size by 1.1/255.
 ROOM = 2
-
-# What Pillow's readers raise on bytes that they cannot make sense of: most errors of a format arrive as they fell.
-UNREADABLE = (
-    OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RuntimeError, EOFError,
-    struct.error, zlib.error, Image.DecompressionBombError,
-)  # fmt: skip
 
 # Segments of a JPEG that say nothing of its size or its turn: by their marker, how they begin.
 PLAIN_SEGMENTS = {0xE0: b"JFIF\0", 0xE2: b"ICC_PROFILE\0"}
@@ -62,52 +59,17 @@ TURNS = {
     8: lambda array: np.rot90(array),
 }
 
-MEDIA_TYPES = (
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"GIF87a", "image/gif"),
-    (b"GIF89a", "image/gif"),
-    (b"II*\0", "image/tiff"),
-    (b"MM\0*", "image/tiff"),
-    (b"II+\0", "image/tiff"),  # BigTIFF
-    (b"MM\0+", "image/tiff"),
-)
-
-# Pictures of a kind that we do not read, by their first bytes.
-OTHER_KINDS = (
-    (b"\0\0\0\x0cjP  \r\n\x87\n", "a JPEG 2000 picture"),
-    (b"\xff\x4f\xff\x51", "a JPEG 2000 picture"),
-    (b"\0\0\1\0", "an icon (ICO)"),
-    (b"\xff\x0a", "a JPEG XL picture"),
-    (b"\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL picture"),
-    (b"8BPS", "a Photoshop document"),
-    (b"%PDF-", "a PDF document"),
-)
-HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-
-# What stands in an image's place when a download or a conversion went wrong.
-IMPOSTORS = (
-    (b"<!doctype html", "an HTML page"),
-    (b"<html", "an HTML page"),
-    (b"<head", "an HTML page"),
-    (b"<?xml", "an XML text"),
-    (b"<svg", "an SVG drawing, which has no pixels"),
-    (b"{", "a JSON text"),
-    (b"[", "a JSON text"),
-    (b"version https://git-lfs", "a Git LFS pointer: run `git lfs pull` in that repository to get the image itself"),
-    (b"/9j/", "the base64 text of a JPEG: it was encoded twice, or read_base64 was not called"),
-    (b"ivborw0kggo", "the base64 text of a PNG: it was encoded twice, or read_base64 was not called"),
-)
-
 
 class ImageError(M3ITError):
-    """Bytes or text that should hold an image, and do not."""
+    """Bytes or text that should hold an image, and do not; `reason` is what drops are counted by."""
+
+    reason = "image cannot be read"
 
 
-def _image_error(row_id, found, start):
-    """The error for the row: what was expected, what was found, and how the bytes or the text begin."""
-    where = f"{row_id}: " if row_id else ""
-    return ImageError(f"{where}expected an image, found {found}. It begins with {start!r}.")
+class Base64Error(ImageError):
+    """Text that is no base64."""
+
+    reason = "image is not base64"
 
 
 def read_base64(text, row_id=""):
@@ -116,45 +78,27 @@ def read_base64(text, row_id=""):
     Anything else that is not strict base64 (a missing padding, a foreign character) raises ImageError.
     """
     if not isinstance(text, str):
-        raise _image_error(row_id, f"a {type(text).__name__} where base64 text should be", str(text)[:16])
+        raise _not_base64(row_id, f"a {type(text).__name__} where base64 text should be", str(text)[:16])
     body = clean_base64(text)
     if body[:5].lower() == "data:":
-        raise _image_error(row_id, "a data URI that does not say ';base64,'", text[:32])
+        raise _not_base64(row_id, "a data URI that does not say ';base64,'", text[:32])
     if not body:
-        raise _image_error(row_id, "an empty text where base64 should be", text[:16])
+        raise _not_base64(row_id, "an empty text where base64 should be", text[:16])
     try:
         return pybase64.b64decode(body, validate=True)
     except ValueError as error:
-        raise _image_error(row_id, f"text of {len(text)} characters that is not base64 ({error})", text[:32]) from error
+        raise _not_base64(row_id, f"text of {len(text)} characters that is not base64 ({error})", text[:32]) from error
+
+
+def _not_base64(row_id, found, start):
+    """The error for a text: what was expected, what was found, and how it begins."""
+    return Base64Error(f"{row_id}: {not_a_picture(found, start)}" if row_id else not_a_picture(found, start))
 
 
 def media_type(image_bytes, row_id=""):
     """The media type by the first bytes: image/jpeg, png, gif, webp, bmp, tiff or avif; ImageError names what else it
     is."""
-    for magic, name in MEDIA_TYPES:
-        if image_bytes.startswith(magic):
-            return name
-    if image_bytes[:4] == b"RIFF" and image_bytes[8:12] == b"WEBP":
-        return "image/webp"
-    # "BM" alone would take any text that begins so; the size of the next header is a small little-endian number.
-    if image_bytes[:2] == b"BM" and image_bytes[15:18] == b"\0\0\0":
-        return "image/bmp"
-    if not image_bytes:
-        raise _image_error(row_id, "no bytes at all", image_bytes)
-    other = next((words for clue, words in OTHER_KINDS if image_bytes.startswith(clue)), "")
-    if image_bytes[4:8] == b"ftyp":  # a box of brands, 4 letters each (ISO/IEC 14496-12)
-        brands = image_bytes[8 : min(int.from_bytes(image_bytes[:4], "big"), 64)]
-        if b"avif" in brands or b"avis" in brands:
-            if features.check("avif"):
-                return "image/avif"
-            other = "an AVIF picture, which needs Pillow 11.3 or newer"
-        elif brands[:4] in HEIC_BRANDS:
-            other = "a HEIC picture"
-    if other:
-        raise _image_error(row_id, f"{other}: convert it to JPEG or PNG", image_bytes[:16])
-    start = image_bytes[:64].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    found = next((words for clue, words in IMPOSTORS if start.startswith(clue)), "bytes of no image format we read")
-    raise _image_error(row_id, found, image_bytes[:16])
+    return _as_image_error(M3IT.media_type, image_bytes, row_id)
 
 
 def size(image_bytes, row_id=""):
@@ -164,6 +108,11 @@ def size(image_bytes, row_id=""):
     image = _open(image_bytes, row_id)
     width, height = _stored_size(image)
     return (height, width) if _orientation(image, image_bytes) in (5, 6, 7, 8) else (width, height)
+
+
+def is_plain(image_bytes):
+    """Whether a file's header holds nothing but what most have, so that whatever reads pictures says the same of it."""
+    return bool(_plain_jpeg_size(image_bytes) or _plain_png_size(image_bytes))
 
 
 def pixels(image_bytes, row_id="", max_side_pixels=None):
@@ -210,52 +159,20 @@ def reduce(image_bytes, max_side_pixels, row_id=""):
     return encode(array, "JPEG" if media_type(image_bytes) == "image/jpeg" else "PNG")
 
 
+def _as_image_error(read, image_bytes, row_id):
+    """What one of M3IT's readers of pictures says; ImageError, with the row, where it finds none."""
+    try:
+        return read(image_bytes)
+    except ShardError as error:
+        raise ImageError(f"{row_id}: {error}" if row_id else str(error)) from error
+
+
 def _open(image_bytes, row_id):
     """The PIL image with its header read and its size checked; no pixel is decoded yet."""
-    kind = media_type(image_bytes, row_id)
-    file = _without_texts(image_bytes) if kind == "image/png" else image_bytes
-    try:
-        # one reader only: by content others might be tried, some of which start programs (EPS)
-        image = Image.open(io.BytesIO(file), formats=[kind.removeprefix("image/").upper()])
-    except UNREADABLE as error:
-        raise _image_error(row_id, f"a broken {kind} file ({error})", image_bytes[:16]) from error
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        found = f"one of {width} x {height} pixels, more than the {MAX_PIXELS} we decode"
-        raise _image_error(row_id, found, image_bytes[:16])
-    if kind == "image/png":
+    image = _as_image_error(lambda file: open_picture(without_long_texts(file)), image_bytes, row_id)
+    if image.format == "PNG":
         _scale_color_key(image, depth=image_bytes[24])
     return image
-
-
-def _without_texts(png: bytes) -> bytes:
-    """The PNG without its texts and its color profile: they change no pixel, and above a megabyte Pillow refuses the
-    whole file for them (wherever they stand, when it comes to them)."""
-    kept, start, place = [], 0, 8
-    while place + 8 <= len(png):
-        stop = place + 12 + int.from_bytes(png[place : place + 4], "big")
-        if png[place + 4 : place + 8] in (b"iCCP", b"tEXt", b"zTXt", b"iTXt"):
-            kept.append(png[start:place])
-            start = stop
-        place = stop
-    return b"".join([*kept, png[start:]]) if kept else png
-
-
-_STRICT = threading.Lock()
-
-
-@contextmanager
-def _strict() -> Iterator[None]:
-    """Truncated files raise, whatever another library has told Pillow: half a picture is none."""
-    if not ImageFile.LOAD_TRUNCATED_IMAGES:
-        yield
-        return
-    with _STRICT:
-        ImageFile.LOAD_TRUNCATED_IMAGES = False
-        try:
-            yield
-        finally:
-            ImageFile.LOAD_TRUNCATED_IMAGES = True
 
 
 def _plain_jpeg_size(image_bytes):
@@ -293,14 +210,18 @@ def _plain_jpeg_size(image_bytes):
 
 
 def _plain_png_size(image_bytes):
-    """The same of a PNG whose pixels follow its header at once."""
+    """The same of a PNG that is nothing but its header and its pixels."""
     header = image_bytes[12:29]
-    if image_bytes[:12] != b"\x89PNG\r\n\x1a\n\0\0\0\r" or image_bytes[37:41] != b"IDAT" or b"eXIf" in image_bytes:
+    if image_bytes[:12] != b"\x89PNG\r\n\x1a\n\0\0\0\r" or image_bytes[37:41] != b"IDAT":
         return None
     kind, width, height, depth, color, compression, filters, interlace = struct.unpack(">4sIIBBBBB", header)
     is_usual = kind == b"IHDR" and depth == 8 and color in (0, 2, 4, 6) and not (compression or filters or interlace)
-    whole = zlib.crc32(header) == int.from_bytes(image_bytes[29:33], "big")
-    return (width, height) if is_usual and whole and 0 < width * height <= MAX_PIXELS else None
+    if not is_usual or zlib.crc32(header) != int.from_bytes(image_bytes[29:33], "big"):
+        return None
+    place = 33
+    while (kind := image_bytes[place + 4 : place + 8]) == b"IDAT":
+        place += 12 + int.from_bytes(image_bytes[place : place + 4], "big")
+    return (width, height) if kind in (b"IEND", b"") and 0 < width * height <= MAX_PIXELS else None
 
 
 def _scale_color_key(image, depth):
@@ -326,11 +247,8 @@ def _orientation(image, image_bytes):
     if image.format == "TIFF":
         return 1  # Pillow turns these itself
     try:
-        if image.format == "PNG" and "exif" not in image.info and b"eXIf" in image_bytes:
-            image.load()  # a block after the pixels is only seen by reading on
-        # the method of PngImageFile would decode every PNG in search of such a block
-        value = Image.Image.getexif(image).get(ORIENTATION_TAG, 1)
-    except UNREADABLE:
+        value = read_exif(image, image_bytes).get(ORIENTATION_TAG, 1)
+    except NO_PICTURE:
         return 1
     return value if value in TURNS else 1
 
@@ -388,14 +306,14 @@ def _decode(image, image_bytes, target, row_id):
         least = tuple(ROOM * side for side in target)
         drafted = image.draft("RGB", least) if target != image.size else None
         box = drafted[1] if drafted else None
-        with _strict():
+        with strict_pillow():
             rgb = _to_rgb(image)
         if rgb.size != target:
             rgb = rgb.resize(target, Image.Resampling.BICUBIC, box=box, reducing_gap=3.0)
         return np.array(rgb)
-    except UNREADABLE as error:
-        kind = media_type(image_bytes)
-        raise _image_error(row_id, f"a truncated or broken {kind} file ({error})", image_bytes[:16]) from error
+    except NO_PICTURE as error:
+        told = not_a_picture(f"a truncated or broken {media_type(image_bytes)} file ({error})", image_bytes[:16])
+        raise ImageError(f"{row_id}: {told}" if row_id else told) from error
 
 
 def _to_rgb(image):
@@ -404,6 +322,8 @@ def _to_rgb(image):
     image.load()
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         return _scale_gray(image)
+    if image.mode == "P" and image.palette is None:
+        raise ValueError("it has no palette")
     if image.mode == "CMYK" and image.format in ("JPEG", "MPO") and "adobe" not in image.info:
         # Adobe stores ink inverted; Pillow takes every CMYK JPEG for Adobe's and has inverted this one for nothing
         image = ImageChops.invert(image)

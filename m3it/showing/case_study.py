@@ -18,6 +18,7 @@ from m3it.evaluating.runs import Key, Place, Run, read_runs
 from m3it.reading.load import find_rows
 from m3it.rows.images import encode, pixels
 from m3it.rows.instance import M3ITError, hash_of
+from m3it.work.folder import lines_of
 
 NUM_CASES = 8  # rows of the case study
 NUM_WORST = 6  # rows of a dataset in the gallery
@@ -114,7 +115,8 @@ def _step(state: Path) -> int:
     return int(found[1]) if (found := re.fullmatch(r"checkpoint-(\d+)", state.parent.name)) else 0
 
 
-def _json(file: Path) -> Any:
+def _json(file: Path) -> dict[str, Any]:
+    """What a JSON file holds; ReportError where that is not what m3it writes under its name."""
     try:
         found = json.loads(file.read_text("utf-8"))
     except (ValueError, RecursionError) as error:
@@ -128,9 +130,13 @@ def _json(file: Path) -> Any:
 
 def _row_scores(files: Iterable[Path]) -> Iterator[tuple[tuple[str, Key], dict[str, float]]]:
     for file in files:
-        for line in filter(None, file.read_text("utf-8").split("\n")) if file.exists() else ():
-            row = json.loads(line)
-            yield (row["model"], (row["config"], row["split"], row["id"])), row["scores"]
+        for line in filter(str.strip, lines_of(file)) if file.exists() else ():
+            try:
+                row = json.loads(line)
+                yield (row["model"], (row["config"], row["split"], row["id"])), row["scores"]
+            except (ValueError, LookupError, TypeError) as error:
+                say = f"expected a line as m3it score writes it, found {line[:60]!r}. Score again."
+                raise ReportError(f"{file}: {say}") from error
 
 
 # ---- which rows

@@ -11,6 +11,7 @@ from m3it.reading.load import load_builder
 from m3it.rows.images import pixels
 from m3it.showing.rows import contact_sheet
 from m3it.showing.stats import PUBLISHED
+from m3it.work.folder import writing
 
 TASK_COLOURS = {
     "captioning": "#cfe3f7", "classification": "#d7efd3", "vqa": "#fde5c8", "kvqa": "#f9d3d3", "reasoning": "#e3d9f2",
@@ -33,7 +34,8 @@ def draw_figures(stats: dict[str, Any], repo: str, folder: Path) -> Iterator[Pat
     }
     for name, figure in drawn.items():
         path = folder / f"{name}.png"
-        figure.savefig(path, dpi=110, metadata={"Software": None})
+        with writing(path) as unfinished:
+            figure.savefig(unfinished, format="png", dpi=110, metadata={"Software": None})
         yield path
     contact_sheet(_first_rows(repo), folder / "contact_sheet.png", columns=5)
     yield folder / "contact_sheet.png"

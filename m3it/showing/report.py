@@ -24,7 +24,7 @@ from m3it.showing.case_study import (
 )
 from m3it.showing.page import render_page
 from m3it.showing.rows import FONTS, Cell, draw_sheet, letters_of, missing_letters
-from m3it.work.folder import write_text
+from m3it.work.folder import refuse_other, write_text, writing
 
 PUBLISHED_VERDICTS = {"MiniGPT-4": (167, 28, 105), "InstructBLIP": (196, 9, 95)}  # win, tie, lose: arXiv 2306.04387
 VERDICT_COLOURS = {"win": "#2f6fde", "tie": "#b9b5ab", "lose": "#d9730d"}
@@ -46,6 +46,7 @@ def report(
         cases, worst = choose_cases(found), {place: worst_cases(found, place) for place in places_of(found)}
         pictures, problems = read_pictures(found, [*cases, *(case for some in worst.values() for case in some)])
         page = render_page(found, cases=cases, worst=worst, pictures=pictures, problems=problems)
+        refuse_other(out, b"<!doctype html", "a page")
         write_text(Path(out), page)
         if figures:
             problems += draw_report_figures(found.judges, cases, pictures, folder=Path(figures))
@@ -115,7 +116,8 @@ def draw_verdicts(judges: list[dict[str, Any]], path: Path) -> None:
     figure.suptitle(f"FairEval verdicts on the first model; hatched: published (arXiv 2306.04387){ours}", fontsize=10)
     handles = [Patch(color=colour, label=verdict) for verdict, colour in VERDICT_COLOURS.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    with writing(path) as unfinished:
+        figure.savefig(unfinished, format="png", dpi=110, metadata={"Software": None})
 
 
 def draw_cases(cases: list[Case], pictures: dict[Key, list[bytes]], path: Path) -> None:

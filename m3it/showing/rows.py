@@ -1,6 +1,5 @@
 """Rows for people: as text in a terminal, or as a contact sheet, a picture of the rows with their images and texts."""
 
-import io
 import json
 import re
 import textwrap
@@ -11,8 +10,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from M3IT import M3ITError, id_of, image_bytes
+from M3IT import PNG, M3ITError, id_of, image_bytes
 from m3it.rows.images import pixels, size
+from m3it.work.folder import refuse_other, writing
 
 CELL_PIXELS = 360  # width of a row on the sheet
 TEXT_PIXELS, LINE_PIXELS = 15, 20
@@ -117,9 +117,9 @@ def draw_sheet(
     sheet = Image.new("RGB", (width * min(columns, max(1, len(drawn))), max(1, sum(heights))), "white")
     for i, cell_image in enumerate(drawn):
         sheet.paste(cell_image, (width * (i % columns), sum(heights[: i // columns])))
-    data = io.BytesIO()
-    sheet.save(data, "PNG", optimize=True)
-    Path(path).write_bytes(data.getvalue())
+    refuse_other(path, PNG, "a PNG picture")
+    with writing(path) as unfinished:
+        sheet.save(unfinished, "PNG", optimize=True)
     return len(drawn)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from m3it.training.settings import Settings
 from m3it.training.trainer import MixtureTrainer, sum_of
+from m3it.work.folder import writing
 from m3it.work.runner import versions
 
 PACKAGES = ("torch", "transformers", "accelerate", "peft", "tokenizers")  # whose versions a loss depends on
@@ -56,4 +57,5 @@ def plot_loss(history: list[dict[str, Any]], path: Path) -> None:
     axes.set(xlabel="step", ylabel="loss per token of the answers")
     if any(curves.values()):  # a run of a step or two logs nothing
         axes.legend()
-    figure.savefig(path)
+    with writing(path) as unfinished:
+        figure.savefig(unfinished, format="png")

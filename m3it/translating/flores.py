@@ -14,6 +14,7 @@ from m3it.rows.instance import M3ITError
 from m3it.translating.engines import EngineSettings, open_engine
 from m3it.translating.languages import find_language
 from m3it.translating.memory import Memory
+from m3it.work.folder import text_of
 from m3it.work.runner import Progress, silent
 
 FLORES_101 = {"arb_Arab": "ara", "fuv_Latn": "ful", "lvs_Latn": "lav", "zho_Hans": "zho_simpl"}  # else three letters
@@ -106,6 +107,6 @@ def _sentences(folder: Path, language: Language, limit: int | None) -> list[str]
     """The sentences of a language, one a line; None where FLORES does not have it."""
     for name in (language.nllb, FLORES_101.get(language.nllb, language.nllb[:3])):
         if (folder / f"{name}.devtest").is_file():
-            lines = (folder / f"{name}.devtest").read_text("utf-8").removesuffix("\n").split("\n")
+            lines = text_of(folder / f"{name}.devtest").removesuffix("\n").split("\n")
             return lines[:limit]
     return None

@@ -60,7 +60,7 @@ def folder(kind: str, cache_dir: Path | str | None = None) -> Path:
 
 def digest(text: str) -> str:
     """A name for the file that is kept for what the text says."""
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:32]
 
 
 def lock(name: str, cache_dir: Path | str | None = None) -> FileLock:

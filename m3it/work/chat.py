@@ -403,7 +403,13 @@ class Chat:
                 if not key and not server:
                     raise ChatError("No API key. Set OPENAI_API_KEY, or name a server that needs none by its base URL.")
                 key = key or "none"  # the client wants one, local servers do not
-                self._client = openai.OpenAI(api_key=key, base_url=server, max_retries=0, timeout=self.timeout_seconds)
+                options = {"api_key": key, "max_retries": 0, "timeout": self.timeout_seconds}
+                try:
+                    self._client = openai.OpenAI(base_url=server, **options)
+                except Exception as error:  # of the client's transport, whichever that is
+                    if type(error).__name__ != "InvalidURL":
+                        raise
+                    raise ChatError(f"{server}: expected the URL of a server, {error}. Fix --base-url.") from error
             return self._client
 
     def _error(self, fault: "Fault", num_tries: int, others_pass: bool) -> ChatError:

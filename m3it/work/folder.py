@@ -9,15 +9,14 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-import fsspec
 from filelock import FileLock, Timeout
 from fsspec.implementations.local import LocalFileSystem
 
-from M3IT import M3ITError
+from M3IT import M3ITError, open_url
 
 
 class Folder:
@@ -25,7 +24,7 @@ class Folder:
     at all."""
 
     def __init__(self, path: Path | str):
-        self.fs, self.root = fsspec.core.url_to_fs(os.fspath(path), use_listings_cache=False)
+        self.fs, self.root = open_url(path, use_listings_cache=False)
         self.is_local = isinstance(self.fs, LocalFileSystem)
 
     @contextmanager
@@ -148,6 +147,31 @@ def digest_of(file: Any) -> str:
     return digest.hexdigest()
 
 
+def text_of(path: Path | str) -> str:
+    """What a text file holds; M3ITError where it is no UTF-8."""
+    return "".join(lines_of(path))
+
+
+def lines_of(path: Path | str) -> Iterator[str]:
+    """Yield the lines of a text file, ends included; M3ITError where it is no UTF-8."""
+    try:
+        with open(path, encoding="utf-8") as lines:
+            yield from lines
+    except UnicodeDecodeError as error:
+        raise M3ITError(
+            f"{path}: expected text in UTF-8, {error}. Is it the right file? Else write it anew."
+        ) from error
+
+
+def refuse_other(path: Path | str, start: bytes, kind: str) -> None:
+    """M3ITError where a file stands that does not begin as one of the kind does: nobody's notes are overwritten."""
+    if Path(path).is_file():
+        with open(path, "rb") as file:
+            head = file.read(64)
+        if head and not head.lower().startswith(start.lower()):
+            raise M3ITError(f"{path}: holds something else than {kind}, found {head[:16]!r}. Name another file.")
+
+
 def write_json(path: Path | str, value: Any) -> None:
     """Write a JSON file, whole or not at all."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
@@ -157,3 +181,9 @@ def write_text(path: Path | str, text: str) -> None:
     """Write a small file, whole or not at all."""
     folder, name = posixpath.split(absolute(path))
     Folder(folder).write(name, text)
+
+
+def writing(path: Path | str) -> AbstractContextManager[Path]:
+    """A local name to write a file to, that appears whole or not at all when the block ends."""
+    folder, name = posixpath.split(absolute(path))
+    return Folder(folder).writing(name)
