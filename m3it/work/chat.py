@@ -403,9 +403,9 @@ class Chat:
                 if not key and not server:
                     raise ChatError("No API key. Set OPENAI_API_KEY, or name a server that needs none by its base URL.")
                 key = key or "none"  # the client wants one, local servers do not
-                options = {"api_key": key, "max_retries": 0, "timeout": self.timeout_seconds}
+                wait = self.timeout_seconds
                 try:
-                    self._client = openai.OpenAI(base_url=server, **options)
+                    self._client = openai.OpenAI(base_url=server, api_key=key, max_retries=0, timeout=wait)
                 except Exception as error:  # of the client's transport, whichever that is
                     if type(error).__name__ != "InvalidURL":
                         raise
