@@ -2,9 +2,12 @@
 
 import ast
 import importlib
+import os
 import posixpath
 import re
 import shlex
+import subprocess
+import sys
 
 import pytest
 import typer
@@ -168,3 +171,13 @@ def test_each_promise_is_held_by_a_test_that_there_is():
     assert 10 < len(held) <= 20
     for file, name in held:
         assert f"def {name}(" in (ROOT / file).read_text("utf-8"), f"{file}::{name}"
+
+
+def test_the_site_is_built_without_a_broken_link(tmp_path):
+    pytest.importorskip("mkdocstrings_handlers", reason="builds the site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    environ = {**os.environ, "NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=ROOT, env=environ, text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert "load_dataset" in (tmp_path / "site/api/index.html").read_text("utf-8")
+    assert (tmp_path / "site/imgs/easy_vqa.png").exists() and (tmp_path / "site/CONTRIBUTING/index.html").exists()
