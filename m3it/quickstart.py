@@ -8,7 +8,7 @@ done again, and one that was killed goes on.
 
 import sysconfig
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,8 @@ EXAMPLE = Path("docs/examples/easy_vqa.py")
 INSTALLED = Path(sysconfig.get_path("data"), "share/m3it/examples/easy_vqa.py")
 # Rows of the sample may have 8 frames or a page of text, and a whole batch is padded to the longest of its rows: texts
 # are cut, and of 1,000 rows two are of the sample.
-SAMPLE_SHARE = 0.002
-# Small batches: a shape is told from another after so many steps, whether of 16 rows or of 64.
-SETTINGS = Settings(epochs=1.75, batch_size=16, max_length=128, log_every=50, save_every=1000, workers=1)
+WEIGHTS, SAMPLE_WEIGHT = {EASY: 1.0, HARD: 1 / 3}, 0.002
+SETTINGS = Settings(epochs=2.5, batch_size=64, max_length=128, log_every=25, save_every=250, workers=1)
 SHAPES = ("circle", "rectangle", "triangle")
 POINTS = ("score", "majority_score")
 
@@ -61,13 +60,14 @@ def quickstart(
     run, names = (out / "hard", [EASY, HARD]) if hard else (out, [EASY])
     with plain_lines():
         tell("1 of 4  shards, by a converter as you would write it" + (", and SHAPES" if hard else ""))
-        make_rows(out, names, limit, tell)
-        tell(f"2 of 4  tiny learns them, mixed with {f'the datasets of {repo}' if repo else 'nothing: no data/ here'}")
+        num_rows = make_rows(out, names, limit, tell)
+        where = "this folder" if repo == "." else repo
+        tell(f"2 of 4  tiny learns them, mixed with {f'the datasets of {where}' if repo else 'nothing: no data/ here'}")
         if not (run / "tiny/run.json").exists():
             with cores_for(settings.workers):
                 train("tiny", mix(out, names, repo, settings), run / "tiny", settings, resume=True, tell=tell)
         tell("3 of 4  it answers the questions about the test pictures, which it has not seen")
-        answer(out, names, run, tell)
+        answer(out, num_rows, run, tell)
     tell("4 of 4  the report")
     score([run / "predictions"], run / "scores")
     report([run, run / "tiny"], run / "report.html")
@@ -76,24 +76,28 @@ def quickstart(
     return {"page": str(run / "report.html"), "model": str(run / "tiny"), "lines": lines}
 
 
-def make_rows(out: Path, names: Sequence[str], limit: int | None, tell: Callable[[str], Any]) -> None:
-    """Convert the source files into out/data/."""
+def make_rows(out: Path, names: Sequence[str], limit: int | None, tell: Callable[[str], Any]) -> dict[str, int]:
+    """Convert the source files into out/data/; returns how many test rows each dataset has."""
     try:
         import easy_vqa
     except ImportError as missing:
         raise M3ITError("m3it quickstart needs its pictures: pip install easy-vqa") from missing
     root, clone = Path(easy_vqa.__file__).parent / "data", Path(__file__).parent.parent / EXAMPLE
     converter = str(clone if clone.exists() else INSTALLED) + ":convert"
-    convert(EASY, root, out, limit=limit, converter=converter, progress=paced(tell))
+    made = {EASY: convert(EASY, root, out, limit=limit, converter=converter, progress=paced(tell, "shard"))}
     for name in names[1:]:
-        convert(name, source_root(name, None, out), out, progress=paced(tell))
+        made[name] = convert(name, source_root(name, None, out), out, progress=paced(tell, "shard"))
+    return {
+        name: sum(file["num_rows"] for path, file in run["files"].items() if path.startswith(SPLIT))
+        for name, run in made.items()
+    }
 
 
 def mix(out: Path, names: Sequence[str], repo: str | None, settings: Settings) -> Mixture:
     """The stream to learn from: the configs of `out` and, for a small part, those of the repository."""
     there = held(Repository(repo), "train") if repo else []
     others = [name for name in there if name in CATALOGUE and name not in names]  # no translations
-    weights = {**dict.fromkeys(names, 1 / len(names)), **{name: SAMPLE_SHARE / len(others) for name in others}}
+    weights = {name: WEIGHTS[name] for name in names} | {name: SAMPLE_WEIGHT / len(others) for name in others}
     parts = [Part(str(out), name) for name in names]
     return Mixture(
         repo if others else None,
@@ -105,17 +109,21 @@ def mix(out: Path, names: Sequence[str], repo: str | None, settings: Settings) -
     )
 
 
-def answer(out: Path, names: Sequence[str], run: Path, tell: Callable[[str], Any]) -> None:
-    """Have the model answer the test questions, into run/predictions."""
+def answer(out: Path, num_rows: Mapping[str, int], run: Path, tell: Callable[[str], Any]) -> None:
+    """Have the model answer the test questions, so many of each dataset, into run/predictions."""
+
+    def progress(items: Iterable[Any], description: str, total: int | None = None) -> Iterable[Any]:
+        return paced(tell, "question")(items, description, num_rows[description])
+
     predict(
         str(run / "tiny"),
-        names,
+        list(num_rows),
         run / "predictions",
         repo=str(out),
         split=SPLIT,
         batch_size=256,
         max_tokens=8,
-        progress=paced(tell),
+        progress=progress,
     )
 
 

@@ -22,7 +22,7 @@ class Pace:
     def __call__(self, done: int, more: str = "") -> None:
         """Note that so many are done; `more` is added to a line."""
         now = time.monotonic()
-        if now - self.told < EVERY_SECONDS:
+        if now - self.told < EVERY_SECONDS or done == self.total:
             return
         self.told = now
         line = f"{self.description} {done:,}"
@@ -32,11 +32,11 @@ class Pace:
         self.tell(line + more)
 
 
-def paced(tell: Callable[[str], Any]) -> Progress:
-    """A Progress that says in lines what a bar would draw."""
+def paced(tell: Callable[[str], Any], what: str) -> Progress:
+    """A Progress that says in lines what a bar would draw; `what`: the word for an item."""
 
     def progress(items: Iterable[Any], description: str, total: int | None = None) -> Iterator[Any]:
-        pace = Pace(tell, f"{description}:", total)
+        pace = Pace(tell, f"{description}: {what}", total)
         for number, item in enumerate(items, 1):
             yield item
             pace(number)

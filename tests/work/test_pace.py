@@ -23,12 +23,20 @@ def test_it_says_every_ten_seconds_how_far_it_is_and_how_long_the_rest_takes(clo
     assert told == ["step 200 of 1,000, about 80 s to go, loss 10", "step 300 of 1,000, about 70 s to go, loss 20"]
 
 
+def test_of_what_is_done_it_says_nothing(clock):
+    told = []
+    tell = Pace(told.append, "shards:", 2)
+    clock[0] = 30
+    tell(2)
+    assert told == []
+
+
 def test_as_a_progress_it_gives_all_items_and_needs_no_total(clock):
     told, given = [], []
-    for item in paced(told.append)(range(5), "easy-vqa"):
+    for item in paced(told.append, "row")(range(5), "easy-vqa"):
         given.append(item)
         clock[0] += 6
-    assert given == [0, 1, 2, 3, 4] and told == ["easy-vqa: 2", "easy-vqa: 4"]
+    assert given == [0, 1, 2, 3, 4] and told == ["easy-vqa: row 2", "easy-vqa: row 4"]
 
 
 def test_times_are_said_as_a_person_says_them():
