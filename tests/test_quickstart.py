@@ -47,7 +47,8 @@ def test_every_stage_leaves_its_files_and_is_not_done_again(small):
 
     (out, options), told = small, []
     found = quickstart(out, str(ROOT), **options, tell=told.append)
-    assert [line[:6] for line in told] == ["1 of 4", "2 of 4", "3 of 4", "4 of 4"]
+    stages = [line[:6] for line in told if line[1:6] == " of 4"]  # on a slow machine other lines say how far it is
+    assert stages == ["1 of 4", "2 of 4", "3 of 4", "4 of 4"]
     lines = [json.loads(line) for line in (out / "predictions/predictions.jsonl").read_text("utf-8").splitlines()]
     assert len(lines) == 96 and {line["id"].split("-")[0] for line in lines} == {"test"}
     yes_or_no = [line for line in lines if line["references"][0] in ("yes", "no")]
@@ -63,7 +64,7 @@ def test_every_stage_leaves_its_files_and_is_not_done_again(small):
     assert table["all"]["score"] == pytest.approx(100 * right)
     page = Path(found["page"]).read_text("utf-8")
     assert "Training" in text_of(page) and "over 4 steps" in text_of(page) and "<polyline" in page
-    assert page.count("data:image/png;base64,") == 8 + 6  # the case study and the worst rows
+    assert page.count("data:image/jpeg;base64,") == 8 + 6  # the case study and the worst rows
     mixed = json.loads((out / "tiny/run.json").read_text("utf-8"))["mixture"]
     assert {"easy-vqa", "shapes", "okvqa", "nlvr", "msrvtt"} <= set(mixed["files"])
     assert "okvqa-zh" not in mixed["files"]
@@ -79,7 +80,7 @@ def test_without_data_it_learns_from_easy_vqa_alone_and_says_so(small):
 
     (out, options), told = small, []
     quickstart(out, None, **options, tell=told.append)
-    assert "no data/ here" in told[1]
+    assert any("no data/ here" in line for line in told)
     mixed = json.loads((out / "tiny/run.json").read_text("utf-8"))["mixture"]
     assert set(mixed["files"]) == {"easy-vqa"}
 
