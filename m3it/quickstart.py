@@ -35,7 +35,7 @@ INSTALLED = Path(sysconfig.get_path("data"), "share/m3it/examples/easy_vqa.py")
 # Rows of the sample may have 8 frames or a page of text, and a whole batch is padded to the longest of its rows: texts
 # are cut, and of 1,000 rows two are of the sample.
 WEIGHTS, SAMPLE_WEIGHT = {EASY: 1.0, HARD: 1 / 3}, 0.002
-SETTINGS = Settings(epochs=2.5, batch_size=64, max_length=128, log_every=25, save_every=250, workers=1)
+SETTINGS = Settings(epochs=1.75, batch_size=64, max_length=128, log_every=25, save_every=250, workers=1)
 SHAPES = ("circle", "rectangle", "triangle")
 POINTS = ("score", "majority_score")
 
