@@ -8,7 +8,11 @@ import sys
 import pytest
 from conftest import ROOT
 
-DISTRIBUTION = {"PIL": "pillow", "yaml": "pyyaml"}  # import name -> what pip calls it, where the two differ
+DISTRIBUTION = {
+    "PIL": "pillow",
+    "yaml": "pyyaml",
+    "easy_vqa": "easy-vqa",
+}  # import name -> what pip calls it, where the two differ
 NEEDS_EXTRA = {"models": "train", "training": "train"}  # a wing that cannot even be imported without its extra
 # Declared but never imported by us: other packages load these when they are there, or a program is started.
 LOADED_BY_OTHERS = {

@@ -2,11 +2,12 @@
 
 import json
 import os
+import shlex
 import sys
 from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer import Option
@@ -25,7 +26,6 @@ from m3it.commands.options import (
     as_settings,
     default_repo,
     holds_rows,
-    progress,
     say,
 )
 
@@ -120,19 +120,43 @@ def as_weights(text: str) -> str | float:
 @app.command(rich_help_panel=TRAIN)
 def quickstart(
     out: Annotated[
-        Path, Option(help="Folder of the data, the model and the report; a killed run goes on there.")
+        Path, Option(help="Folder of the data, the model and the report; an interrupted run resumes there.")
     ] = Path("quickstart"),
     repo: Annotated[
         str | None, Option(help="Mix in its configs. Default: this folder where data/ holds rows, else none.")
     ] = None,
+    hard: Annotated[
+        bool, Option("--hard", help="Learn SHAPES, too: questions about nine cells, which tiny does not solve.")
+    ] = False,
 ) -> None:
-    """Make SHAPES, train a tiny model, test it: some minutes on two cores, offline.
+    """Train a tiny model on 38,575 questions and test it on 9,673: some minutes on two cores, offline.
 
     Example: m3it quickstart"""
     from m3it.quickstart import quickstart as run_all
 
     repo = repo or ("." if holds_rows() else None)
-    found = run_all(out, repo, tell=partial(say, err=True), progress=progress)
-    interval = f"{found['score']:.1f} % [{found['low']:.1f}, {found['high']:.1f}]"
-    always = f"always {found['majority_answer']!r}: {found['majority_score']:.1f} %"
-    say(f"accuracy on the test questions: {interval}; {always}\n{found['page']}")
+    with redirect_stdout(sys.stderr):  # where the Trainer shall write, too
+        found = run_all(out, repo, hard=hard, tell=partial(say, err=True))
+    say(as_table(found["lines"]))
+    if hard:
+        say(
+            "\nSHAPES is not solved: its test asks questions that were never asked in training, and tiny does not find "
+            "the rule behind them."
+        )
+    data, model = (shlex.quote(str(path)) for path in (out, found["model"]))
+    say(f"\nThe report: {found['page']}\nNext:")
+    say(f"  m3it show easy-vqa --repo {data} --split test --images rows.png        # its questions")
+    say(f"  m3it predict --model {model} --config viquae --out eval/viquae         # another dataset")
+    say("  m3it train --model tiny --config shapes --epochs 4 --out runs/shapes   # a harder one")
+
+
+def as_table(lines: list[dict[str, Any]]) -> str:
+    """How many answers are right, by kind of question, next to a majority-answer baseline."""
+    text = [f"{'test questions':<22}{'number':>8}{'right':>10}   always the commonest answer"]
+    for line in lines:
+        name = f"{line['dataset']}, {line['kind']}"
+        always = f"{line['majority_score']:.1f} %" + (
+            f" ({line['majority_answer']})" if line["majority_answer"] else ""
+        )
+        text.append(f"{name:<22}{line['num_rows']:>8,}{line['score']:>8.1f} %   {always}")
+    return "\n".join(text)

@@ -70,7 +70,7 @@ class Collator:
             )
         self.template = self.tokenizer.chat_template or PLAIN if self.has_qformer else processor.chat_template
         self.plain = PlainText(self.tokenizer, self.places, str(self.template))
-        self._taken: dict[tuple[tuple[int, int], ...], int] = {}  # sizes of images -> tokens of a row that had them
+        self._most: dict[tuple[tuple[int, int], ...], float] = {}  # sizes of images -> tokens they take at most
         if not self.template:
             raise M3ITError(
                 f"{type(processor).__name__} has no chat template. Set processor.chat_template, save the processor, "
@@ -81,12 +81,14 @@ class Collator:
         """The row with its images decoded; M3ITError names the row where one is broken, or lacks its place, or where
         the processor refuses it."""
         messages = [self._plain(message, row["id"]) for message in to_messages(row)]
-        images = [Image.fromarray(pixels(image, row["id"], self._most(image, row["id"]))) for image in row["images"]]
+        images = [
+            Image.fromarray(pixels(image, row["id"], self._most_pixels(image, row["id"]))) for image in row["images"]
+        ]
         prepared = Prepared(row["id"], messages, images)
         prepared = prepared._replace(whole=self.text(prepared))
         if self._is_in_doubt(prepared):
-            batch = self._encode([prepared], lambda row: row.whole, "right")[0]
-            self._taken[tuple(image.size for image in images)] = int(batch["attention_mask"].sum())
+            batch, sizes = self._encode([prepared], lambda row: row.whole, "right")[0], sizes_of(prepared)
+            self._most[sizes] = min(self._most_tokens(sizes), int(batch["attention_mask"].sum()))
         return prepared
 
     def __call__(self, rows: Sequence[Any]) -> dict[str, Any]:
@@ -103,7 +105,7 @@ class Collator:
         """The batch to generate from: what comes before the last answer, padded on the left."""
         return self.plain.without_breakers(self._encode(rows, self.prompt, "left")[0], "left")
 
-    def _most(self, image: bytes, row_id: str) -> int | None:
+    def _most_pixels(self, image: bytes, row_id: str) -> int | None:
         """The longer side at which an image is decoded, None for its own."""
         if self.max_side_pixels or not self.scaled_to:
             return self.max_side_pixels
@@ -113,24 +115,33 @@ class Collator:
     def _is_in_doubt(self, row: Prepared) -> bool:
         """Whether the processor may refuse a row, so that it is worth its time to process the row alone: for a picture
         of an odd shape, or if the row may have more tokens than `max_length`."""
-        sizes = tuple(image.size for image in row.images)
+        sizes = sizes_of(row)
         if any(min(size) < ODD_SIDE or max(size) > ODD_RATIO * min(size) for size in sizes):
             return True
         if not self.max_length or not sizes:
             return False
-        return self._most_tokens(sizes) + len(row.whole.text.encode()) > self.max_length
+        room = self.max_length - self._most_tokens(sizes)
+        if len(row.whole.text.encode()) <= room:  # a token is a byte at least
+            return False
+        return room < 0 or len(self.tokenizer(row.whole.text)["input_ids"]) > room
 
     def _most_tokens(self, sizes: tuple[tuple[int, int], ...]) -> float:
         """No fewer tokens than images of these sizes take."""
+        if sizes not in self._most:
+            self._most[sizes] = self._count_tokens(sizes)
+        return self._most[sizes]
+
+    def _count_tokens(self, sizes: tuple[tuple[int, int], ...]) -> float:
+        """What the processor says of images of these sizes; infinity where it cannot say: process a row and see."""
         count = getattr(self.processor, "_get_num_multimodal_tokens", None)
         if self.has_qformer:
             return self.processor.num_query_tokens * len(sizes)
         if count is None:
-            return self._taken.get(sizes, float("inf"))
+            return float("inf")
         try:
             counted = count(image_sizes=[(height, width) for width, height in sizes])
         except (ValueError, TypeError, ArithmeticError, AttributeError, KeyError):
-            return float("inf")  # it refuses one of them, or counts otherwise than we know: process the row and see
+            return float("inf")  # it refuses one of them, or counts otherwise than we know
         both = zip(counted["num_image_tokens"], counted["num_image_patches"], strict=True)
         return sum(tokens + (TILE_TOKENS * tiles if tiles < tokens else 0) for tokens, tiles in both)
 
@@ -302,6 +313,11 @@ def scaled_size(image_processor: Any) -> int | None:
     sides = {key: side for key, side in dict(getattr(image_processor, "size", None) or {}).items() if side}
     is_one = name in ONE_SIZE and image_processor.do_resize and set(sides) == {"height", "width"}
     return max(sides.values()) if is_one else None
+
+
+def sizes_of(row: Prepared) -> tuple[tuple[int, int], ...]:
+    """(width, height) of each image of a row."""
+    return tuple(image.size for image in row.images)
 
 
 def _asked(row: Prepared) -> str:

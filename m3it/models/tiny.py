@@ -43,8 +43,10 @@ class Stem(PreTrainedModel):
         widths = [3, 16, 32, 64, config.hidden_size]
         layers: list[nn.Module] = []
         for before, after in zip(widths, widths[1:], strict=False):
-            layers += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after)]
-            layers += [nn.MaxPool2d(2), nn.ReLU()]  # with GroupNorm and GELU, colours were learned but hardly shapes
+            # Pooled before it is normalised: a quarter of the work. With GroupNorm and GELU, colours were learned but
+            # hardly shapes.
+            layers += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.MaxPool2d(2)]
+            layers += [nn.BatchNorm2d(after), nn.ReLU()]
         self.layers = nn.Sequential(*layers)
         self.positions = nn.Parameter(torch.zeros(1, (config.image_size // STRIDE) ** 2, config.hidden_size))
         self.post_init()
@@ -58,7 +60,8 @@ class Stem(PreTrainedModel):
             super()._init_weights(module)
 
     def forward(self, pixel_values: torch.Tensor, **options: Any) -> BaseModelOutput:
-        tokens = self.layers(pixel_values.to(self.positions.dtype)).flatten(2).transpose(1, 2) + self.positions
+        pixels = pixel_values.to(self.positions.dtype, memory_format=torch.channels_last)  # twice as fast on a CPU
+        tokens = self.layers(pixels).flatten(2).transpose(1, 2) + self.positions
         return BaseModelOutput(last_hidden_state=tokens, hidden_states=(tokens,))
 
 

@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from itertools import islice
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import TrainerState, TrainingArguments, set_seed
+from transformers import ProgressCallback, TrainerState, TrainingArguments, set_seed
 
 from m3it.models.collator import Collator
 from m3it.models.loading import add_lora, freeze, load_model
@@ -33,6 +33,7 @@ from m3it.training.trainer import (
     STATE,
     Begun,
     MixtureTrainer,
+    TellPace,
     going_on,
     rows_per_step,
     sum_of,
@@ -54,12 +55,14 @@ def train(
     evaluation: Sequence[dict[str, Any]] = (),
     parts: dict[str, str] | None = None,
     resume: bool = False,
+    tell: Callable[[str], Any] | None = None,
 ) -> dict[str, Any]:
     """Train a model on a mixture, into a folder; returns what run.json says.
 
     `model`: "tiny", "ying" (with `parts`: vision, language, and qformer, as for make_ying), a Hub id or a folder.
     `evaluation`: rows to measure the loss on. `resume`: go on from the last checkpoint in `out`, if there is one, with
-    its model and processor: of `model` only what LoRA is added to is read again.
+    its model and processor: of `model` only what LoRA is added to is read again. `tell`: called with a line every ten
+    seconds, instead of the Trainer's bar.
     """
     out, settings = Path(out), settings or Settings()
     if parts and model != "ying":
@@ -84,6 +87,9 @@ def train(
         if parameter.requires_grad or not arguments.bf16:
             parameter.data = parameter.data.float()  # small steps vanish in bfloat16
     trainer = MixtureTrainer(vlm, arguments, mixture, collator, evaluation, settings, begun)
+    if tell:
+        trainer.remove_callback(ProgressCallback)
+        trainer.add_callback(TellPace(tell))
     began = time.monotonic()
     if checkpoint and begun.step >= arguments.max_steps:  # killed after its last step: the Trainer would take one more
         trainer.go_back_to(checkpoint)

@@ -1,8 +1,9 @@
 """The Trainer on the loader of a mixture, and what each of its checkpoints keeps of the mixture."""
 
+import inspect
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from m3it.models.collator import Collator
 from m3it.rows.instance import M3ITError
 from m3it.training.settings import Settings
 from m3it.work.folder import write_json, write_text
+from m3it.work.pace import Pace
 
 STATE = "mixture.json"  # in a checkpoint: what the mixture was, how many of its rows were consumed, and a `Begun`
 
@@ -64,6 +66,8 @@ class MixtureTrainer(Trainer):
             eval_dataset=list(evaluation[:even]) or None,
             callbacks=[KeepState(self)],
         )
+        whole = model.get_base_model() if settings.lora else model
+        self.makes_some_logits = "logits_to_keep" in inspect.signature(whole.forward).parameters
 
     def get_train_dataloader(self) -> DataLoader:
         """The mixture's loader, as it is."""
@@ -132,6 +136,8 @@ class MixtureTrainer(Trainer):
         row_ids = inputs.pop("row_ids", None)
         if row_ids and self.row_log and model.training:
             self.row_log.write(self.state.global_step + 1, row_ids)
+        if self.makes_some_logits and "labels" in inputs:
+            inputs = on_answers(inputs)
         return super().compute_loss(model, inputs, *args, **options)
 
     def training_step(self, *args: Any, **options: Any) -> Any:
@@ -169,6 +175,15 @@ class MixtureTrainer(Trainer):
         return self.mixture.rows_consumed + steps * rows_per_step(self.settings, self.args)
 
 
+def on_answers(inputs: dict[str, Any]) -> dict[str, Any]:
+    """The batch for a model that makes logits from the token before the first answer on, and none of the questions:
+    the same loss. Of a small model, and of one with a large vocabulary, logits are a good part of the work."""
+    learned = (inputs["labels"] != -100).any(0).nonzero()
+    length = inputs["labels"].shape[1]
+    kept = length - max(0, int(learned[0]) - 1) if len(learned) else length
+    return {**inputs, "labels": inputs["labels"][:, -kept:], "logits_to_keep": kept}
+
+
 def rows_per_step(settings: Settings, arguments: TrainingArguments) -> int:
     """How many rows all processes take in a step."""
     return settings.batch_size * settings.accumulation * arguments.world_size
@@ -195,6 +210,20 @@ class KeepState(TrainerCallback):
             kept = {"rows_consumed": trainer.rows_consumed, "model": trainer.begun.model, "losses": losses}
             with written_to(str(args.output_dir)):
                 write_json(trainer.checkpoint_folder() / STATE, {**trainer.mixture.state_dict(), **kept})
+
+
+class TellPace(TrainerCallback):
+    """Says in lines how far a run is, instead of the Trainer's bar."""
+
+    def __init__(self, tell: Callable[[str], Any]):
+        self.tell = tell
+
+    def on_train_begin(self, args: TrainingArguments, state: Any, control: Any, **more: Any) -> None:
+        self.pace = Pace(self.tell, "step", state.max_steps, state.global_step)
+
+    def on_step_end(self, args: TrainingArguments, state: Any, control: Any, **more: Any) -> None:
+        losses = [entry["loss"] for entry in state.log_history[-3:] if "loss" in entry]
+        self.pace(state.global_step, f", loss {losses[-1]:.3f}" if losses else "")
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import shlex
 from dataclasses import fields
 
 import pytest
@@ -68,23 +69,41 @@ def test_a_run_has_the_settings_that_were_given_and_says_its_losses(m3it, settin
     assert code == 0 and json.loads(out)["steps"] == 2
 
 
-def test_quickstart_says_where_the_page_is_and_how_good_the_answers_are(m3it, monkeypatch, tmp_path):
+LINES = [
+    {"dataset": "easy-vqa", "kind": "yes or no", "num_rows": 7136, "majority_answer": "yes"},
+    {"dataset": "easy-vqa", "kind": "all", "num_rows": 9673, "majority_answer": ""},
+]
+TABLE = """\
+test questions          number     right   always the commonest answer
+easy-vqa, yes or no      7,136    98.8 %   50.2 % (yes)
+easy-vqa, all            9,673    98.8 %   50.2 %
+"""
+
+
+def test_quickstart_ends_with_how_good_the_answers_are_and_what_to_do_next(m3it, monkeypatch, tmp_path):
     pytest.importorskip("torch", reason="torch is an extra")
     import m3it.quickstart as library
 
     asked = []
 
-    def scripted(out, repo, tell, progress):
-        asked.append((out, repo))
+    def scripted(out, repo, *, hard, tell):
+        asked.append((str(out), repo, hard))
         tell("1 of 4")
-        scores = {"score": 61.37, "low": 58.4, "high": 64.4}
-        return {"page": f"{out}/report.html", **scores, "majority_answer": "no", "majority_score": 63.4}
+        print("what the Trainer prints")
+        lines = [{**line, "score": 98.76, "majority_score": 50.21} for line in LINES]
+        return {"page": f"{out}/report.html", "model": f"{out}/tiny", "lines": lines}
 
     monkeypatch.setattr(library, "quickstart", scripted)
     monkeypatch.chdir(tmp_path)
-    code, out, err = m3it("quickstart", "--out", "here")
-    assert (code, err) == (0, "1 of 4\n") and [(str(path), repo) for path, repo in asked] == [("here", None)]
-    assert out == "accuracy on the test questions: 61.4 % [58.4, 64.4]; always 'no': 63.4 %\nhere/report.html\n"
-    (tmp_path / "data").mkdir()
-    m3it("quickstart")
-    assert [(str(path), repo) for path, repo in asked[1:]] == [("quickstart", ".")]
+    code, out, err = m3it("quickstart", "--out", "over here")
+    assert (code, err) == (0, "1 of 4\nwhat the Trainer prints\n") and asked == [("over here", None, False)]
+    assert out.startswith(
+        f"{TABLE}\nThe report: over here/report.html\nNext:\n  m3it show easy-vqa --repo 'over here' "
+    )
+    commands = [shlex.split(line, comments=True)[1:] for line in out.split("Next:\n")[1].splitlines()]
+    assert [m3it(command[0], "--help")[0] for command in commands] == [0, 0, 0]
+    for command in commands:  # each option there is
+        assert {word for word in command if word.startswith("--")} <= set(m3it(command[0], "--help")[1].split())
+    write_rows(tmp_path / "data/vqa/viquae/train.jsonl", [make_row(0)])
+    code, out, _ = m3it("quickstart", "--hard")
+    assert asked[1:] == [("quickstart", ".", True)] and "SHAPES is not solved" in out

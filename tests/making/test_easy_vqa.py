@@ -12,7 +12,7 @@ from pathlib import Path
 
 import datasets
 import pytest
-from conftest import row_of, write_rows
+from conftest import ROOT, row_of, write_rows
 
 import m3it
 from M3IT import Repository
@@ -26,19 +26,9 @@ from m3it.rows.jsonl import shard_names
 FOUND = importlib.util.find_spec("easy_vqa")
 PICTURES = Path(FOUND.submodule_search_locations[0]) / "data" if FOUND else Path()
 pytestmark = pytest.mark.skipif(FOUND is None, reason="easy-vqa is not installed: pip install easy-vqa --no-deps")
-INSTRUCTION = "Look at the shape in the picture and answer the question in one word."
+CONVERTER = ROOT / "docs/examples/easy_vqa.py"
+INSTRUCTION = "Answer the question in one word."
 NUM_QUESTIONS = {"train": 38_575, "test": 9_673}  # 48,248
-
-MY_SET = f"""
-from m3it.rows.instance import Instance
-from m3it.sources.kit.media import Picture
-from m3it.sources.kit.texts import read_json
-
-def convert(root, split):
-    for number, (question, answer, picture) in enumerate(read_json(root / split / "questions.json")):
-        images = [Picture(root / split / "images" / f"{{picture}}.png")]
-        yield Instance(f"{{split}}-{{number}}", question, images, answer, {INSTRUCTION!r}, {{"picture": picture}})
-"""
 
 
 def read_source(split, limit=None):
@@ -110,10 +100,9 @@ def test_plain_datasets_reads_it_by_the_card(repository, limit, tmp_path):
 
 
 def test_a_converter_of_ones_own_makes_the_same_rows(tmp_path, limit, monkeypatch, capsys):
-    (tmp_path / "my_set.py").write_text(MY_SET, "utf-8")
     arguments = [
         "--converter",
-        f"{tmp_path}/my_set.py:convert",
+        f"{CONVERTER}:convert",
         "--name",
         "easy-vqa",
         "--root",
@@ -147,3 +136,8 @@ def test_the_package_holds_what_this_test_says():
         split: len(json.loads((PICTURES / split / "questions.json").read_text("utf-8"))) for split in NUM_QUESTIONS
     } == NUM_QUESTIONS
     assert sum(len(list((PICTURES / split / "images").glob("*.png"))) for split in NUM_QUESTIONS) == 5000
+
+
+def test_the_page_for_contributors_shows_the_example_as_it_is():
+    code = CONVERTER.read_text("utf-8").partition('"""\n\n')[2]
+    assert f"```python\n{code}```\n" in (ROOT / "CONTRIBUTING.md").read_text("utf-8")

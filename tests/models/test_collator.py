@@ -97,6 +97,22 @@ def test_images_that_alone_are_too_long_are_refused_with_the_row_id():
         collator([row(1), row(8)])
 
 
+def test_a_row_is_processed_alone_only_if_its_tokens_may_not_fit(monkeypatch):
+    Image.new("RGB", (64, 48)).save(file := io.BytesIO(), "PNG")
+    given = {**row(1, inputs="picture " * 200), "images": [file.getvalue()]}  # about 200 tokens, and 1,600 bytes
+    length = Collator(processor("llava"), 4096)([given])["input_ids"].shape[1]
+    num_alone = []
+    for spare in (16, -1):
+        collator, alone = Collator(processor("llava"), length + spare), []
+        encode = collator._encode
+        monkeypatch.setattr(
+            collator, "_encode", lambda *args, encode=encode, alone=alone: alone.append(1) or encode(*args)
+        )
+        collator.prepare(given)
+        num_alone.append(len(alone))
+    assert num_alone == [0, 1]
+
+
 MARKS = "</s> <|im_end|> <image> <|image_pad|> <end_of_utterance> <s><pad> <|im_start|>"
 
 

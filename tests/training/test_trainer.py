@@ -22,11 +22,12 @@ from transformers import Trainer  # noqa: E402
 
 from m3it.mixing.mixture import Mixture  # noqa: E402
 from m3it.mixing.part import Part  # noqa: E402
+from m3it.models.collator import Collator  # noqa: E402
 from m3it.models.loading import load_model  # noqa: E402
 from m3it.rows.instance import M3ITError  # noqa: E402
 from m3it.training.settings import Settings  # noqa: E402
 from m3it.training.train import train  # noqa: E402
-from m3it.training.trainer import STATE, MixtureTrainer, is_done  # noqa: E402
+from m3it.training.trainer import STATE, MixtureTrainer, is_done, on_answers  # noqa: E402
 
 
 def test_a_run_learns_from_the_rows_of_the_mixture_in_order(data, whole):
@@ -249,3 +250,28 @@ def test_a_line_of_a_row_log_counts_if_it_is_whole_and_the_checkpoint_has_its_st
     line = '{"step": 3, "rank": 0, "rows": ["a"]}\n'
     assert [is_done(line, done) for done in (2, 3, 4)] == [False, True, True]
     assert not is_done(line[:-1], 4) and not is_done(line[:9], 4)
+
+
+@pytest.mark.parametrize("outputs", [("blue", "a red circle"), ("blue", "")])
+def test_logits_of_the_answers_alone_give_the_same_loss(data, base, outputs):
+    model, processor = load_model(base)
+    rows = [mixture_of(data).row(position) for position in range(2)]
+    batch = Collator(processor)([{**row, "outputs": told} for row, told in zip(rows, outputs, strict=True)])
+    short = on_answers(batch)
+    assert 1 < short["labels"].shape[1] < batch["labels"].shape[1]
+    whole, some = model(**batch), model(**short)
+    assert some.logits.shape[1] == short["labels"].shape[1] and torch.allclose(some.loss, whole.loss, atol=1e-5)
+
+
+def test_a_batch_that_teaches_nothing_keeps_all_its_logits():
+    assert on_answers({"labels": torch.full((2, 5), -100)})["logits_to_keep"] == 5
+
+
+def test_a_run_that_is_told_says_lines_and_draws_no_bar(data, base, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("m3it.work.pace.EVERY_SECONDS", 0.0)
+    told = []
+    train(base, mixture_of(data), tmp_path / "out", FAST, tell=told.append)
+    assert [line[:11] for line in told] == [f"step {step} of 4" for step in (1, 2, 3, 4)]
+    assert all("to go" in line for line in told) and "loss" in told[-1]
+    captured = capsys.readouterr()
+    assert "/4 [" not in captured.err and "{'loss'" not in captured.out
