@@ -101,7 +101,7 @@ def test_the_traceback_is_shown_where_it_is_asked_for(monkeypatch, repository):
 def test_an_error_of_ours_is_not_said_as_if_it_were_the_users(m3it, monkeypatch, repository):
     """`int` raises a ValueError, too; so does our own code, of an argument."""
     for fails in (lambda repo: int("twelve"), lambda repo: {}["none"], lambda repo: json.loads("{")):
-        monkeypatch.setattr("m3it.showing.stats.measure", fails)
+        monkeypatch.setattr("m3it.showing.stats.all_stats", fails)
         code, out, err = m3it("stats", "--repo", repository)
         assert (code, out) == (1, "") and err.startswith("Traceback")
         assert err.endswith("an error of m3it, not of what it was given: please report it with the lines above.\n")

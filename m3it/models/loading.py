@@ -13,7 +13,7 @@ from m3it.models.tiny import Stem, StemConfig
 from m3it.models.ying import YingConfig, YingForConditionalGeneration
 from m3it.rows.instance import M3ITError
 
-AutoConfig.register("m3it_stem", StemConfig, exist_ok=True)
+AutoConfig.register(StemConfig.model_type, StemConfig, exist_ok=True)
 AutoModel.register(StemConfig, Stem, exist_ok=True)
 AutoConfig.register("m3it_ying", YingConfig, exist_ok=True)
 AutoModelForImageTextToText.register(YingConfig, YingForConditionalGeneration, exist_ok=True)

@@ -23,7 +23,7 @@ CHAT_TEMPLATE = (
 class StemConfig(PreTrainedConfig):
     """Sizes of a convolutional stem."""
 
-    model_type = "m3it_stem"
+    model_type = "m3it_stem_2"  # another number where weights of before would not fit
     base_config_key = "vision_config"
 
     hidden_size: int = 96

@@ -108,10 +108,11 @@ def mapped(path: Path) -> np.ndarray:
     """The array in a .npy file, memory-mapped. Unlike NumPy's, it keeps no file open: a set may have a thousand."""
     with open(path, "rb") as file:
         np.lib.format.read_magic(file)
-        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        shape, by_columns, dtype = np.lib.format.read_array_header_1_0(file)
         begin = file.tell()
     with pyarrow.memory_map(str(path)) as source:
-        array = np.frombuffer(source.read_buffer(), dtype, offset=begin).reshape(shape).view(Mapped)
+        flat = np.frombuffer(source.read_buffer(), dtype, offset=begin)
+        array = flat.reshape(shape, order="F" if by_columns else "C").view(Mapped)
     array.path = path
     return array
 

@@ -98,7 +98,7 @@ def test_what_is_no_vlm_is_refused_in_a_sentence(tmp_path):
     t.LlamaForCausalLM(t.LlamaConfig(**text_sizes(tokenizer))).save_pretrained(tmp_path)
     with pytest.raises(M3ITError, match="cannot be loaded as an image-text-to-text model"):
         load_model(tmp_path)
-    with pytest.raises(M3ITError, match="no-such-folder: cannot be loaded"):
+    with pytest.raises(M3ITError, match="no-such-folder: there is no such folder"):
         load_model(tmp_path / "no-such-folder")
     (tmp_path / "config.json").write_text('{"model_type": "flamingo-9"}')
     with pytest.raises(M3ITError, match="flamingo-9"):

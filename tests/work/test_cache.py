@@ -189,6 +189,8 @@ def test_a_mapped_array_travels_as_its_name_and_keeps_no_file_open(tmp_path):
     np.save(tmp_path / "a.npy", np.arange(100_000).reshape(2, -1))
     array = cache.mapped(tmp_path / "a.npy")
     assert array.dtype == np.int64 and array.tolist() == np.arange(100_000).reshape(2, -1).tolist()
+    np.save(tmp_path / "columns.npy", np.arange(6).reshape(2, 3).T)
+    assert cache.mapped(tmp_path / "columns.npy").tolist() == [[0, 3], [1, 4], [2, 5]]
     assert len(pickle.dumps(array)) < 1000 and (pickle.loads(pickle.dumps(array)) == array).all()
     assert pickle.loads(pickle.dumps(array[1, 5:8])).tolist() == [50_005, 50_006, 50_007]  # a part of it by its values
     if os.path.isdir("/proc/self/fd"):
