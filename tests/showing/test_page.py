@@ -159,9 +159,9 @@ def test_own_metrics_are_open_and_rouge_l_is_folded(runs, tmp_path):
         ("", "ROUGE-L by group of datasets, all rows together"),
     ]
     first, _, rest = shown.partition("<details")
-    assert re.findall(r'<div class="group"><span>(\w+)</span><small>([\w ]+)', first) == [
-        ("viquae", "F1"),
-        ("mine", "exact match"),
+    assert re.findall(r'<div class="group"><span>(\w+)</span><small>([\w ,]+)', first) == [
+        ("viquae", "test, F1"),
+        ("mine", "test, exact match"),
     ]
     assert "ROUGE-L" not in first
 
