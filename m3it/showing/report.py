@@ -4,6 +4,7 @@ In: folders of predictions, of scores.json, of judge.json, and of a training.  O
 case_study.py finds in them.
 """
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import fill
@@ -45,7 +46,8 @@ def report(
         found = gather(paths, repo)
         cases, worst = choose_cases(found), {place: worst_cases(found, place) for place in places_of(found)}
         pictures, problems = read_pictures(found, [*cases, *(case for some in worst.values() for case in some)])
-        page = render_page(found, cases=cases, worst=worst, pictures=pictures, problems=problems)
+        again = shlex.join(["m3it", "report", *map(str, paths), *(["--repo", repo] if repo else [])])
+        page = render_page(found, cases=cases, worst=worst, pictures=pictures, problems=problems, command=again)
         refuse_other(out, b"<!doctype html", "a page")
         write_text(Path(out), page)
         if figures:

@@ -22,7 +22,7 @@ from m3it.showing.report import report
 class Page(HTMLParser):
     """The tags of a page, and what they point at; an unclosed or crossed tag fails."""
 
-    EMPTY = ("meta", "img", "br", "i", "polyline")
+    EMPTY = ("meta", "img", "br", "i", "input", "line", "polyline")
 
     def __init__(self, text: str):
         super().__init__()
@@ -57,7 +57,10 @@ def test_the_page_needs_no_network_and_no_script(runs, tmp_path):
     assert report([runs], tmp_path / "report.html") == []
     text = (tmp_path / "report.html").read_text("utf-8")
     page = Page(text)
-    assert page.links and all(link.startswith("data:image/jpeg;base64,") for link in page.links)
+    inside = {link for link in page.links if link.startswith("#")}
+    outside = [link for link in page.links if link not in inside]
+    assert outside and all(link.startswith("data:image/jpeg;base64,") for link in outside)
+    assert inside and all(text.count(f' id="{link[1:]}"') == 1 for link in inside)  # each leads to one place
     assert "script" not in page.tags and "link" not in page.tags and "iframe" not in page.tags
     assert not re.search(r"url\(|@import|https?://(?!127\.0\.0\.1)", text)  # the server of the settings
     assert "prefers-color-scheme: dark" in text and "width=device-width" in text
@@ -66,7 +69,7 @@ def test_the_page_needs_no_network_and_no_script(runs, tmp_path):
 
 def test_pictures_on_the_page_are_those_of_the_rows(runs, tmp_path):
     report([runs], tmp_path / "report.html")
-    links = Page((tmp_path / "report.html").read_text("utf-8")).links
+    links = [link for link in Page((tmp_path / "report.html").read_text("utf-8")).links if link[:1] != "#"]
     shown = {Image.open(io.BytesIO(base64.b64decode(link.partition(",")[2]))).getpixel((4, 3)) for link in links}
     colours = [(number * 37 % 256, number * 91 % 256, 128) for number in range(14)]
     near = [c for c in colours if any(max(abs(a - b) for a, b in zip(c, s, strict=True)) < 4 for s in shown)]
@@ -111,9 +114,14 @@ def test_the_curve_of_a_training_is_drawn(tmp_path):
     (tmp_path / "train/trainer_state.json").write_text(json.dumps({"log_history": log}), "utf-8")
     report([tmp_path / "train"], tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text("utf-8")
-    # 2, 1, 2/3, 1/2, 2/5 between 0 at the top and 200: 200 - 200 * log(loss / 0.4) / log(5)
-    assert 'points="0.0,0.0 150.0,86.1 300.0,136.5 450.0,172.3 600.0,200.0"' in text
+    # 2, 1, 2/3, 1/2, 2/5: a twentieth of log(5) is left above and below, so 2 stands at 200 * 0.05 / 1.1 from the top
+    assert 'points="0.0,9.1 150.0,87.4 300.0,133.2 450.0,165.7 600.0,190.9"' in text
+    assert 'points="600.0,127.7 600.0,127.7"' in text  # one value alone is a dot
     assert "loss 2 to 0.4, eval_loss 0.7 to 0.7, over 40 steps" in Page(text).text
+    across = re.findall(r'<span class="across" style="left:([\d.]+)%">([\d,]+)</span>', text)
+    assert across == [("0.00", "0"), ("25.00", "10"), ("50.00", "20"), ("75.00", "30"), ("100.00", "40")]
+    down = re.findall(r'<span class="down" style="top:([\d.]+)%">([\d.]+)</span>', text)
+    assert down == [("82.85", "0.5"), ("43.70", "1"), ("4.55", "2")] and text.count("<line ") == 5 + 3
 
 
 def test_what_the_same_answer_would_get_is_marked_beside_the_score(tmp_path):
@@ -127,6 +135,106 @@ def test_what_the_same_answer_would_get_is_marked_beside_the_score(tmp_path):
     report([tmp_path], tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text("utf-8")
     assert "accuracy; always “\u2068no\u2069”: 75.0" in Page(text).text and '<u style="left:75.00%"></u>' in text
+
+
+def test_a_score_of_0_has_no_line_of_an_interval(runs, tmp_path):
+    report([runs], tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text("utf-8")
+    assert '<b style="width:0.00%"></b>' in text and "left:0.00%;width:0.00%" not in text
+
+
+def sections(text):
+    """What stands under each heading of the second order, by it."""
+    return dict(re.findall(r"<h2>(.*?)</h2>(.*?)</section>", text, re.DOTALL))
+
+
+def test_own_metrics_are_open_and_rouge_l_is_folded(runs, tmp_path):
+    report([runs], tmp_path / "report.html")
+    shown = sections((tmp_path / "report.html").read_text("utf-8"))["Scores"]
+    folds = re.findall(r"<details( open)?><summary>(.*?)</summary>", shown)
+    assert folds == [
+        ("", "exact match by dataset"),  # of viquae, whose own is F1
+        ("", "ROUGE-L by dataset"),
+        (" open", "exact match by group of datasets, all rows together"),  # one dataset alone is no group: F1 has none
+        ("", "ROUGE-L by group of datasets, all rows together"),
+    ]
+    first, _, rest = shown.partition("<details")
+    assert re.findall(r'<div class="group"><span>(\w+)</span><small>([\w ,]+)', first) == [
+        ("viquae", "test, F1"),
+        ("mine", "test, exact match"),
+    ]
+    assert "ROUGE-L" not in first
+
+
+def test_the_page_names_its_sections_and_leads_to_them(runs, tmp_path):
+    report([runs], tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text("utf-8")
+    (contents,) = re.findall(r'<nav aria-label="Contents">(.*?)</nav>', text, re.DOTALL)
+    assert re.findall(r">([^<]+)</a>", contents) == list(sections(text))
+    assert "<title>2 models answered 14 rows of viquae/test and mine/test. A judge compared good and poor on 12" in text
+
+
+def test_the_table_is_there_in_each_order_that_can_be_chosen(runs, tmp_path):
+    report([runs], tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text("utf-8")
+    named = re.findall(r'<input type="radio" name="sort" id="sort-(\d)"( checked)?>([\w ]+)</label>', text)
+    assert [(number, name) for number, _, name in named] == [
+        ("1", "dataset"),
+        ("2", "score"),
+        ("3", "distance to the majority answer"),
+        ("4", "rows"),
+    ]
+    assert [checked for _, checked, _ in named] == [" checked", "", "", ""]
+    tables = re.findall(r'<div class="sorted by-\d">(.*?)</table>', text, re.DOTALL)
+    scores = [[float(n) for n in re.findall(r'<td class="n">([\d.]+) <small>', table)] for table in tables]
+    assert [len(some) for some in scores] == [4, 4, 4, 4]
+    assert scores[1] == sorted(scores[0], reverse=True) != scores[0]
+    rows = [int(n) for n in re.findall(r'<td class="n">(\d+)</td>', tables[3])]
+    assert rows == [12, 12, 2, 2]
+    css = (ROOT / "m3it/showing/page.css").read_text("utf-8")
+    assert all(f".sort:has(#sort-{n}:checked) ~ .by-{n}" in css for n, *_ in named)
+
+
+def test_what_is_one_is_said_in_the_singular(tmp_path):
+    line = {"id": "r", "config": "coco", "split": "test", "prompt": "?", "prediction": "a dog", "references": ["a dog"]}
+    write_rows(tmp_path / "run/predictions.jsonl", [{**line, "seconds": 0.1}])
+    (tmp_path / "run/trainer_state.json").write_text('{"log_history": [{"step": 1, "loss": 2}]}')
+    score([tmp_path / "run"], tmp_path / "scores")
+    report([tmp_path], tmp_path / "report.html")
+    text = Page((tmp_path / "report.html").read_text("utf-8")).text
+    assert "1 model answered 1 row of coco/test. The losses of 1 training are below." in text
+    assert "1 model 1 dataset 1 prediction scored" in text and "over 1 step;" in text
+    assert not re.search(r"\b1 (models|datasets|predictions|rows|configs|steps)\b", text)
+
+
+def test_unreadable_answers_and_the_lenient_reading_stand_beside_accuracy(tmp_path):
+    said = ["A", "B", "surely it must be (B) here", "no idea"]  # the right one is always B: 1 right, 2 unreadable
+    lines = [
+        {"id": f"row-{i}", "config": "science-qa", "split": "test", "prompt": "Choose.\nWhich? (A) cat (B) dog"}
+        | {"prediction": text, "references": ["B"], "choices": ["cat", "dog"], "seconds": 0.1}
+        for i, text in enumerate(said)
+    ]
+    write_rows(tmp_path / "run/predictions.jsonl", lines)
+    score([tmp_path / "run"], tmp_path / "scores")
+    report([tmp_path], tmp_path / "report.html")
+    text = Page((tmp_path / "report.html").read_text("utf-8")).text
+    assert "rows unreadable lenient" in text and "4 2 50 % 50.0" in text  # of 4 rows 2 right, the third by its letter
+    assert "50 % unreadable, read leniently 50.0" in text
+
+
+def test_the_page_says_what_makes_it_again_without_a_password(runs, tmp_path):
+    folder = runs.parent / "two words"
+    runs.rename(folder)
+    report([folder], tmp_path / "report.html", repo="https://me:secret@example.org/rows?token=1")
+    text = Page((tmp_path / "report.html").read_text("utf-8")).text
+    assert f"This page is made by m3it report '{folder}' --repo " in text and "secret" not in text
+
+
+def test_the_same_files_give_the_same_bytes(runs, tmp_path):
+    pages = [tmp_path / name for name in ("one.html", "two.html")]
+    for page in pages:
+        report([runs], page)
+    assert pages[0].read_bytes() == pages[1].read_bytes()
 
 
 def test_a_score_that_one_picture_cannot_have_is_a_dash_with_its_reason(tmp_path):
@@ -175,7 +283,10 @@ def test_whatever_texts_the_files_hold_they_are_shown_as_text(runs, tmp_path):
     assert "<script>" in problem  # the repository has such a name, too
     page = Page((tmp_path / "report.html").read_text("utf-8"))
     plain = Page(render_page(gather([runs]), cases=[], worst={}, pictures={}, problems=[]))
-    assert set(page.tags) <= {*plain.tags, *["article", "h4", "p", "em", "br", "svg", "polyline", "img"]}
+    assert set(page.tags) <= {
+        *plain.tags,
+        *["article", "h4", "p", "em", "br", "svg", "line", "polyline", "img", "code"],
+    }
     assert "script" not in page.tags
     assert not [name for name in page.attributes if name.startswith("on")]
     for what in (
