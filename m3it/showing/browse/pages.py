@@ -28,6 +28,7 @@ from m3it.showing.case_study import mark_of
 
 PAGE_ROWS = 12
 SCAN_ROWS = 10_000  # that a search, a filter or a row id may read before it says how far it came
+TELL_ROWS = 100  # between two words of progress
 NEAR_ROWS = 100  # around where the same row of another language should be, for rows that were dropped
 TEXTS = ("instruction", "inputs", "outputs")
 MARKS = ("right", "partly", "wrong", "failed")
@@ -198,16 +199,15 @@ class Pages:
             view = self.complete(view)
             rows = self.rows(view.config, view.split)
             numbers = self._in_texts(view, lambda table: pc.equal(table["row_id"], row_id))
-            for number in numbers or ():
-                return number
-            around = chain(rows.from_number(view.row), _until(rows.from_number(), view.row))
-            count = 0
-            for count, each in enumerate(islice(around, SCAN_ROWS), 1):
-                tell(count)
-                if each.row and id_of(each.row) == row_id:
-                    return each.number
-        all_read = "" if count < SCAN_ROWS else f" among {count:,} rows from {view.row:,} on; go on from a later row"
-        raise M3ITError(f"{view.config}/{view.split}: there is no row of the id {row_id!r}{all_read}.")
+            if numbers is not None:
+                found, count = next(numbers, None), 0
+            else:
+                around = chain(rows.from_number(view.row), _until(rows.from_number(), view.row))
+                found, count = _find(islice(around, SCAN_ROWS), row_id, tell)
+        if found is not None:
+            return found
+        here = f" among {count:,} rows from {view.row:,} on; go on from a later row" if count == SCAN_ROWS else ""
+        raise M3ITError(f"{view.config}/{view.split}: there is no row of the id {row_id!r}{here}.")
 
     def random(self, view: View, seed: int | None = None) -> int:
         """The number of a row; of files whose rows are counted as they are read, one of those read so far."""
@@ -220,17 +220,16 @@ class Pages:
     def _filtered(self, view: View, rows: NumberedRows, tell: Tell) -> Page:
         """The next hits of the filters from the view's row on."""
         hits: list[Numbered] = []
-        after, last = None, view.row - 1
-        for each in self._looked_at(view, rows, view.row, tell):
-            if len(hits) == PAGE_ROWS or each.number - view.row >= SCAN_ROWS:
+        after = None
+        for count, each in enumerate(self._looked_at(view, rows, view.row, tell)):
+            if len(hits) == PAGE_ROWS or count == SCAN_ROWS:
                 after = each.number
                 break
-            last = each.number
             if self._passes(view, each):
                 hits.append(each)
         found = f"{len(hits)} found" if hits else "nothing found"
-        note = f"{found} in rows {view.row:,} to {max(view.row, last if after is None else after - 1):,}"
-        note += "." if after is None else "; Next looks on."
+        last = (rows.num_rows or 1) - 1 if after is None else after - 1
+        note = f"{found} in rows {view.row:,} to {last:,}{'.' if after is None else '; Next looks on.'}"
         return Page(view, self._cards(view, hits), rows.num_rows, view.row or None, after, note)
 
     def _looked_at(self, view: View, rows: NumberedRows, start: int, tell: Tell) -> Iterator[Numbered]:
@@ -239,7 +238,8 @@ class Pages:
         numbers = self._in_texts(view, lambda table: _any(table, wanted)) if wanted else None
         if numbers is None:
             for each in rows.from_number(start):
-                tell(each.number - start)
+                if (each.number - start) % TELL_ROWS == 0:
+                    tell(each.number - start)
                 yield each
             return
         for number in numbers:
@@ -375,6 +375,17 @@ def _any(table: Any, wanted: str) -> pyarrow.Array:
     for other in others:
         first = pc.or_(first, other)
     return first
+
+
+def _find(rows: Iterable[Numbered], row_id: str, tell: Tell) -> tuple[int | None, int]:
+    """(the number of the row of this id, None where there is none; how many rows were read)."""
+    count = 0
+    for count, each in enumerate(rows, 1):
+        if count % TELL_ROWS == 0:
+            tell(count)
+        if each.row and id_of(each.row) == row_id:
+            return each.number, count
+    return None, count
 
 
 def _until(rows: Iterator[Numbered], stop: int) -> Iterator[Numbered]:
