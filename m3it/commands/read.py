@@ -111,8 +111,8 @@ def browse(
     """Rows in the browser, on this machine alone.
 
     Example: m3it browse --predictions predictions"""
-    from m3it.showing.browse.app import serve
     from m3it.showing.browse.pages import Pages
+    from m3it.showing.browse.server import serve
 
     serve(Pages(default_repo(repo), predictions or []), port, lambda url: say(f"{url}  (Ctrl-C ends it)"))
 

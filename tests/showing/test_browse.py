@@ -20,7 +20,7 @@ from conftest import make_row, picture, write_rows
 from M3IT import M3ITError, id_of
 from m3it.publishing.release import release
 from m3it.reading.load import load_builder
-from m3it.showing.browse import app, numbered, pages
+from m3it.showing.browse import numbered, pages, server
 from m3it.showing.browse.app import Controls, of_address, to_address
 from m3it.showing.browse.cards import cards_html, note_html
 from m3it.showing.browse.numbered import NumberedRows
@@ -420,15 +420,15 @@ def served(source):
     pytest.importorskip("gradio", reason="the page needs Gradio: pip install -e '.[demo]'")
     import uvicorn
 
-    server = uvicorn.Server(uvicorn.Config(app.program_of(Pages(str(source))), log_level="error"))
+    running = uvicorn.Server(uvicorn.Config(server.program_of(Pages(str(source))), log_level="error"))
     with socket.socket() as opened:
         opened.bind(("127.0.0.1", 0))
-        thread = threading.Thread(target=server.run, args=([opened],), daemon=True)
+        thread = threading.Thread(target=running.run, args=([opened],), daemon=True)
         thread.start()
-        while not server.started:
+        while not running.started:
             time.sleep(0.05)
         yield f"http://127.0.0.1:{opened.getsockname()[1]}"
-        server.should_exit = True
+        running.should_exit = True
         thread.join()
 
 
@@ -438,8 +438,13 @@ def ask(url, data=None, **headers):
     return urllib.request.urlopen(request, timeout=60)
 
 
+# What the page answers with, in the order of its components.
+CHOSEN = ("task", "dataset", "language", "split", "beside", "search", "pictures", "answers", "row", "row_id")
+PARTS = (*CHOSEN, "before", "after", "random", "note", "cards", "address")
+
+
 def opened(url, query):
-    """What the page says when it is opened at an address: the values of its controls."""
+    """What the components of the page say when it is opened at an address."""
     config = json.load(ask(f"{url}/config"))
     load = next(each for each in config["dependencies"] if each["targets"][0][1] == "load")
     asked = {"data": [None] * len(load["inputs"]), "fn_index": load["id"], "session_hash": "test"}
@@ -447,9 +452,7 @@ def opened(url, query):
     for line in ask(f"{url}/gradio_api/queue/data?session_hash=test"):
         said = json.loads(line.removeprefix(b"data: ")) if line.startswith(b"data: ") else {}
         if said.get("msg") == "process_completed":
-            return [
-                each["value"] if isinstance(each, dict) and "value" in each else each for each in said["output"]["data"]
-            ]
+            return dict(zip(PARTS, said["output"]["data"], strict=False))
     raise AssertionError("the page said nothing")
 
 
@@ -457,14 +460,19 @@ def test_the_page_opens_at_the_row_that_its_address_names(served):
     with ask(f"{served}/?config=okvqa") as answer:
         assert b"M3IT rows" in answer.read() and "default-src 'self'" in answer.headers["content-security-policy"]
     said = opened(served, "config=okvqa&split=train&row=17&beside=okvqa-ar")
-    assert said[1:10] == ["kvqa", "okvqa", "en", "train", "okvqa-ar", "", "", "", "17"]
-    assert "okvqa, train: rows 17 to 28 of 40" in said[10] and "What is 17?" in said[11] and "ما هو 17؟" in said[11]
-    assert said[12] == "config=okvqa&split=train&row=17&beside=okvqa-ar"
+    values = [said[name]["value"] if isinstance(said[name], dict) else said[name] for name in CHOSEN[:9]]
+    assert values == ["kvqa", "okvqa", "en", "train", "okvqa-ar", "", "", "", "17"]
+    assert said["split"]["choices"] == [["train", "train"]] and said["beside"]["choices"][1] == ["okvqa-ar"] * 2
+    assert "okvqa, train: rows 17 to 28 of 40" in said["note"]
+    assert "What is 17?" in said["cards"] and "ما هو 17؟" in said["cards"]
+    assert said["address"] == "config=okvqa&split=train&row=17&beside=okvqa-ar"
+    assert said["before"]["interactive"] and said["after"]["interactive"]
 
 
 def test_a_wrong_address_opens_the_first_page_and_says_what_is_wrong(served):
     said = opened(served, "config=okvqua")
-    assert "Did you mean &#x27;okvqa&#x27;?" in said[10] and "What is 0?" in said[11] and said[2] == "okvqa"
+    assert "Did you mean &#x27;okvqa&#x27;?" in said["note"] and "What is 0?" in said["cards"]
+    assert said["dataset"]["value"] == "okvqa" and not said["before"]["interactive"]
 
 
 @pytest.mark.parametrize("path, headers", [
@@ -487,7 +495,7 @@ def test_a_port_that_is_taken_is_said(source):
         with pytest.raises(
             M3ITError, match=rf"port {port} cannot be used \(.*\)\. Pass another one, or 0 .*: --port 0"
         ):
-            app.serve(Pages(str(source)), port, print)
+            server.serve(Pages(str(source)), port, print)
 
 
 def test_the_command_says_what_is_missing_and_what_is_wrong(m3it, source, tmp_path, monkeypatch):

@@ -17,21 +17,18 @@ import pyarrow.compute as pc
 
 from M3IT import LANGUAGES, M3ITError, Repository, find_shards, id_of, nearest, open_parquet
 from m3it.catalogue import ENGLISH, catalogue_order, lookup
-from m3it.evaluating.metrics import METRICS
-from m3it.evaluating.row_scores import own_metrics, score_rows
-from m3it.evaluating.runs import Place, Run, pool_captions, read_runs, usable
+from m3it.evaluating.runs import Place, Run, pool_captions, read_runs
 from m3it.reading.as_is import texts_of
 from m3it.reading.load import get_dataset_config_names, load_builder
 from m3it.rows.instance import text
+from m3it.showing.browse.answers import MARKS, Answer, answers_of
 from m3it.showing.browse.numbered import Numbered, NumberedRows
-from m3it.showing.case_study import mark_of
 
 PAGE_ROWS = 12
 SCAN_ROWS = 10_000  # that a search, a filter or a row id may read before it says how far it came
 TELL_ROWS = 100  # between two words of progress
 NEAR_ROWS = 100  # around where the same row of another language should be, for rows that were dropped
 TEXTS = ("instruction", "inputs", "outputs")
-MARKS = ("right", "partly", "wrong", "failed")
 
 Tell = Callable[[int], None]  # gets the number of rows read so far
 
@@ -60,15 +57,6 @@ class View(NamedTuple):
     @property
     def filtered(self) -> bool:
         return bool(self.search or self.pictures or self.answers)
-
-
-class Answer(NamedTuple):
-    """What a model wrote: `mark` is one of MARKS, or "" where the metric does not say so; `points` in words."""
-
-    model: str
-    text: str
-    mark: str
-    points: str
 
 
 class Card(NamedTuple):
@@ -319,7 +307,7 @@ class Pages:
         if (config, split) not in self._answers:
             found: dict[str, list[Answer]] = {}
             for run in self.runs:
-                for row_id, answer in _scored(run, (config, split)):
+                for row_id, answer in answers_of(run, (config, split)):
                     found.setdefault(row_id, []).append(answer)
             self._answers[config, split] = found
         return self._answers[config, split]
@@ -353,20 +341,6 @@ def language_of(entry: Entry) -> Any:
 def _card(config: str, each: Numbered, answers: dict[str, list[Answer]]) -> Card:
     row_id = id_of(each.row) if each.row else ""
     return Card(each.number, row_id, config, each.row, answers.get(row_id, []), error=each.error)
-
-
-def _scored(run: Run, place: Place) -> Iterator[tuple[str, Answer]]:
-    """(row id, answer) of the lines of a run on one config and split."""
-    lines, metric = run.rows.get(place, []), own_metrics(place[0])[0]
-    scored = usable(lines)
-    found = score_rows(scored, [metric], place[0]).by_row if scored else {}
-    points = (found[metric] * METRICS[metric].points).tolist() if metric in found else []  # CIDEr needs two pictures
-    points_by_id = dict(zip((row["id"] for row in scored), points, strict=False))
-    for line in lines:
-        failed, value = str(line.get("error") or ""), points_by_id.get(line["id"])
-        mark = "failed" if failed else mark_of(metric, value)
-        told = "" if value is None else f"{METRICS[metric].title} {value:.0f}"
-        yield line["id"], Answer(run.model, failed or line["prediction"], mark, told)
 
 
 def _any(table: Any, wanted: str) -> pyarrow.Array:
