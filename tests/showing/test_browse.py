@@ -402,13 +402,15 @@ def test_a_view_and_its_address_say_the_same():
             of_address({"row": wrong})
 
 
-def test_a_choice_from_the_left_keeps_what_still_goes(source):
+def test_a_choice_keeps_what_still_goes_with_it(source):
     controls = Controls(Pages(str(source)))
     assert controls.tasks() == ["kvqa", "reasoning"] and controls.languages("okvqa") == ["en", "ar"]
-    now = View("okvqa", "train", 17, search="dog")
-    assert controls.chosen("kvqa", "okvqa", "ar", now) == View("okvqa-ar", "train", search="dog")
-    assert controls.chosen("reasoning", "okvqa", "ar", now) == View("nlvr", "", search="dog")
-    assert controls.chosen("kvqa", "okvqa", "en", now) == now._replace(row=0)
+    now = View("okvqa-ar", "train", 17, search="dog")
+    assert controls.chosen(now, language="en") == View("okvqa", "train", search="dog")
+    assert controls.chosen(now, task="reasoning") == View("nlvr", "", search="dog")
+    assert controls.chosen(View("nlvr", "validation", 3), task="kvqa") == View("okvqa", "")
+    assert controls.chosen(now, language="ar") == now._replace(row=0)
+    assert controls.chosen(View(), dataset="nlvr").config == "nlvr"
 
 
 # ---- the page

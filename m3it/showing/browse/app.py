@@ -54,20 +54,18 @@ class Controls:
     def languages(self, dataset: str) -> list[str]:
         return [entry.language for entry in self.entries.values() if entry.dataset == dataset]
 
-    def config(self, task: str, dataset: str, language: str) -> str:
-        """The config of what was chosen: the first one that agrees with most of it, from the left."""
-        of_task = [entry for entry in self.entries.values() if entry.task == task]
-        of_dataset = [entry for entry in of_task if entry.dataset == dataset] or of_task
-        chosen = [entry for entry in of_dataset if entry.language == language] or of_dataset
-        return chosen[0].config
-
-    def chosen(self, task: str, dataset: str, language: str, before: View) -> View:
-        """The view after a choice of what to look at: the split stays where there is such a one."""
-        config = self.config(task, dataset, language)
-        if config == before.config:
-            return before._replace(row=0)
-        split = before.split if before.split in self.pages.splits(config) else ""
-        return View(config, split, search=before.search, pictures=before.pictures)
+    def chosen(self, view: View, **chosen: str) -> View:
+        """The view after a choice of task, dataset or language: the rest stays as far as there is such a config, what
+        stands more to the left before what stands right of it."""
+        every = list(self.entries.values())
+        wanted = self.entries.get(view.config, every[0])._replace(**chosen)
+        for name in ("task", "dataset", "language") if "task" in chosen else ("dataset", "language"):
+            every = [entry for entry in every if getattr(entry, name) == getattr(wanted, name)] or every
+        config = every[0].config
+        if config == view.config:
+            return view._replace(row=0)
+        split = view.split if view.split in self.pages.splits(config) else ""
+        return View(config, split, search=view.search, pictures=view.pictures)
 
 
 def build(pages: Pages) -> Any:
@@ -142,42 +140,47 @@ def _listen(page: Any, made: SimpleNamespace, pages: Pages) -> None:
     """Let each event show another view. An event asks for it by what the components say."""
     import gradio as gr
 
-    everything = {part for part in vars(made).values() if not isinstance(part, gr.Button)}
-
     def show(view: View, progress: Any) -> dict[Any, Any]:
         found = pages.read(view, lambda number: progress((number, None), desc="looking", unit="rows"))
         return _filled(made, pages, found)
 
-    def on(listen: Any, ask: Callable[[SimpleNamespace, Any], View]) -> None:
+    def on(listen: Any, ask: Callable[..., View], *parts: Any) -> None:
+        """Show what `ask` makes of the view before and of some components: of these alone, since what another one
+        says may have changed while the event was on its way."""
+
         def handle(given: dict[Any, Any], request: gr.Request, progress: Any = gr.Progress()) -> dict[Any, Any]:  # noqa: B008
-            said = SimpleNamespace(**{name: given.get(part) for name, part in vars(made).items()})
+            view = given[made.view]
             try:
-                return show(ask(said, request), progress)
+                return show(ask(view, *[given[part] for part in parts] or [request]), progress)
             except KNOWN as error:
                 told = {made.note: note_html(str(error), True)}
-            if not said.view.config:  # an address that is wrong: the first page, with the sentence
+            if not view.config:  # an address that is wrong: the first page, with the sentence
                 with suppress(*KNOWN):
                     return show(View(), progress) | told
             return told
 
-        done = listen(
-            handle, everything, list(vars(made).values()), api_visibility="private", show_progress_on=[made.note]
-        )
+        shown = list(vars(made).values())
+        done = listen(handle, {made.view, *parts}, shown, api_visibility="private", show_progress_on=[made.note])
         done.then(None, [made.address], None, js=TO_ADDRESS % list(NAMES), api_visibility="private")
 
+    def changes(name: str, **more: Any) -> Callable[[View, str], View]:
+        """The view with one part of it as a component says it."""
+        return lambda view, said: view._replace(**more, **{name: said or ""})
+
     on(page.load, lambda _, request: of_address(dict(request.query_params)))
-    for control in (made.task, made.dataset, made.language):
-        on(control.input, lambda said, _: Controls(pages).chosen(said.task, said.dataset, said.language, said.view))
-    on(made.split.input, lambda said, _: said.view._replace(split=said.split, row=0))
-    on(made.beside.input, lambda said, _: said.view._replace(beside=said.beside or ""))
-    on(made.search.submit, lambda said, _: said.view._replace(search=said.search, row=0))
-    on(made.pictures.input, lambda said, _: said.view._replace(pictures=said.pictures or "", row=0))
-    on(made.answers.input, lambda said, _: said.view._replace(answers=said.answers or "", row=0))
-    on(made.row.submit, lambda said, _: of_address({**said.view._asdict(), "row": said.row.strip()}))
-    on(made.row_id.submit, lambda said, _: said.view._replace(row=pages.find(said.view, said.row_id.strip())))
-    on(made.before.click, lambda said, _: said.view._replace(row=pages.before(said.view)))
-    on(made.after.click, lambda said, _: said.view._replace(row=said.next_row))
-    on(made.random.click, lambda said, _: said.view._replace(row=pages.random(said.view)))
+    on(made.task.input, lambda view, name: Controls(pages).chosen(view, task=name), made.task)
+    on(made.dataset.input, lambda view, name: Controls(pages).chosen(view, dataset=name), made.dataset)
+    on(made.language.input, lambda view, code: Controls(pages).chosen(view, language=code), made.language)
+    on(made.split.input, changes("split", row=0), made.split)
+    on(made.beside.input, changes("beside"), made.beside)
+    on(made.search.submit, changes("search", row=0), made.search)
+    on(made.pictures.input, changes("pictures", row=0), made.pictures)
+    on(made.answers.input, changes("answers", row=0), made.answers)
+    on(made.row.submit, lambda view, said: of_address({**view._asdict(), "row": said.strip()}), made.row)
+    on(made.row_id.submit, lambda view, said: view._replace(row=pages.find(view, said.strip())), made.row_id)
+    on(made.before.click, lambda view, _: view._replace(row=pages.before(view)))
+    on(made.after.click, lambda view, number: view._replace(row=number), made.next_row)
+    on(made.random.click, lambda view, _: view._replace(row=pages.random(view)))
 
 
 def _either(names: Any, neither: str = "any") -> list[tuple[str, str]]:
