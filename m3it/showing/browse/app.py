@@ -163,9 +163,9 @@ def _listen(page: Any, made: SimpleNamespace, pages: Pages) -> None:
         done = listen(handle, {made.view, *parts}, shown, api_visibility="private", show_progress_on=[made.note])
         done.then(None, [made.address], None, js=TO_ADDRESS % list(NAMES), api_visibility="private")
 
-    def changes(name: str, **more: Any) -> Callable[[View, str], View]:
+    def changes(name: str, **more: Any) -> Callable[[View, Any], View]:
         """The view with one part of it as a component says it."""
-        return lambda view, said: view._replace(**more, **{name: said or ""})
+        return lambda view, said: view._replace(**{**more, name: said or ""})
 
     on(page.load, lambda _, request: of_address(dict(request.query_params)))
     on(made.task.input, lambda view, name: Controls(pages).chosen(view, task=name), made.task)
