@@ -27,6 +27,7 @@ BROKE = ["--base-url", CLOSED, "--prices", "1", "1", "--max-cost", "0"]  # stops
 USUAL = {
     "list": {},
     "show": {"config": "viquae", "--repo": "{repo}"},
+    "browse": {"--repo": "{repo}", "--predictions": "{empty}"},
     "check": {"paths": "{repo}"},
     "cache": {},
     "convert": {"dataset": "okvqa", "--root": "{folder}", "--out": "{out}"},

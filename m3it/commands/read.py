@@ -101,6 +101,23 @@ def show(
 
 
 @app.command(rich_help_panel=READ)
+def browse(
+    repo: Repo = None,
+    predictions: Annotated[
+        list[Path] | None, Option(help="Folder that m3it predict wrote, to show beside the rows; may be repeated.")
+    ] = None,
+    port: Annotated[int, Option(help="Of 127.0.0.1; 0 for any that is free.", min=0, max=65535)] = 7860,
+) -> None:
+    """Rows in the browser, on this machine alone.
+
+    Example: m3it browse --predictions predictions"""
+    from m3it.showing.browse.pages import Pages
+    from m3it.showing.browse.server import serve
+
+    serve(Pages(default_repo(repo), predictions or []), port, lambda url: say(f"{url}  (Ctrl-C ends it)"))
+
+
+@app.command(rich_help_panel=READ)
 def check(
     paths: Annotated[list[str] | None, Argument(help="Repositories: folders, URLs or Hub ids.")] = None,
     config: Annotated[str | None, Option(help="Only this config.")] = None,

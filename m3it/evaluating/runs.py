@@ -123,6 +123,8 @@ def read_run(path: Path | str, reasoning_tags: Sequence[str] | None = None) -> R
     file = path / "predictions.jsonl" if path.is_dir() else path
     if not file.exists():
         raise ScoreError(f"{file}: there is no such file. Name a folder that m3it predict wrote.")
+    if file.is_char_device():  # such as /dev/zero, which never ends
+        raise ScoreError(f"{file}: expected a file, found a device. Name a folder that m3it predict wrote.")
     rows: dict[Place, dict[str, Row]] = defaultdict(dict)
     with open(file, "rb") as lines:
         for number, line in enumerate(lines, 1):

@@ -149,9 +149,9 @@ def _passed_by(other: dict[str, Any]) -> Any:
     return other.get("use_auth_token")
 
 
-def get_dataset_config_names(path: str | os.PathLike = "MMInstruction/M3IT", **access: Any) -> list[str]:
+def get_dataset_config_names(path: str | os.PathLike | Repository = "MMInstruction/M3IT", **access: Any) -> list[str]:
     """The names of the configs of a repository. `access`: revision, token, storage_options, cache_dir."""
-    repository = Repository(path, **access)
+    repository = path if isinstance(path, Repository) else Repository(path, **access)
     kind = layout(repository)
     if issubclass(kind, Legacy):
         return kind.configs(repository)

@@ -189,9 +189,14 @@ def _hash(case: Case) -> int:
 
 def mark(case: Case, score: float | None) -> str:
     """right, partly or wrong; "" where the metric does not say so."""
-    if score is None or case.metric not in GRADED:
+    return mark_of(case.metric, score)
+
+
+def mark_of(metric: str, points: float | None) -> str:
+    """The same of points of a metric."""
+    if points is None or metric not in GRADED:
         return ""
-    return "right" if score >= 99.99 else "wrong" if score <= 0.01 else "partly"
+    return "right" if points >= 99.99 else "wrong" if points <= 0.01 else "partly"
 
 
 def points_of(case: Case, score: float | None) -> str:

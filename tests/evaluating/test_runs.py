@@ -22,6 +22,7 @@ def test_folders_of_one_model_are_one_run_and_of_the_same_rows_two(tmp_path):
 def test_an_empty_file_and_none_at_all(tmp_path):
     assert "is empty. Run m3it predict again" in failure([write_run(tmp_path / "a", [])], tmp_path)
     assert "there is no such file" in failure([tmp_path / "nowhere"], tmp_path)
+    assert "expected a file, found a device" in failure(["/dev/zero"], tmp_path)  # it never ends
 
 
 ODD_PARTS = (

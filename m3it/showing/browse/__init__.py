@@ -1,0 +1,1 @@
+"""Rows in the browser: `m3it browse`."""
