@@ -12,6 +12,7 @@ DISTRIBUTION = {
     "PIL": "pillow",
     "yaml": "pyyaml",
     "easy_vqa": "easy-vqa",
+    "dateutil": "python-dateutil",
 }  # import name -> what pip calls it, where the two differ
 NEEDS_EXTRA = {"models": "train", "training": "train"}  # a wing that cannot even be imported without its extra
 # Declared but never imported by us: other packages load these when they are there, or a program is started.

@@ -84,7 +84,7 @@ class Column:
 def overflows(texts: list[str]) -> bool:
     """Whether the viewer, which tries the first texts as dates until one is none, comes to a number that is too large
     for a year."""
-    from dateutil.parser import parse  # as the viewer does; it comes with `datasets`, which needs pandas
+    from dateutil.parser import parse  # as the viewer does
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of time zones that it does not know
