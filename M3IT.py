@@ -469,7 +469,7 @@ class Repository:
                 told = public_url(" ".join(str(error).split()))[:400]
                 found = f"{what}: cannot be read, {type(error).__name__}: {told}"
                 if not self.local and (is_offline() or _has_no_host(error)):
-                    found = f"{what}: no network ({told}). {WITHOUT_NETWORK}"
+                    found = f"{what}: cannot be read, no network ({told}). {WITHOUT_NETWORK}"
                 if wait is None or not again:
                     raise ShardError(found) from error
                 wait = max(wait, _answer(error)[1])

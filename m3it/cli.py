@@ -45,9 +45,7 @@ def main() -> None:
     except (BrokenPipeError, SystemExit) as end:
         if not isinstance(end, BrokenPipeError) and not isinstance(end.__context__, BrokenPipeError):
             raise
-        # The reader has had enough (`m3it list | head -1`), which typer takes for an error. What is still in the
-        # buffer goes nowhere, else Python would fail on it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        to_nowhere()  # the reader has had enough (`m3it list | head -1`), which typer takes for an error
         sys.exit(0)
     except Exception as error:
         if type(error).__module__.startswith(("click", "typer")) and hasattr(error, "exit_code"):
@@ -64,7 +62,16 @@ def main() -> None:
             from M3IT import public_url
 
             say(" ".join(public_url(str(error)).split("\n")), err=True)
+        try:
+            sys.stdout.flush()
+        except OSError:  # a full disk: what is still in the buffer goes nowhere, too
+            to_nowhere()
         sys.exit(1)
+
+
+def to_nowhere() -> None:
+    """Let what stdout still has in its buffer go nowhere, else Python would fail on it at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def refuse_halves(words: list[str]) -> None:

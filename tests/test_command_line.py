@@ -288,7 +288,7 @@ def test_predictions_that_are_no_utf8_are_a_sentence(m3it, away, tmp_path, comma
     more = {"judge": [place["bytes"], "--model", "m", "--out", place["out"]], "report": ["--out", place["page"]]}
     for found in (place["bytes"], place["rubbish"]) if command != "report" else (place["rubbish"],):
         code, _, err = m3it(command, found, *more.get(command, ()))
-        assert code == 1 and "expected " in err and err.count("\n") == 1 and "0x80" in err
+        assert code == 1 and "expected " in err and err.count("\n") == 1 and str(found) in err
 
 
 def test_the_url_of_a_server_that_is_none_is_a_sentence(m3it, away, tmp_path):

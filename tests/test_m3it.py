@@ -279,7 +279,7 @@ def test_a_folder_whose_name_is_no_utf8_is_told_in_words_that_can_be_written(tmp
         load_dataset(tmp_path, name, **options)
     with pytest.raises(ValueError, match=r"holds mine, m\\udcffe\."):
         load_dataset(tmp_path, **options)
-    assert [finding.rule for finding in check(Repository(tmp_path)).findings] == ["shards"]
+    assert {finding.rule for finding in check(Repository(tmp_path)).findings} == {"shards", "card-head-readable"}
     assert inputs_of(load_dataset(tmp_path, "mine", **options)) == ["What is 1?"]
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 from m3it import M3ITError, load_dataset
 from m3it.publishing.check import check_shard
 from m3it.publishing.release import release
+from m3it.publishing.statistics import Tally
 from m3it.rows import images
 
 REASONS = {"image cannot be read", "image is not base64"}
@@ -77,7 +78,7 @@ def test_what_is_no_picture_is_refused_with_its_row_and_reason(name):
 def test_check_finds_all_of_them_and_no_other(repo):
     from M3IT import Repository
 
-    said = {name: found for name, (_, _, found) in zip(ODD, check_shard(Repository(repo), NAME), strict=True)}
+    said = {name: found for name, (_, _, found) in zip(ODD, check_shard(Repository(repo), NAME, Tally()), strict=True)}
     for name, odd in ODD.items():
         if odd.refused:
             assert said[name].rule in ("image", "base64") and re.search(odd.refused, said[name].message), name

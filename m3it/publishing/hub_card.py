@@ -115,9 +115,10 @@ def check_configs(repository: Repository, head: dict[str, Any], tallies: dict[st
             found = f"expected names that differ, found {name!r} more than once"
             yield broken("config-names-unique", "README.md", found)
         info = info_by_config.get(name, {})
-        if not mappings(info.get("features")):
-            yield broken("features-match-files", f"README.md, {name}", "expected features in dataset_info, found none")
         splits = list(splits_of(repository, name, config))
+        has_types = any(path.endswith(".parquet") for _, paths, _ in splits for path in paths)  # JSON's are inferred
+        if has_types and not mappings(info.get("features")):
+            yield broken("features-match-files", f"README.md, {name}", "expected features in dataset_info, found none")
         listed.update(path for _, paths, _ in splits for path in paths)
         yield from check_splits(repository, name, splits, info, has_texts and not is_text(info), tallies)
     for path in repository.files:

@@ -124,7 +124,7 @@ def _json(file: Path) -> dict[str, Any]:
     shape = SHAPES[file.name]
     if not isinstance(found, dict) or not all(isinstance(found.get(name), kind) for name, kind in shape.items()):
         named = f" with {', '.join(shape)}" if shape else ""
-        raise ReportError(f"{file}: expected an object{named}, found {json.dumps(found)[:60]}. Make it again.")
+        raise ReportError(f"{file}: expected a JSON object{named}, found {json.dumps(found)[:60]}. Make it again.")
     return found
 
 

@@ -76,7 +76,7 @@ def test_batches_are_of_like_length_and_hold_every_text_once():
 
 
 def test_a_model_that_there_is_not_is_refused(tmp_path):
-    with pytest.raises(M3ITError, match="nowhere: cannot be loaded as a model that translates"):
+    with pytest.raises(M3ITError, match="nowhere: there is no such folder"):
         open_engine(EngineSettings("transformers", str(tmp_path / "nowhere")))
 
 
