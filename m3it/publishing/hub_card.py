@@ -168,7 +168,7 @@ def check_all_configs(configs: list[dict[str, Any]], infos: list[dict[str, Any]]
     if len(defaults) > limit_of("one-default-config"):
         found = f"expected default: true at one config, found it at {', '.join(defaults)}"
         yield broken("one-default-config", "README.md", found)
-    if infos and not any(columns_of(info) & limit_of("config-with-pictures") for info in infos):
+    if configs and not any(columns_of(info) & limit_of("config-with-pictures") for info in infos):
         yield broken("config-with-pictures", "README.md", "expected a config with a column of pictures, found none")
 
 

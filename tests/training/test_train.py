@@ -241,7 +241,7 @@ def test_the_snippets_of_the_page_run_one_after_another(data, base, tmp_path, mo
     assert len(blocks) == 3 and all(name in "".join(blocks) for name in local)
     monkeypatch.chdir(tmp_path)
     names = dict(zip(("model", "processor"), load_model(base), strict=True))
-    names["validation"] = mixture_of(data, split="validation")
+    names["validation"] = mixture_of(data)
     for block in blocks:
         for theirs, ours in local.items():
             block = block.replace(theirs, ours)
