@@ -95,8 +95,8 @@ def test_columns_and_filters_go_to_parquet(released, streaming):
     some = [("row_id", "in", ["row-20", "row-22"])]
     for name in ("text", "viquae-images"):
         loaded = list(load_dataset(released, name, filters=some, **options))
-        expected = plainly(released, name, "test", columns=["row_id", "inputs"], filters=some)
-        assert loaded == expected and len(loaded) == 2
+        plain = [{key: row[key] for key in ("row_id", "inputs")} for row in plainly(released, name, "test")]
+        assert loaded == [row for row in plain if row["row_id"] in ("row-20", "row-22")] and len(loaded) == 2
     rows = load_dataset(released, "viquae", split="test", streaming=streaming, columns=["outputs"], filters=some)
     assert list(rows) == [{"outputs": "answer 20"}, {"outputs": "answer 22"}]
     none = load_dataset(released, "viquae", split="test", streaming=True, filters=pc.field("num_images") > 5)
