@@ -87,7 +87,8 @@ def test_every_kind_of_model_answers_without_its_prompt(name, tmp_path, monkeypa
 
     monkeypatch.setattr(m3it.models.loading, "load_model", lambda _: small_models.small(name))
     repo = str(write_questions(tmp_path / "repo", (0, 9, 2, 5)))
-    predict("small", ["mine"], tmp_path / "out", repo=repo, batch_size=2, max_tokens=6)
+    (tmp_path / "small").mkdir()
+    predict(str(tmp_path / "small"), ["mine"], tmp_path / "out", repo=repo, batch_size=2, max_tokens=6)
     lines = lines_of(tmp_path / "out")
     assert [line.get("error") for line in lines] == [None] * 4
     assert not any("What is" in line["prediction"] for line in lines)
