@@ -284,7 +284,8 @@ def card(
     from m3it.publishing.repository_card import card as render_card
 
     diffs = render_card(folder, check, partial(progress, leave=False))
-    say("\n".join(diffs) if check and diffs else f"{len(diffs)} of 2 files {'are out of date' if check else 'written'}")
+    files = f"{len(diffs)} file{'' if len(diffs) == 1 else 's'} {'out of date' if check else 'written'}"
+    say("\n".join(diffs) if check and diffs else files)
     if check and diffs:
         raise Exit(1)
 
