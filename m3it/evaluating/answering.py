@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 from M3IT import image_bytes
 from m3it.rows.instance import M3ITError
-from m3it.work.chat import REASONING_TAGS, Chat, ChatError, Request, message, open_thought, without_reasoning
+from m3it.work.chat import Chat, ChatError, Request, message
+from m3it.work.reasoning import REASONING_TAGS, open_thought, without_reasoning
 
 MAX_REFUSALS = 3  # of rows with so many pictures, none of which the server took: the others are not sent
 PROMPT_END = 16  # last tokens of a prompt, in which a mark may open a thought

@@ -21,8 +21,9 @@ from m3it.evaluating.runs import Run, read_object, read_run
 from m3it.evaluating.verdicts import Draw, Pair, position_bias, read_scores, verdict_counts, verdict_line
 from m3it.reading.load import find_rows
 from m3it.rows.instance import M3ITError, hash_of
-from m3it.work.chat import REASONING_TAGS, Answer, Chat, ChatError, Reply, Request, message, without_reasoning
+from m3it.work.chat import Answer, Chat, ChatError, Reply, Request, message
 from m3it.work.folder import alone_in, write_json, write_text
+from m3it.work.reasoning import REASONING_TAGS, without_reasoning
 from m3it.work.runner import Progress, silent, versions
 
 CONFIGS = ("okvqa", "a-okvqa", "viquae")  # as in the paper (arXiv 2306.04387): validation, validation, test

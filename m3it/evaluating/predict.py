@@ -25,8 +25,9 @@ from m3it.evaluating.references import reference_fields
 from m3it.evaluating.runs import NO_ANSWER, Key, Row, ScoreError, answer_in, count_fields, parse_line, read_object
 from m3it.reading.load import load_builder
 from m3it.rows.instance import M3ITError
-from m3it.work.chat import REASONING_TAGS, Chat, server_name
+from m3it.work.chat import Chat, server_name
 from m3it.work.folder import alone_in, sha256_of, write_json, write_text
+from m3it.work.reasoning import REASONING_TAGS
 from m3it.work.runner import Progress, silent, versions
 
 OTHER_SPLITS = ("test", "validation")  # what is predicted unless a split is named: the first that there is

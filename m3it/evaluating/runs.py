@@ -11,7 +11,7 @@ from M3IT import id_of
 from m3it.catalogue import lookup
 from m3it.evaluating.references import reference_fields
 from m3it.rows.instance import M3ITError
-from m3it.work.chat import REASONING_TAGS, without_reasoning
+from m3it.work.reasoning import REASONING_TAGS, without_reasoning
 
 Row = dict[str, Any]  # a line of predictions.jsonl
 Place = tuple[str, str]  # config, split
@@ -118,7 +118,7 @@ def read_run(path: Path | str, reasoning_tags: Sequence[str] | None = None) -> R
     """The run in a folder, or of a file, of predictions; ScoreError where a line is not what `m3it predict` writes.
 
     Predictions are without the model's thoughts; `reasoning_tags`: their marks, by default those that `predict` was
-    given, else chat.REASONING_TAGS."""
+    given, else reasoning.REASONING_TAGS."""
     path = Path(path)
     file = path / "predictions.jsonl" if path.is_dir() else path
     if not file.exists():

@@ -16,8 +16,9 @@ from M3IT import id_of
 from m3it.making.rewrites import reason_against, words
 from m3it.rows.instance import ShardError, text
 from m3it.rows.jsonl import as_line, read_shard, to_line
-from m3it.work.chat import Chat, ChatError, Reply, Request, message, without_reasoning
+from m3it.work.chat import Chat, ChatError, Reply, Request, message
 from m3it.work.folder import Folder, write_json
+from m3it.work.reasoning import without_reasoning
 from m3it.work.runner import Progress, silent, versions
 
 SYSTEM = """You turn the short answer to a question about a picture, which you cannot see, into one fluent sentence.

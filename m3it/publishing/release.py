@@ -64,13 +64,7 @@ def release(
     and called again, it goes on.
     """
     out = absolute(out)
-    if images not in KINDS_BY_IMAGES or format not in ACCEPTED_FORMATS:
-        known = f"{', '.join(KINDS_BY_IMAGES)}; {', '.join(ACCEPTED_FORMATS)}"
-        raise ValueError(f"images={images!r}, format={format!r}: expected {known}")
-    if format != "parquet" and images != "both":
-        raise ValueError(f"images={images!r}: format={format!r} has one kind of files. Leave it out.")
-    if corrections and format == "jsonl":
-        raise M3ITError(f"{corrections}: corrected rows must be written anew. Pass --format parquet.")
+    refuse_wishes(images, format, corrections)
     opened = open_configs(repo, configs, fields, on_error, corrections)
     for config in opened:
         refuse_source(config.builder.repository, out)
@@ -103,6 +97,17 @@ def release(
     Folder(out).sweep()
     told = {"corrections": count_corrections(out, records, opened)} if corrections else {}
     return write_run(f"{out}/run.json", "release", options, records, **origin(opened, splits), **told)
+
+
+def refuse_wishes(images: str, format: str, corrections: str | None) -> None:
+    """ValueError or M3ITError for options that do not go together."""
+    if images not in KINDS_BY_IMAGES or format not in ACCEPTED_FORMATS:
+        known = f"{', '.join(KINDS_BY_IMAGES)}; {', '.join(ACCEPTED_FORMATS)}"
+        raise ValueError(f"images={images!r}, format={format!r}: expected {known}")
+    if format != "parquet" and images != "both":
+        raise ValueError(f"images={images!r}: format={format!r} has one kind of files. Leave it out.")
+    if corrections and format == "jsonl":
+        raise M3ITError(f"{corrections}: corrected rows must be written anew. Pass --format parquet.")
 
 
 def upload_line(out: str) -> str:

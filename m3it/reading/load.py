@@ -119,6 +119,12 @@ def load_dataset(
     )  # `datasets` 2.x looks for a prepared copy elsewhere
     builder.download_and_prepare(download_mode=download_mode, num_proc=num_proc, **no_mirror)
     drops = count_drops(builder)
+    _say_what_is_missing(builder, drops)
+    return _filled(builder, split, drops, keep_in_memory)
+
+
+def _say_what_is_missing(builder: M3IT, drops: Counter) -> None:
+    """Warn of rows that were dropped, and of corrections that no row took."""
     if drops:
         counts = ", ".join(f"{number} {reason}" for reason, number in drops.most_common())
         logger.warning(
@@ -135,7 +141,6 @@ def load_dataset(
             len(left),
             ", ".join(left[:8]),
         )
-    return _filled(builder, split, drops, keep_in_memory)
 
 
 def _passed_by(other: dict[str, Any]) -> Any:

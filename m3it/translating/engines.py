@@ -12,16 +12,8 @@ from typing import Any, NamedTuple, Protocol
 
 from M3IT import LANGUAGES, Language
 from m3it.rows.instance import M3ITError
-from m3it.work.chat import (
-    REASONING_TAGS,
-    Answer,
-    Chat,
-    Reply,
-    Request,
-    message,
-    server_name,
-    without_reasoning,
-)
+from m3it.work.chat import Answer, Chat, Reply, Request, message, server_name
+from m3it.work.reasoning import REASONING_TAGS, without_reasoning
 
 BACKENDS = ("transformers", "ctranslate2", "openai")
 # The first decoding, and those for a text whose translation failed a check: no sampling, so that runs agree.

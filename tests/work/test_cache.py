@@ -1,4 +1,4 @@
-"""m3it/work/cache.py: one habit of keeping files, and what `m3it cache` counts and removes."""
+"""m3it.work.cache: one habit of keeping files, and what `m3it cache` counts and removes."""
 
 import hashlib
 import logging

@@ -21,17 +21,8 @@ from PIL import Image
 
 import m3it.work.chat
 from M3IT import stated_wait
-from m3it.work.chat import (
-    Chat,
-    ChatError,
-    CostError,
-    Request,
-    message,
-    num_tokens,
-    open_thought,
-    server_name,
-    without_reasoning,
-)
+from m3it.work.chat import Chat, ChatError, CostError, Request, message, num_tokens, server_name
+from m3it.work.reasoning import open_thought, without_reasoning
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""m3it/work/folder.py: files that appear whole or not at all, in a folder here or at a URL."""
+"""m3it.work.folder: files that appear whole or not at all, in a folder here or at a URL."""
 
 import hashlib
 import json

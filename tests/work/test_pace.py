@@ -1,4 +1,4 @@
-"""m3it/work/pace.py: a line now and then says how far work is."""
+"""m3it.work.pace: a line now and then says how far work is."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""m3it/work/runner.py: each piece of work makes one file, whole or not at all, once."""
+"""m3it.work.runner: each piece of work makes one file, whole or not at all, once."""
 
 import json
 import multiprocessing

@@ -1,4 +1,4 @@
-"""m3it/work/terminal.py: what may not reach a terminal, and what must."""
+"""m3it.work.terminal: what may not reach a terminal, and what must."""
 
 import json
 
