@@ -1,0 +1,1 @@
+"""Rows looked at critically: what models and rules say of them."""
