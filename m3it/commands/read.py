@@ -11,6 +11,7 @@ import typer
 from typer import Argument, Exit, Option
 
 from m3it.commands.options import (
+    MOST,
     READ,
     Fields,
     Ids,
@@ -70,16 +71,23 @@ def show(
     limit: Limit = 3,
     ids: Ids = None,
     images: Annotated[Path | None, Option(help="Draw the rows into this PNG file, too.")] = None,
+    model: Annotated[str | None, Option(help="With --html: show what this model sees of the rows.")] = None,
+    html: Annotated[Path | None, Option(help="The page to write: prompts token by token, pictures as scaled.")] = None,
+    max_length: Annotated[int | None, Option(help="Tokens of a row, as in m3it train.", min=1, max=MOST)] = None,
     fields: Fields = None,
     as_json: Json = False,
 ) -> None:
-    """Rows of a config as text, or as a picture.
+    """Rows of a config as text, as a picture, or as a model sees them.
 
-    Example: m3it show viquae --images rows.png"""
+    Example: m3it show viquae --images rows.png
+
+    Example: m3it show viquae --model quickstart/tiny --html seen.html"""
     from M3IT import M3ITError, id_of
     from m3it.reading.load import load_builder
     from m3it.showing.rows import contact_sheet, row_text, rows_of
 
+    if (model is None) != (html is None):
+        raise typer.BadParameter("expected --model and --html together: what a model sees is written as a page")
     builder = load_builder(default_repo(repo), config, meta=True, fields=as_fields(fields))
     splits = builder.shards(builder.config.name)
     if split is not None and split not in splits:
@@ -98,6 +106,11 @@ def show(
     if images:
         number = contact_sheet([{**row, "title": f"{config} {id_of(row)}"} for row in rows], images)
         say(f"{number} rows drawn into {images}", err=True)
+    if model and html:
+        from m3it.showing.seen import write_page
+
+        write_page(model, config, rows, html, max_length)
+        say(html, err=True)
 
 
 @app.command(rich_help_panel=READ)

@@ -8,7 +8,7 @@ What may stand between two images of one conversation is not learned from; answe
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from PIL import Image
@@ -17,6 +17,9 @@ from m3it.models.plain_text import PlainText
 from m3it.rows.images import pixels, size
 from m3it.rows.instance import M3ITError, ShardError
 from m3it.rows.messages import to_messages
+
+if TYPE_CHECKING:
+    from m3it.models.explain import Seen
 
 PLACES = ("image_token", "boi_token", "start_image_token")  # where processors keep what marks an image in a text
 ONE_SIZE = {f"{name}ImageProcessor" for name in ("CLIP", "Siglip", "Blip", "ViT")}  # each picture to one small size
@@ -94,12 +97,22 @@ class Collator:
     def __call__(self, rows: Sequence[Any]) -> dict[str, Any]:
         """The batch to learn from: input_ids (batch, length) int64, padded on the right; labels likewise, -100 but on
         answers."""
-        batch, texts, prepared = self._encode(rows, lambda row: row.whole, "right")
-        batch["labels"] = self._labels(batch, texts, prepared)
-        batch = self.plain.without_breakers(batch, "right")
+        batch, prepared = self.padded(rows)
         if self.keep_ids:
             batch["row_ids"] = [row.id for row in prepared]
         return batch
+
+    def padded(self, rows: Sequence[Any]) -> tuple[dict[str, Any], list[Prepared]]:
+        """(the batch to learn from, the rows as they were cut to fit it)."""
+        batch, texts, prepared = self._encode(rows, lambda row: row.whole, "right")
+        batch["labels"] = self._labels(batch, texts, prepared)
+        return self.plain.without_breakers(batch, "right"), prepared
+
+    def explain(self, rows: Sequence[Any]) -> list["Seen"]:
+        """What a model sees of rows that stand in one batch, for people: m3it/models/explain.py."""
+        from m3it.models.explain import explain
+
+        return explain(self, rows)
 
     def prompts(self, rows: Sequence[Any]) -> dict[str, Any]:
         """The batch to generate from: what comes before the last answer, padded on the left."""

@@ -18,6 +18,7 @@ AutoModel.register(StemConfig, Stem, exist_ok=True)
 AutoConfig.register("m3it_ying", YingConfig, exist_ok=True)
 AutoModelForImageTextToText.register(YingConfig, YingForConditionalGeneration, exist_ok=True)
 
+VLM, OURS = "an image-text-to-text model", ", 'tiny', or 'ying' with its parts"  # what a name is to be, in errors
 # Where transformers' VLMs keep their parts; a name that stands in two of them belongs to the first.
 PARTS = {
     "projector": [
@@ -32,18 +33,23 @@ PARTS = {
 def load_model(name: str | os.PathLike) -> tuple[Any, Any]:
     """(model, processor) of any image-text-to-text model of transformers, by Hub id or folder; LoRA weights that
     `train` wrote are merged into the model that they were learned for. M3ITError where it cannot be loaded."""
+    with reading(name, VLM, OURS):
+        if (Path(name) / "adapter_config.json").exists():
+            model = load_adapted(Path(name))
+        else:
+            model = pretrained(AutoModelForImageTextToText, name, VLM)
+    return model, load_processor(name)
+
+
+def load_processor(name: str | os.PathLike) -> Any:
+    """The processor of such a model, without its weights; M3ITError where it cannot be loaded."""
     from transformers import AutoProcessor
 
-    folder, what = Path(name), "an image-text-to-text model"
-    with reading(name, what, ", 'tiny', or 'ying' with its parts"):
-        if (folder / "adapter_config.json").exists():
-            model = load_adapted(folder)
-        else:
-            model = pretrained(AutoModelForImageTextToText, name, what)
-        processor = pretrained(AutoProcessor, name, what)
+    with reading(name, VLM, OURS):
+        processor = pretrained(AutoProcessor, name, VLM)
         if lacking := [part for part in ("tokenizer", "image_processor") if not hasattr(processor, part)]:
             raise ValueError(f"its {type(processor).__name__} has no {' and no '.join(lacking)}")
-    return model, processor
+    return processor
 
 
 def load_adapted(folder: Path) -> Any:

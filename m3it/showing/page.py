@@ -88,8 +88,8 @@ def render_page(
 
 
 @cache
-def load_template() -> "Template":
-    """page.html, which includes page.css; M3ITError without Jinja2."""
+def load_template(name: str = "page.html") -> "Template":
+    """A page's markup, which includes page.css; M3ITError without Jinja2."""
     try:
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
     except ImportError as error:
@@ -102,7 +102,7 @@ def load_template() -> "Template":
         lstrip_blocks=True,
     )
     environment.filters |= FILTERS
-    return environment.get_template("page.html")
+    return environment.get_template(name)
 
 
 # ---- rows

@@ -1,0 +1,69 @@
+"""The page of what a model sees: each row's prompt as the chat template renders it, token by token, and its pictures as
+they are after the processor.
+
+In: rows of a config, and the processor of a model; its weights are not needed.  Out: one HTML file that opens offline;
+seen.html is its markup.
+"""
+
+import base64
+import json
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from M3IT import id_of, image_bytes
+from m3it.rows.instance import M3ITError
+from m3it.showing.page import load_template
+from m3it.work.folder import write_text
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from m3it.models.explain import Seen
+
+LEAST_PIXELS = 96  # of the shorter side of a picture on the page: smaller ones are enlarged, pixel by pixel
+VISIBLE = str.maketrans({"\n": "⏎\n", "\t": "⇥\t", "\r": "␍"})
+
+
+def write_page(
+    model: str, config: str, rows: Sequence[dict[str, Any]], path: Path | str, max_length: int | None = None
+) -> None:
+    """Write the page about the rows of a config, with `meta`, as a model that is trained on them sees them."""
+    try:
+        from m3it.models.collator import Collator
+        from m3it.models.loading import load_processor
+    except ImportError as error:
+        raise M3ITError("What a model sees is shown with PyTorch: pip install 'm3it[train]'") from error
+    given = [
+        {**row, "dataset": config, "id": id_of(row), "images": image_bytes(row), "meta": json.loads(row["meta"])}
+        for row in rows
+    ]
+    seen = Collator(load_processor(model), max_length).explain(given)
+    page = load_template("seen.html").render(model=model, config=config, rows=list(map(_row, seen)))
+    write_text(Path(path), page)
+
+
+def _row(seen: "Seen") -> dict[str, Any]:
+    """A row as the template shows it."""
+    pieces = [(piece.kind, piece.text.translate(VISIBLE), piece.num_tokens) for piece in seen.pieces]
+    pictures = [(*picture.size, _file(picture)) for picture in seen.pictures]
+    return {
+        "id": seen.id,
+        "pieces": pieces,
+        "cut": seen.cut,
+        "pictures": pictures,
+        "num_tokens": seen.num_tokens,
+        "num_learned": seen.num_learned,
+        "batch_length": seen.batch_length,
+    }
+
+
+def _file(picture: "Image.Image") -> str:
+    """The picture as a PNG file in base64: what the model gets has no more colours than that, and no fewer."""
+    scale = -(-LEAST_PIXELS // min(picture.size))
+    if scale > 1:
+        picture = picture.resize((picture.width * scale, picture.height * scale), 0)  # nearest: no pixel is made up
+    file = BytesIO()
+    picture.save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
