@@ -13,9 +13,9 @@ from typing import Any
 
 from M3IT import Language
 from m3it.catalogue import ENGLISH
+from m3it.rows.scripts import script_of, script_share
 from m3it.translating.lengths import reason_against_length
 from m3it.translating.masks import PROTECTED, has_letters, option_texts, protected_spans
-from m3it.translating.scripts import script_of, script_share
 
 REPEATED = re.compile(r"(\S.{0,60}?)(?:\s*\1){3,}", re.DOTALL)
 FEW_WORDS = 3

@@ -7,8 +7,8 @@ weigh: the letters that the same text has in English, on average.
 import re
 
 from M3IT import LANGUAGES, Language
+from m3it.rows.scripts import letters_of
 from m3it.translating.masks import PROTECTED, has_letters, split_text
-from m3it.translating.scripts import letters_of
 
 # Letters of the language's script for 100 of the English text: the medians over the paragraphs of the Universal
 # Declaration of Human Rights (https://unicode.org/udhr) and over the messages of Django 5.2, their geometric mean where

@@ -9,6 +9,7 @@ from make_data import FIXTURES
 
 from m3it import CATALOGUE, LANGUAGES
 from m3it.catalogue import ENGLISH, instructions
+from m3it.rows.scripts import SCRIPTS, script_share
 from m3it.translating.checks import (
     load_identifier,
     other_language,
@@ -17,7 +18,6 @@ from m3it.translating.checks import (
 )
 from m3it.translating.languages import find_language
 from m3it.translating.lengths import LETTERS, reason_against_length
-from m3it.translating.scripts import SCRIPTS, script_share
 
 SAMPLE = ("ar", "de", "es", "fr", "ja", "zh")
 
