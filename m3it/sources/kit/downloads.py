@@ -4,9 +4,12 @@ Each converter's module has a table `FILES` of them. An address stands there onl
 repository gives it; a repository is named by a commit, so that its files stay the same.
 """
 
+import importlib
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import NamedTuple
+
+from m3it.work.terminal import as_size
 
 KNOWN_ON = "2026-09-30"  # when the addresses were last known to be true; `m3it download --check` asks them
 ACCOUNT, FORM = "needs an account", "on request, by a form"
@@ -38,6 +41,25 @@ class ByHand(NamedTuple):
 
 
 Source = File | ByHand
+
+
+def files_of(dataset: str) -> tuple[Source, ...]:
+    """The table of a dataset of the catalogue."""
+    return importlib.import_module(f"m3it.sources.{dataset.replace('-', '_')}").FILES
+
+
+def address_of(source: Source) -> str:
+    """Where a person would look for it."""
+    return source.url if isinstance(source, File) else source.page
+
+
+def in_total(sizes: Iterable[int | None]) -> str:
+    """How much several files are: 3 files, 20.2 GB and 2 of unknown size."""
+    sizes = list(sizes)
+    known, unknown = [size for size in sizes if size is not None], sizes.count(None)
+    said = [as_size(sum(known))] if known else []
+    said += [f"{unknown} of unknown size"] if unknown else []
+    return f"{len(sizes)} file{'' if len(sizes) == 1 else 's'}" + (f", {' and '.join(said)}" if said else "")
 
 
 def covers(source: Source, path: str) -> bool:
