@@ -61,7 +61,8 @@ def download(
         asked = list(downloads.check(datasets, progress=progress))
         as_text = "\n".join([*(address.line() for address in asked), downloads.addresses_in_all(asked)])
         say(json.dumps([address._asdict() for address in asked], ensure_ascii=False) if as_json else as_text)
-        if any(address.state != "true" for address in asked):
+        if num_others := sum(address.state != "true" for address in asked):
+            say(f"{num_others} of {len(asked)} addresses are not as they were.", err=True)
             raise Exit(1)
         return
     found: list[downloads.Wanted] = []
@@ -76,6 +77,7 @@ def download(
         say(file.line())
     say(json.dumps([f.as_json() for f in found], ensure_ascii=False) if as_json else downloads.in_all(found))
     if left:
+        say(f"{len(left)} of {len(found)} files are left to get, as listed.", err=True)
         raise Exit(1)
 
 

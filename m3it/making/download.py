@@ -9,13 +9,13 @@ import os
 import shutil
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from M3IT import CATALOGUE
 from m3it.catalogue import catalogue_row, group_of
-from m3it.rows.instance import M3ITError
+from m3it.rows.instance import M3ITError, SourceError
 from m3it.sources.kit.downloads import KNOWN_ON, ByHand, File, Source, address_of, files_of, in_total, is_there
 from m3it.sources.kit.files import Files
 from m3it.work.folder import alone_in, writing
@@ -124,13 +124,12 @@ def _names(folder: Path) -> list[str]:
     if not folder.is_dir():
         return []
     files = Files(folder)
-    zips = [
-        f"{prefix}/{name}".removeprefix("./")
-        for prefix, archive in files.archives
-        if archive.path.suffix == ".zip"
-        for name in archive.members
-    ]
-    return [*files.on_disk, *zips]
+    names = list(files.on_disk)
+    for prefix, archive in files.archives:
+        if archive.path.suffix == ".zip":
+            with suppress(SourceError):  # one that is broken holds nothing; `convert` says so
+                names += [f"{prefix}/{name}".removeprefix("./") for name in archive.members]
+    return names
 
 
 def _is_whole(folder: Path, path: str) -> bool:
@@ -221,9 +220,12 @@ def in_all(files: list[Wanted]) -> str:
     for file in files:
         key = address_of(file.source) if isinstance(file.source, File) else str(file.path)
         sizes[file.state][key] = file.num_bytes
-    by_hand = f"{len(sizes['by hand'])} by hand"
-    fetched = [f"{in_total(sizes[state].values())} {state}" for state in sizes if state != "by hand"]
-    return "; ".join([*fetched, by_hand] if sizes["by hand"] else fetched)
+    said = [
+        f"{in_total(sizes[state].values())} {state}"
+        for state in ("there", "fetched", "linked", "to fetch")
+        if sizes[state]
+    ]
+    return "; ".join([*said, *(f"{len(sizes[state])} {state}" for state in ("failed", "by hand") if sizes[state])])
 
 
 class Asked(NamedTuple):
