@@ -6,9 +6,8 @@
         assert [request.status for request in server.requests] == [200, 206, 206]
 
 It knows ranges, with If-Range, and stamps each file with an ETag of its bytes. Faults: a status such as 429, with
-headers; "cut": half of what was asked for; "cut, no stamp": that,
-without an ETag; "moved" and "gone on": 301 and 302 to the same file; "no range": the whole
-file, whatever was asked for; "page": a web page; "no head": 405 to HEAD.
+headers; "cut": half of what was asked for; "cut, no stamp": that, without an ETag; "moved" and "gone on": 301 and 302
+to the same file; "no range": the whole file, whatever was asked for; "page": a web page; "no head": 405 to HEAD.
 """
 
 import hashlib
@@ -47,8 +46,7 @@ class FileServer:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __enter__(self) -> "FileServer":
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
+        self.server = Server(("127.0.0.1", 0), Handler)
         self.server.owner = self
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
@@ -65,6 +63,13 @@ class FileServer:
     def statuses(self, path: str) -> list[int]:
         """The answers to the requests for a file, in order."""
         return [request.status for request in self.requests if request.path == path]
+
+
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *ignored: object) -> None:
+        """Nothing: clients that hang up are part of the tests."""
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

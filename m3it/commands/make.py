@@ -58,12 +58,7 @@ def download(
         raise typer.BadParameter("expected one of DATASET, --group and --all, and at most one of --dry-run and --check")
     datasets = downloads.select(dataset, group, everything)
     if check:
-        asked = list(downloads.check(datasets, progress=progress))
-        as_text = "\n".join([*(address.line() for address in asked), downloads.addresses_in_all(asked)])
-        say(json.dumps([address._asdict() for address in asked], ensure_ascii=False) if as_json else as_text)
-        if num_others := sum(address.state != "true" for address in asked):
-            say(f"{num_others} of {len(asked)} addresses are not as they were.", err=True)
-            raise Exit(1)
+        say_addresses(datasets, as_json)
         return
     found: list[downloads.Wanted] = []
     for file in downloads.plan(datasets, root) if dry_run else downloads.download(datasets, root, progress=progress):
@@ -78,6 +73,18 @@ def download(
     say(json.dumps([f.as_json() for f in found], ensure_ascii=False) if as_json else downloads.in_all(found))
     if left:
         say(f"{len(left)} of {len(found)} files are left to get, as listed.", err=True)
+        raise Exit(1)
+
+
+def say_addresses(datasets: list[str], as_json: bool) -> None:
+    """What `download --check` prints; exit 1 if an address is not true any more."""
+    from m3it.making import download as downloads
+
+    asked = list(downloads.check(datasets, progress=progress))
+    as_text = "\n".join([*(address.line() for address in asked), downloads.addresses_in_all(asked)])
+    say(json.dumps([address._asdict() for address in asked], ensure_ascii=False) if as_json else as_text)
+    if num_others := sum(address.state != "true" for address in asked):
+        say(f"{num_others} of {len(asked)} addresses are not as they were.", err=True)
         raise Exit(1)
 
 

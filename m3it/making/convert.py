@@ -119,12 +119,12 @@ def download_page(dataset: str) -> str:
 
 
 def how_to_get(dataset: str) -> str:
-    """Which source files a command fetches, and which a person must get where, as sentences."""
+    """Which source files a command fetches, and which a person must get where, as sentences after another one."""
     sources = files_of(dataset)
     paths = ", ".join(source.path for source in sources if isinstance(source, File))
     said = [f"`m3it download {dataset} --root FOLDER` fetches {paths}."] if paths else []
     said += [f"By hand ({s.why}): {s.path} from {s.page}." for s in sources if isinstance(s, ByHand)]
-    return " ".join(said)
+    return "".join(f" {sentence}" for sentence in said)
 
 
 def source_root(dataset: str, root: Path | None, out: Path) -> Path:
@@ -133,8 +133,11 @@ def source_root(dataset: str, root: Path | None, out: Path) -> Path:
     if root is not None:
         return root
     if dataset != "shapes":
-        how = how_to_get(dataset) if dataset in CATALOGUE else "They are downloaded from the source."
-        raise M3ITError(f"{dataset}: pass --root, the folder that holds the source files. {how}")
+        homepage = download_page(dataset) or "the source"
+        raise M3ITError(
+            f"{dataset}: pass --root, the folder that holds the source files; they are downloaded from {homepage}."
+            f"{how_to_get(dataset) if dataset in CATALOGUE else ''}"
+        )
     generated = out / "sources" / "shapes"
     if not (generated / "test.output").exists():
         generated.mkdir(parents=True, exist_ok=True)

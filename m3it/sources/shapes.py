@@ -33,9 +33,7 @@ NUM_NESTED = 64  # questions with a relation of a relation, of 576; of the short
 NUM_DRAWN = 1024  # grids for a question, from which its pictures are chosen: either answer is there often enough
 _COPY = "https://raw.githubusercontent.com/ronghanghu/n2nmn/ccbca1c623f3e208e7cde8d57b00e32dfb7c3c14/exp_shapes"
 FILES = tuple(
-    File(
-        f"{part}.{end}", f"{_COPY}/shapes_dataset/{part}.{end}", instead=tuple(f"{f}{part}.{end}" for f in FOLDERS[1:])
-    )
+    File(f"{part}.{end}", f"{_COPY}/shapes_dataset/{part}.{end}", instead=(f"*/{part}.{end}",))
     for part in PART.values()
     for end in ("input.npy", "query", "output")
 )

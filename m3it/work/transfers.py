@@ -41,14 +41,14 @@ T = TypeVar("T")
 
 
 class Fault(M3ITError):
-    """Why a file was not fetched. `passes`: whether another try may succeed; `grew`: whether this one brought some of
-    the file; `status`: of the server's answer, and `wait_seconds`, as it asks."""
+    """Why a file was not fetched. `passes`: whether another try may succeed; `num_bytes`: how far this one came;
+    `status`: of the server's answer, and `wait_seconds`, as it asks."""
 
     def __init__(
-        self, why: str, *, passes: bool = False, grew: bool = False, status: int = 0, wait_seconds: float = 0
+        self, why: str, *, passes: bool = False, num_bytes: int = 0, status: int = 0, wait_seconds: float = 0
     ) -> None:
         super().__init__(why)
-        self.passes, self.grew, self.status, self.wait_seconds = passes, grew, status, wait_seconds
+        self.passes, self.num_bytes, self.status, self.wait_seconds = passes, num_bytes, status, wait_seconds
 
 
 class Transfers:
@@ -91,9 +91,9 @@ class Transfers:
         os.replace(part, folder / path)
 
     def patiently(self, url: str, action: Callable[[], T]) -> T:
-        """What the action returns, tried again after faults that pass. Tries count from the last that brought
-        something; a server that has never answered is soon given up."""
-        host, num_tries = host_of(url), 0
+        """What the action returns, tried again after faults that pass. Tries count from the one that came farthest;
+        a server that has never answered is soon given up."""
+        host, num_tries, farthest = host_of(url), 0, 0
         while True:
             while (wait := self.not_before[host] - time.monotonic()) > 0 and not self.stop.wait(wait):
                 pass  # others may have put it off meanwhile
@@ -102,7 +102,8 @@ class Transfers:
             try:
                 return action()
             except Fault as fault:
-                num_tries = 1 if fault.grew else num_tries + 1
+                num_tries = 1 if fault.num_bytes > farthest else num_tries + 1
+                farthest = max(farthest, fault.num_bytes)
                 patience = RETRY_SECONDS if host in self.answered else RETRY_SECONDS[:2]
                 if not fault.passes or num_tries > len(patience):
                     raise
@@ -158,7 +159,7 @@ class Transfers:
                 self.arrivals.put(None)
         if fault or (total is not None and place != total):
             of = f" of {as_size(total)}" if total else ""
-            raise Fault(f"broke off after {as_size(place)}{of}{fault}", passes=True, grew=place > start)
+            raise Fault(f"broke off after {as_size(place)}{of}{fault}", passes=True, num_bytes=place)
 
     def _full(self, why: str) -> Fault:
         """The fault that ends the whole run: the disk has no room."""

@@ -98,6 +98,13 @@ def test_a_file_without_a_stamp_is_never_put_together_of_two(server, fetch):
     assert [(request.range, request.status) for request in server.requests] == [(None, 200)] * 3
 
 
+def test_a_server_that_always_cuts_at_the_same_place_is_given_up(server, fetch):
+    server.fault("a.zip", "cut, no stamp", times=9)
+    with pytest.raises(Fault, match=r"broke off after 1\.[78] MB of 3\.5 MB"):
+        fetch()
+    assert len(server.requests) == 4
+
+
 def test_a_run_that_was_killed_after_the_last_byte_fetches_nothing_again(server, fetch, tmp_path):
     begin(fetch, server, tmp_path)
     part_of(tmp_path).write_bytes(CONTENT)
