@@ -52,6 +52,8 @@ def download(
     """Fetch the source files of a dataset, and list those that only a person can get.
 
     Example: m3it download okvqa --root ~/okvqa"""
+    from tqdm import tqdm
+
     from m3it.making import download as downloads
 
     if [bool(dataset), bool(group), everything].count(True) != 1 or (check and dry_run):
@@ -66,7 +68,8 @@ def download(
             say(file.heading())
         found.append(file)
         if not as_json and (dry_run or not file.is_left):
-            say(file.line())
+            with tqdm.external_write_mode():  # above the bar
+                say(file.line())
     left = [file for file in found if file.is_left and not dry_run]
     for file in () if as_json else left:
         say(file.line())

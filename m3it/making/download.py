@@ -60,9 +60,10 @@ class Wanted(NamedTuple):
 
     def line(self) -> str:
         """A line about it."""
-        size = "" if isinstance(self.source, ByHand) else "size unknown" if self.num_bytes is None else None
-        size = as_size(self.num_bytes or 0) if size is None else size
-        return f"{self.state:<9}{size:>12}  {self.path}  {address_of(self.source)}{f'  ({self.why})' * bool(self.why)}"
+        size = "size unknown" if isinstance(self.source, File) else ""
+        size = size if self.num_bytes is None else as_size(self.num_bytes)
+        why = f"  ({self.why})" if self.why else ""
+        return f"{self.state:<9}{size:>12}  {self.path}  {address_of(self.source)}{why}"
 
     def as_json(self) -> dict[str, Any]:
         """What there is to say of it, as one JSON object."""

@@ -24,7 +24,7 @@ from m3it.publishing.card_yaml import (
     size_category,
 )
 from m3it.rows.instance import FIELDS, M3ITError
-from m3it.sources.kit.downloads import ByHand, File, files_of, in_total
+from m3it.sources.kit.downloads import KNOWN_ON, ByHand, File, files_of, in_total
 from m3it.work.folder import text_of, write_text
 from m3it.work.runner import Progress, silent
 
@@ -138,7 +138,8 @@ def licenses_table(infos: dict[str, Any]) -> str:
 
 def downloads_table(infos: dict[str, Any]) -> str:
     """One line per dataset: what `m3it download` fetches, and what a person must get where."""
-    lines = ["| dataset | fetched | by hand | annotations | pictures |", "|---|---|---|---|---|"]
+    told = f"The addresses were last known to be true on {KNOWN_ON}."
+    lines = [told, "", "| dataset | fetched | by hand | annotations | pictures |", "|---|---|---|---|---|"]
     for d in CATALOGUE.values():
         sources = files_of(d.name)
         files = [source for source in sources if isinstance(source, File)]

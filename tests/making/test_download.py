@@ -15,6 +15,7 @@ from sources.test_sources import read_converted
 from m3it.making.download import check, download, plan
 from m3it.rows.instance import M3ITError
 from m3it.sources.kit.downloads import KNOWN_ON, ByHand, File, in_total
+from m3it.sources.kit.files import Files
 from m3it.work import transfers
 
 OKVQA = [
@@ -82,6 +83,7 @@ def test_a_second_run_asks_nothing(serve, server, tmp_path):
     assert sorted(states(first)) == sorted(OKVQA) and len(server.requests) == 6
     assert states(download(["okvqa"], tmp_path)) == dict.fromkeys(OKVQA, "there") and len(server.requests) == 6
     assert all(file.num_bytes == file.path.stat().st_size for file in first)
+    assert sorted(Files(tmp_path).on_disk) == sorted(OKVQA)  # a converter does not see what we note in .work
 
 
 def test_what_lies_there_unpacked_is_not_fetched(serve, server, tmp_path):
