@@ -30,6 +30,7 @@ USUAL = {
     "browse": {"--repo": "{repo}", "--predictions": "{empty}"},
     "check": {"paths": "{repo}"},
     "cache": {},
+    "download": {"dataset": "ss", "--root": "{out}"},  # all of it is by hand: no server is asked
     "convert": {"dataset": "okvqa", "--root": "{folder}", "--out": "{out}"},
     "rephrase": {"shards": "{shard}", "--model": "m", "--out": "{out}", "": BROKE},
     "translate": {

@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "models": GROUND,
     "making": GROUND | {"sources"},
     "translating": GROUND | {"reading", "models"},
-    "publishing": GROUND | {"reading"},
+    "publishing": GROUND | {"reading", "sources"},
     "mixing": GROUND | {"reading"},
     "curating": GROUND | {"reading"},
     "training": GROUND | {"mixing", "models"},

@@ -38,6 +38,60 @@ from m3it.commands.options import (
 
 
 @app.command(rich_help_panel=MAKE)
+def download(
+    dataset: Annotated[str | None, Argument(help="Dataset name, e.g. okvqa.")] = None,
+    root: Annotated[
+        Path, Option(help="Folder for the source files; with --group and --all, a folder in it for each dataset.")
+    ] = Path("."),
+    group: Annotated[str | None, Option(help="The datasets of a reporting group: captioning, vqa, video, ...")] = None,
+    everything: Annotated[bool, Option("--all", help="All 40 datasets.")] = False,
+    dry_run: Annotated[bool, Option("--dry-run", help="Fetch nothing; list all files with size and license.")] = False,
+    check: Annotated[bool, Option("--check", help="Fetch nothing; ask each address whether it is still true.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Fetch the source files of a dataset, and list those that only a person can get.
+
+    Example: m3it download okvqa --root ~/okvqa"""
+    from tqdm import tqdm
+
+    from m3it.making import download as downloads
+
+    if [bool(dataset), bool(group), everything].count(True) != 1 or (check and dry_run):
+        raise typer.BadParameter("expected one of DATASET, --group and --all, and at most one of --dry-run and --check")
+    datasets = downloads.select(dataset, group, everything)
+    if check:
+        say_addresses(datasets, as_json)
+        return
+    found: list[downloads.Wanted] = []
+    for file in downloads.plan(datasets, root) if dry_run else downloads.download(datasets, root, progress=progress):
+        if dry_run and not as_json and file.dataset not in {other.dataset for other in found}:
+            say(file.heading())
+        found.append(file)
+        if not as_json and (dry_run or not file.is_left):
+            with tqdm.external_write_mode():  # above the bar
+                say(file.line())
+    left = [file for file in found if file.is_left and not dry_run]
+    for file in () if as_json else left:
+        say(file.line())
+    say(json.dumps([f.as_json() for f in found], ensure_ascii=False) if as_json else downloads.in_all(found))
+    if left:
+        say(f"{len(left)} of {len(found)} files are left to get, as listed.", err=True)
+        raise Exit(1)
+
+
+def say_addresses(datasets: list[str], as_json: bool) -> None:
+    """What `download --check` prints; exit 1 if an address is not true any more."""
+    from m3it.making import download as downloads
+
+    asked = list(downloads.check(datasets, progress=progress))
+    as_text = "\n".join([*(address.line() for address in asked), downloads.addresses_in_all(asked)])
+    say(json.dumps([address._asdict() for address in asked], ensure_ascii=False) if as_json else as_text)
+    if num_others := sum(address.state != "true" for address in asked):
+        say(f"{num_others} of {len(asked)} addresses are not as they were.", err=True)
+        raise Exit(1)
+
+
+@app.command(rich_help_panel=MAKE)
 def convert(
     dataset: Annotated[str | None, Argument(help="Dataset name, e.g. okvqa.")] = None,
     root: Annotated[

@@ -156,14 +156,6 @@ def as_bytes(size: str) -> int:
         raise typer.BadParameter(f"--shard-size {size}: expected e.g. 400MB or 1.5GB") from None
 
 
-def as_size(num_bytes: int) -> str:
-    """Such a size as a person says it: 999 B, 1.5 GB."""
-    size, units = float(num_bytes), ["B", "KB", "MB", "GB", "TB"]
-    while size >= 999.95 and len(units) > 1:
-        size, units = size / 1000, units[1:]
-    return f"{size:.0f} B" if units[0] == "B" else f"{size:.1f} {units[0]}"
-
-
 def progress(items: Iterable[Any], description: str, total: int | None = None, leave: bool = True) -> Iterator[Any]:
     """The items, with a bar on stderr in a terminal, which stays there unless it is one of many."""
     from tqdm import tqdm

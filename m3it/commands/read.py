@@ -22,12 +22,12 @@ from m3it.commands.options import (
     app,
     as_fields,
     as_ids,
-    as_size,
     default_repo,
     progress,
     say,
     split_option,
 )
+from m3it.work.terminal import as_size
 
 
 @app.command("list", rich_help_panel=READ)

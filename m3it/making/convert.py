@@ -30,6 +30,7 @@ from M3IT import CATALOGUE, SPLITS
 from m3it.catalogue import catalogue_row, instructions
 from m3it.rows.instance import Drop, Instance, M3ITError, ShardError, SourceError, choose
 from m3it.rows.jsonl import line_parts, refuse_others, shard_names
+from m3it.sources.kit.downloads import ByHand, File, files_of
 from m3it.sources.kit.files import Files, SourcePath
 from m3it.sources.kit.media import NUM_FRAMES, Clip, Unreadable
 from m3it.work.folder import Folder
@@ -117,6 +118,15 @@ def download_page(dataset: str) -> str:
     return found[0].rstrip(":.") if found else CATALOGUE[dataset].homepage
 
 
+def how_to_get(dataset: str) -> str:
+    """Which source files a command fetches, and which a person must get where, as sentences after another one."""
+    sources = files_of(dataset)
+    paths = ", ".join(source.path for source in sources if isinstance(source, File))
+    said = [f"`m3it download {dataset} --root FOLDER` fetches {paths}."] if paths else []
+    said += [f"By hand ({s.why}): {s.path} from {s.page}." for s in sources if isinstance(s, ByHand)]
+    return "".join(f" {sentence}" for sentence in said)
+
+
 def source_root(dataset: str, root: Path | None, out: Path) -> Path:
     """Where the source files are. SHAPES alone can be made here: without a root its official files are generated
     below `out`."""
@@ -126,6 +136,7 @@ def source_root(dataset: str, root: Path | None, out: Path) -> Path:
         homepage = download_page(dataset) or "the source"
         raise M3ITError(
             f"{dataset}: pass --root, the folder that holds the source files; they are downloaded from {homepage}."
+            f"{how_to_get(dataset) if dataset in CATALOGUE else ''}"
         )
     generated = out / "sources" / "shapes"
     if not (generated / "test.output").exists():
@@ -183,7 +194,8 @@ class Conversion:
     @cached_property
     def files(self) -> Files:
         """The source files."""
-        return Files(self.root, self.homepage)
+        more = f"; `m3it download {self.dataset} --root {self.root}` fetches what can be fetched, and lists the rest"
+        return Files(self.root, self.homepage + more * (self.dataset in CATALOGUE))
 
     def plan(self, splits: Iterable[str], optional: bool = False) -> list[Piece]:
         """The shards of the splits. With `optional` a split that the converter has no files or no rows for is left out,

@@ -24,6 +24,7 @@ from m3it.publishing.card_yaml import (
     size_category,
 )
 from m3it.rows.instance import FIELDS, M3ITError
+from m3it.sources.kit.downloads import KNOWN_ON, ByHand, File, files_of, in_total
 from m3it.work.folder import text_of, write_text
 from m3it.work.runner import Progress, silent
 
@@ -135,6 +136,23 @@ def licenses_table(infos: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def downloads_table(infos: dict[str, Any]) -> str:
+    """One line per dataset: what `m3it download` fetches, and what a person must get where."""
+    told = f"The addresses were last known to be true on {KNOWN_ON}."
+    lines = [told, "", "| dataset | fetched | by hand | annotations | pictures |", "|---|---|---|---|---|"]
+    for d in CATALOGUE.values():
+        sources = files_of(d.name)
+        files = [source for source in sources if isinstance(source, File)]
+        pages: dict[tuple[str, str], list[str]] = {}
+        for source in sources:
+            if isinstance(source, ByHand):
+                pages.setdefault((source.page, source.why), []).append(f"`{source.path}`")
+        by_hand = "; ".join(f"{', '.join(paths)}: [{why}]({page})" for (page, why), paths in pages.items())
+        fetched = in_total(file.num_bytes for file in files) if files else ""
+        lines.append(f"| `{d.name}` | {fetched} | {by_hand} | {d.license} | {d.image_license} |")
+    return "\n".join(lines)
+
+
 def languages_list(infos: dict[str, Any]) -> str:
     """The 80 codes with their English and own names; those that a competent reader has checked are marked."""
     listed = [
@@ -147,6 +165,7 @@ def languages_list(infos: dict[str, Any]) -> str:
 
 BLOCKS: dict[str, Callable[[dict[str, Any]], str]] = {
     "tasks": tasks_table, "totals": totals_table, "licenses": licenses_table, "languages": languages_list,
+    "downloads": downloads_table,
 }  # fmt: skip
 
 

@@ -16,11 +16,22 @@ rationales and the right choice. We give these as they are, the answer last: `m3
 from collections.abc import Iterator
 
 from m3it.rows.instance import Drop, Instance, text
+from m3it.sources.kit.downloads import TRAIN2017, VAL2017, File
 from m3it.sources.kit.files import SourcePath, coco_2014
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.texts import read_json
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # the test file has no answers
+FILES = (
+    File(
+        "aokvqa_v1p0.tar.gz",
+        "https://prior-datasets.s3.us-east-2.amazonaws.com/aokvqa/aokvqa_v1p0.tar.gz",
+        instead=("aokvqa_v1p0_*.json",),
+    ),
+    # The images of 2014 do as well: COCO cut its parts anew.
+    TRAIN2017._replace(instead=(*TRAIN2017.instead, "train2014.zip", "train2014/*.jpg")),
+    VAL2017._replace(instead=(*VAL2017.instead, "val2014.zip", "val2014/*.jpg")),
+)
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:

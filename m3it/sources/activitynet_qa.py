@@ -13,6 +13,7 @@ M3IT kept one of the ten pairs of each video, drawn at random, which is all vide
 from collections.abc import Iterator
 
 from m3it.rows.instance import Drop, Instance, text
+from m3it.sources.kit.downloads import ByHand, github
 from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Clip
 from m3it.sources.kit.options import sample
@@ -21,6 +22,19 @@ from m3it.sources.kit.texts import read_json
 PART = {"train": "train", "validation": "val", "test": "test"}  # ActivityNet-QA's names for our splits
 TYPES = ("motion", "spatial", "temporal", "yes/no", "colour", "object", "location", "number", "other")
 VIDEOS = (".mp4", ".mkv", ".webm", ".avi")
+FILES = (
+    *github(
+        "MILVLG/activitynet-qa",
+        "2cf80aeb4e45955e53404e1716d3b9c0b1cbd72f",
+        *(f"dataset/{part}_{kind}.json" for part in ("train", "val", "test") for kind in "qa"),
+    ),
+    ByHand(
+        "videos/v_*.mp4",
+        "https://github.com/MILVLG/activitynet-qa",
+        "on request from ActivityNet, or from YouTube",
+        ("*.mp4", "*.mkv", "*.webm", "*.avi"),
+    ),
+)
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:

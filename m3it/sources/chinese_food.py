@@ -19,6 +19,7 @@ from collections.abc import Iterator
 
 from M3IT import CATALOGUE
 from m3it.rows.instance import Drop, Instance, SourceError, shuffled, text
+from m3it.sources.kit.downloads import ByHand
 from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.options import lettered, option, sample
@@ -28,6 +29,12 @@ NUM_OPTIONS = 10
 FOLDERS = ("", "ChineseFoodNet/")
 TABLES = ("class_names.xlsx", "class_names.csv")
 XLSX = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
+_BY_HAND = "https://sites.google.com/view/chinesefoodnet", "on a net disk that needs an account"
+FILES = (
+    ByHand("class_names.xlsx", *_BY_HAND, ("*class_names.csv", "*class_names.xlsx")),
+    ByHand("release_data/test_truth_list.txt", *_BY_HAND, ("*release_data/test_truth_list.txt",)),
+    ByHand("release_data/test/*.jpg", *_BY_HAND, ("*release_data/test/*",)),
+)
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:

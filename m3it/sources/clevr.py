@@ -15,12 +15,22 @@ from collections.abc import Iterator
 
 from M3IT import CATALOGUE
 from m3it.rows.instance import Drop, Instance, text
+from m3it.sources.kit.downloads import File
 from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.options import sample
 from m3it.sources.kit.texts import read_values
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # the test questions have no answers
+FILES = (
+    File(  # size and digest as published in tensorflow/datasets, url_checksums/clevr.txt
+        "CLEVR_v1.0.zip",
+        "https://dl.fbaipublicfiles.com/clevr/CLEVR_v1.0.zip",
+        19_021_600_724,
+        "5cd61cf1096ed20944df93c9adb31e74d189b8459a94f54ba00090e5c59936d1",
+        ("CLEVR_v1.0/*", "questions/*", "images/*"),
+    ),
+)
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:

@@ -14,11 +14,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from m3it.rows.instance import Drop, Instance, text
+from m3it.sources.kit.downloads import COCO_2014, KARPATHY
 from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.texts import read_json
 
 PARTS = {"train": ("train", "restval"), "validation": ("val",), "test": ("test",)}  # Karpathy's names for our splits
+FILES = (KARPATHY, *COCO_2014)
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:

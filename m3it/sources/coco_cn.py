@@ -15,12 +15,22 @@ first, #0. All sentences stand in meta.
 from collections.abc import Iterator
 
 from m3it.rows.instance import Drop, Instance, text
+from m3it.sources.kit.downloads import COCO_2014, File
 from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.texts import read_lines
 
 FOLDER, CAPTIONS = "coco-cn-version1805v1.1", "imageid.human-written-caption.txt"
 PART = {"train": "train", "validation": "val", "test": "test"}  # COCO-CN's names for our splits
+FILES = (
+    File(
+        "coco-cn-version1805v1.1.tar.gz",
+        "hf://datasets/AIMClab-RUC/COCO-CN/coco-cn-version1805v1.1.tar.gz",
+        15_400_000,
+        instead=("*coco-cn_*.txt", "*imageid.human-written-caption.txt"),
+    ),
+    *COCO_2014,
+)
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:

@@ -17,6 +17,7 @@ from typing import Any
 
 from M3IT import CATALOGUE
 from m3it.rows.instance import Drop, Instance, shuffled
+from m3it.sources.kit.downloads import TRAIN2017, VAL2017, File
 from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Box, Picture
 from m3it.sources.kit.options import option, sample, with_options
@@ -26,6 +27,17 @@ PART = {"train": "train", "validation": "val", "test": "test"}  # COCO's names f
 MIN_AREA_PIXELS = 32 * 32  # of the box; COCO's border between small and medium objects
 NUM_OPTIONS = 10
 CATEGORIES, IMAGES, ANNOTATIONS = (rf'"{name}"\s*:\s*\[' for name in ("categories", "images", "annotations"))
+FILES = (
+    File(  # size and digest as published in tensorflow/datasets, url_checksums/coco.txt
+        "annotations_trainval2017.zip",
+        "http://images.cocodataset.org/annotations/annotations_trainval2017.zip",
+        252_907_541,
+        "113a836d90195ee1f884e704da6304dfaaecff1f023f49b6ca93c4aaae470268",
+        ("*instances_*.json", "annotations_trainval2014.zip"),
+    ),
+    TRAIN2017._replace(instead=(*TRAIN2017.instead, "train2014.zip", "train2014/*.jpg")),
+    VAL2017._replace(instead=(*VAL2017.instead, "val2014.zip", "val2014/*.jpg")),
+)
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:

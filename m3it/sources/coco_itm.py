@@ -19,6 +19,7 @@ from typing import Any
 from M3IT import CATALOGUE
 from m3it.rows.instance import Drop, Instance, choose, hash_of, shuffled, text
 from m3it.sources.coco import read_images
+from m3it.sources.kit.downloads import COCO_2014, KARPATHY
 from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.options import LETTERS, sample, with_options
@@ -26,6 +27,7 @@ from m3it.sources.kit.texts import read_json
 
 PART = {"train": "train", "validation": "val"}  # COCO's names for our splits
 NUM_OPTIONS = 5
+FILES = (KARPATHY._replace(instead=(*KARPATHY.instead, "annotations/captions_*.json")), *COCO_2014)
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:

@@ -15,12 +15,21 @@ from collections.abc import Iterator
 
 from M3IT import CATALOGUE
 from m3it.rows.instance import Drop, Instance, text
+from m3it.sources.kit.downloads import TRAIN2014, File
 from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Box, Picture
 from m3it.sources.kit.options import sample
 from m3it.sources.kit.texts import read_json
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # COCO-Text's names for our splits
+FILES = (
+    File(
+        "cocotext.v2.zip",
+        "https://github.com/bgshih/cocotext/releases/download/dl/cocotext.v2.zip",
+        instead=("cocotext.v2.json", "COCO_Text.json", "COCO_Text.zip"),
+    ),
+    TRAIN2014,
+)
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:

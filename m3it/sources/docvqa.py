@@ -14,11 +14,18 @@ the first; all of them, without the words around, stand in meta.
 from collections.abc import Iterator
 
 from m3it.rows.instance import Drop, Instance, text
+from m3it.sources.kit.downloads import ACCOUNT, ByHand
 from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.texts import read_json
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # the test questions have no answers
+_BY_HAND = "https://rrc.cvc.uab.es/?ch=17&com=downloads", ACCOUNT
+_OLDER = "*train.tar.gz", "*val.tar.gz", "train/*", "val/*"
+FILES = (
+    ByHand("spdocvqa_qas.zip", *_BY_HAND, ("spdocvqa_qas/*.json", *_OLDER)),
+    ByHand("spdocvqa_images.tar.gz", *_BY_HAND, ("spdocvqa_images/*.png", *_OLDER)),
+)
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:

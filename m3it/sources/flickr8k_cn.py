@@ -15,12 +15,21 @@ from collections.abc import Iterator
 
 from m3it.rows.instance import Drop, Instance
 from m3it.sources.coco_cn import read_captions
+from m3it.sources.kit.downloads import FORM, ByHand, github
 from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.texts import read_lines
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # Flickr8k's names for our splits
 CAPTIONS = "flickr8kzhc.caption.txt"  # zhc: written by people; zhb and zhg are machine translations
+FILES = (
+    *github(
+        "li-xirong/flickr8kcn",
+        "a19b9aa4a7ad2a42741460d9f47385637ae270cd",
+        *(f"data/flickr8k{part}.txt" for part in ("train", "val", "test", "zhc.caption")),
+    ),
+    ByHand("Flickr8k_Dataset.zip", "https://github.com/li-xirong/flickr8kcn", FORM, ("Flicker8k_Dataset/*.jpg",)),
+)
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:

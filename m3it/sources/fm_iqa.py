@@ -18,12 +18,21 @@ from collections.abc import Iterator
 from typing import Any
 
 from m3it.rows.instance import Drop, Instance, SourceError, text
+from m3it.sources.kit.downloads import COCO_2014, File
 from m3it.sources.kit.files import SourcePath, coco_2014
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.texts import read_json
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # FM-IQA's names for our splits
 MEMBER = "FM-CH-QA.json"
+FILES = (
+    File(
+        "5ac9e10bdd572.gz",
+        "http://research.baidu.com/Public/uploads/5ac9e10bdd572.gz",
+        instead=("FM-CH-QA.json", "FM-IQA.json"),
+    ),
+    *COCO_2014,
+)
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:

@@ -15,12 +15,18 @@ from collections.abc import Iterator
 
 from M3IT import CATALOGUE
 from m3it.rows.instance import Drop, Instance, text
+from m3it.sources.kit.downloads import File
 from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.options import sample
 from m3it.sources.kit.texts import read_values
 
 PART = {"train": "train", "validation": "val", "test": "testdev"}  # GQA's names for our splits
+_SITE = "https://downloads.cs.stanford.edu/nlp/data/gqa"
+FILES = (
+    File("questions1.2.zip", f"{_SITE}/questions1.2.zip", 1_400_000_000, instead=("*_balanced_questions.json",)),
+    File("images.zip", f"{_SITE}/images.zip", 20_300_000_000, instead=("images/*.jpg",)),
+)
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:

@@ -13,12 +13,27 @@ M3IT's sizes are the official ones: of the few images that have two paragraphs, 
 from collections.abc import Iterator
 
 from m3it.rows.instance import Drop, Instance, text
+from m3it.sources.kit.downloads import File
 from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.texts import read_json
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # the source's names for our splits
 FOLDERS = ("VG_100K", "VG_100K_2")
+_STANFORD = "https://cs.stanford.edu/people"
+FILES = (
+    File(
+        "paragraphs_v1.json.zip",
+        "https://homes.cs.washington.edu/~ranjay/visualgenome/data/dataset/paragraphs_v1.json.zip",
+        instead=("paragraphs_v1.json",),
+    ),
+    *(
+        File(f"{part}_split.json", f"{_STANFORD}/ranjaykrishna/im2p/{part}_split.json")
+        for part in ("train", "val", "test")
+    ),
+    File("images.zip", f"{_STANFORD}/rak248/VG_100K_2/images.zip", instead=("VG_100K/*.jpg",)),
+    File("images2.zip", f"{_STANFORD}/rak248/VG_100K_2/images2.zip", instead=("VG_100K_2/*.jpg",)),
+)
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:

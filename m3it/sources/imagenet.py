@@ -22,6 +22,7 @@ from typing import Any
 
 from M3IT import CATALOGUE
 from m3it.rows.instance import Instance, SourceError, hash_of, shuffled, text
+from m3it.sources.kit.downloads import TERMS, ByHand
 from m3it.sources.kit.files import Named, SourcePath
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.options import option, sample, with_options
@@ -30,6 +31,21 @@ from m3it.sources.kit.texts import read_csv, read_lines
 NUM_OPTIONS = 10
 FILE_NAME = {"train": re.compile(r"(n\d{8})_\d+\.JPEG"), "validation": re.compile(r"(ILSVRC2012_val)_\d{8}\.JPEG")}
 DEVKIT = ("ILSVRC2012_devkit_t12/data", "data", "devkit/data")
+FILES = (
+    ByHand(
+        "train/n*.tar",
+        "https://image-net.org",
+        f"{TERMS}; unpack ILSVRC2012_img_train.tar once",
+        ("*n????????_*.JPEG",),
+    ),
+    ByHand("ILSVRC2012_img_val.tar", "https://image-net.org", TERMS, ("*ILSVRC2012_val_????????.JPEG",)),
+    ByHand(
+        "ILSVRC2012_devkit_t12.tar.gz",
+        "https://image-net.org",
+        TERMS,
+        ("LOC_synset_mapping.txt", "LOC_val_solution.csv", "*data/meta.mat", "*ILSVRC2012_validation_ground_truth.txt"),
+    ),
+)
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance]:

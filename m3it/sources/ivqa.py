@@ -15,12 +15,18 @@ from collections import Counter
 from collections.abc import Iterator
 
 from m3it.rows.instance import Drop, Instance, choose, text
+from m3it.sources.kit.downloads import ByHand
 from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Clip
 from m3it.sources.kit.texts import read_csv
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # iVQA's names for our splits
 VIDEOS = (".mp4", ".webm", ".mkv", ".avi")
+_PAGE = "https://antoyang.github.io/just-ask.html"
+FILES = (
+    *(ByHand(f"{part}.csv", _PAGE, "on Google Drive", (f"iVQA/{part}.csv",)) for part in ("train", "val", "test")),
+    ByHand("video/*.mp4", _PAGE, "on request, or from YouTube", ("*.mp4", "*.webm", "*.mkv", "*.avi")),
+)
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:

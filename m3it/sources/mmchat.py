@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 from M3IT import CATALOGUE
 from m3it.rows.instance import Drop, Instance, SourceError, text
+from m3it.sources.kit.downloads import ByHand, File
 from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.options import sample
@@ -29,6 +30,23 @@ from m3it.sources.kit.texts import read_jsonl, read_lines
 
 PART = {"train": "train", "validation": "dev", "test": "test"}  # MMChat's names for our splits
 FOLDERS = ("", "mmchat/")
+FILES = (
+    *(
+        File(
+            f"mmchat/{kind}_{part}.jsonl.gz",
+            f"hf://datasets/silver/mmchat/mmchat/{kind}_{part}.jsonl.gz",
+            instead=(f"*{kind}_{part}.jsonl", f"{kind}_{part}.jsonl.gz", f"*mmchat-{split}.parquet"),
+        )
+        for split, part in PART.items()
+        for kind in ("dialog", "img_url")
+    ),
+    ByHand(
+        "weibo_img/*.jpg",
+        "https://github.com/silverriver/MMChat",
+        "fetched from Weibo by the authors' crawler",
+        ("*.jpg", "*.png", "*.gif", "*.webp"),
+    ),
+)
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:

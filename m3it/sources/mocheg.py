@@ -19,6 +19,7 @@ from typing import Any
 
 from M3IT import CATALOGUE
 from m3it.rows.instance import Drop, Instance, text
+from m3it.sources.kit.downloads import FORM, ByHand
 from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.options import option, sample, with_options
@@ -28,6 +29,11 @@ PART = {"train": "train", "validation": "val", "test": "test"}  # MOCHEG's names
 ANSWERS = {"supported": "True", "refuted": "False"}  # the third label is NEI, not enough information
 OPTIONS = ["True", "False"]
 IMAGE_NAME = re.compile(r"(\d{5})-proof-\d{5}-.*")
+FILES = tuple(
+    ByHand(f"{part}/{inner}", "https://github.com/VT-NLP/Mocheg", FORM, (f"{part}.zip",))
+    for part in ("train", "val", "test")
+    for inner in ("Corpus2.csv", "images/*")
+)
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:

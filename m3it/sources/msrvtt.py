@@ -17,6 +17,7 @@ from collections.abc import Iterator
 
 from M3IT import CATALOGUE
 from m3it.rows.instance import Drop, Instance, text
+from m3it.sources.kit.downloads import ByHand, File
 from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Clip
 from m3it.sources.kit.options import sample
@@ -28,6 +29,19 @@ RECORDS = {
     "train": ("train_val_videodatainfo.json", "train_val_annotation/train_val_videodatainfo.json", "MSRVTT_data.json"),
     "validation": ("test_videodatainfo.json", "test_annotation/test_videodatainfo.json", "MSRVTT_data.json"),
 }
+FILES = (
+    File(
+        "msrvtt_data.zip",
+        "https://github.com/ArrowLuo/CLIP4Clip/releases/download/v0.0/msrvtt_data.zip",
+        instead=("*MSRVTT_data.json", "*MSRVTT_JSFUSION_test.csv", "*_videodatainfo.json"),
+    ),
+    ByHand(
+        "videos/video*.mp4",
+        "https://github.com/ArrowLuo/CLIP4Clip",
+        "the authors' page is gone; this one says where copies are",
+        ("*video*.mp4", "*video*.avi", "*video*.webm", "*video*.mkv"),
+    ),
+)
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:

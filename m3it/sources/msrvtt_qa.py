@@ -15,6 +15,7 @@ answers were later rewritten into sentences; these are the source's words.
 from collections.abc import Iterator
 
 from m3it.rows.instance import Drop, Instance, text
+from m3it.sources.kit.downloads import ByHand
 from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Clip
 from m3it.sources.kit.options import sample
@@ -22,6 +23,23 @@ from m3it.sources.kit.texts import read_json
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # MSRVTT-QA's names for our splits
 VIDEOS = (".mp4", ".avi", ".webm", ".mkv")
+FILES = (
+    *(
+        ByHand(
+            f"{part}_qa.json",
+            "https://data.mendeley.com/datasets/bvxhs33bw6",
+            "no lasting address is known",
+            (f"MSRVTT-QA/{part}_qa.json",),
+        )
+        for part in ("train", "val", "test")
+    ),
+    ByHand(
+        "video/video*.mp4",
+        "https://github.com/ArrowLuo/CLIP4Clip",
+        "the page of MSR-VTT is gone; this one says where copies are",
+        ("*video*.mp4", "*video*.avi", "*video*.webm", "*video*.mkv"),
+    ),
+)
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:

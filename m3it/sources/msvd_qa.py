@@ -17,6 +17,7 @@ source's words.
 from collections.abc import Iterator
 
 from m3it.rows.instance import Drop, Instance, text
+from m3it.sources.kit.downloads import ByHand
 from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Clip
 from m3it.sources.kit.options import sample
@@ -25,6 +26,27 @@ from m3it.sources.kit.texts import read_json, read_lines
 PART = {"train": "train", "validation": "val", "test": "test"}  # MSVD-QA's names for our splits
 VIDEOS = (".avi", ".mp4", ".webm", ".mkv")
 MAPPINGS = ("youtube_mapping.txt", "MSVD-QA/youtube_mapping.txt")
+_CLIPS = tuple(f"*{ending}" for ending in VIDEOS)
+FILES = (
+    *(
+        ByHand(
+            f"{part}_qa.json",
+            "https://data.mendeley.com/datasets/h5j7cpwnvn",
+            "no lasting address is known",
+            (f"MSVD-QA/{part}_qa.json",),
+        )
+        for part in ("train", "val", "test")
+    ),
+    ByHand(
+        "video/vid*.avi", "https://github.com/xudejing/video-question-answering", "no lasting address is known", _CLIPS
+    ),
+    ByHand(
+        "youtube_mapping.txt",
+        "https://github.com/yaoli/arctic-capgen-vid",
+        "needed only for clips under their YouTube names; no lasting address is known",
+        ("MSVD-QA/youtube_mapping.txt", "*vid1.avi"),
+    ),
+)
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:

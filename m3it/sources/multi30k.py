@@ -16,6 +16,7 @@ from collections.abc import Iterator
 
 from M3IT import CATALOGUE
 from m3it.rows.instance import Drop, Instance, SourceError, text
+from m3it.sources.kit.downloads import COCO_2014, FORM, ByHand, github
 from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.options import sample
@@ -29,6 +30,31 @@ PARTS = {
     "test": ("test_2016_flickr", "test_2017_flickr", "test_2017_mscoco", "test_2018_flickr"),
 }
 NOT_CZECH = ("test_2017_flickr", "test_2017_mscoco")
+FILES = (
+    *github(
+        "multi30k/dataset",
+        "a3d2e0d26b56f3846f66a952536ffed4e401d05a",
+        *(f"data/task1/image_splits/{part}.txt" for parts in PARTS.values() for part in parts),
+        *(
+            f"data/task1/raw/{part}.{language}.gz"
+            for parts in PARTS.values()
+            for part in parts
+            for language in LANGUAGES
+            if language != "cs" or part not in NOT_CZECH
+        ),
+    ),
+    ByHand(
+        "flickr30k-images/*.jpg",
+        "https://shannon.cs.illinois.edu/DenotationGraph/",
+        FORM,
+        ("flickr30k-images.tar*",),
+    ),
+    *(
+        ByHand(f"{part}/*.jpg", "https://github.com/multi30k/dataset", "by a link of its own on that page")
+        for part in ("test_2017_flickr", "test_2018_flickr")
+    ),
+    *COCO_2014,
+)
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:

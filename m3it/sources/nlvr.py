@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 from M3IT import CATALOGUE
 from m3it.rows.instance import Drop, Instance, SourceError, text
+from m3it.sources.kit.downloads import FORM, ByHand, github
 from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.options import sample
@@ -22,6 +23,17 @@ from m3it.sources.kit.texts import read_jsonl
 
 PART = {"train": "train", "validation": "dev", "test": "test1"}  # NLVR2's names for our splits
 OUTPUTS = {"True": "true", "False": "false"}  # the labels are words, not JSON's true and false
+FILES = (
+    *github(
+        "lil-lab/nlvr",
+        "18924841aa96d519cfb8584f0945350f07a6d860",
+        *(f"nlvr2/data/{part}.json" for part in ("train", "dev")),
+    ),
+    *(
+        ByHand(f"images/{part}/*.png", "https://github.com/lil-lab/nlvr", FORM, (f"{part}/*.png", f"images/{part}.zip"))
+        for part in ("train", "dev")
+    ),
+)
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:

@@ -17,12 +17,17 @@ from typing import Any
 
 from M3IT import CATALOGUE
 from m3it.rows.instance import Drop, Instance, text
+from m3it.sources.kit.downloads import ByHand
 from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.options import sample
 from m3it.sources.kit.texts import read_json
 
 PART = {"train": 1, "validation": 2, "test": 3}  # OCR-VQA's numbers of our splits
+FILES = (
+    ByHand("dataset.json", "https://ocr-vqa.github.io", "on Google Drive", ("OCR-VQA-200K/dataset.json",)),
+    ByHand("images/*", "https://ocr-vqa.github.io", "fetched from Amazon by the authors' loadDataset.py"),
+)
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:

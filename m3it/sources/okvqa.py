@@ -14,12 +14,21 @@ scorer compares; of equals the first given. What the annotators typed stands in 
 from collections.abc import Iterator
 
 from m3it.rows.instance import Drop, Instance, SourceError, text
+from m3it.sources.kit.downloads import COCO_2014, File
 from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.options import majority
 from m3it.sources.kit.texts import read_json
 
 PART = {"train": "train2014", "validation": "val2014", "test": "test2014"}  # COCO's names; OK-VQA has no test files
+FILES = (
+    *(
+        File(f"{name}.json.zip", f"https://okvqa.allenai.org/static/data/{name}.json.zip", instead=(f"{name}.json",))
+        for part in ("train2014", "val2014")
+        for name in (f"OpenEnded_mscoco_{part}_questions", f"mscoco_{part}_annotations")
+    ),
+    *COCO_2014,
+)
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:

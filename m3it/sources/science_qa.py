@@ -17,6 +17,7 @@ rows have no image.
 from collections.abc import Iterator
 
 from m3it.rows.instance import Drop, Instance, text
+from m3it.sources.kit.downloads import File, github
 from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.options import option, with_options
@@ -24,6 +25,26 @@ from m3it.sources.kit.texts import read_json
 
 PART = {"train": "train", "validation": "val", "test": "test"}  # ScienceQA's names for our splits
 FIELDS = ("task", "grade", "subject", "topic", "category", "skill", "lecture", "solution")  # kept in meta
+_FOLDER = "data/scienceqa"
+FILES = (
+    *(
+        file._replace(instead=(file.path.removeprefix(f"{_FOLDER}/"),))
+        for file in github(
+            "lupantech/ScienceQA",
+            "2cbf8318e07b9ece895bb2ae605e71e38d623264",
+            f"{_FOLDER}/problems.json",
+            f"{_FOLDER}/pid_splits.json",
+        )
+    ),
+    *(
+        File(
+            f"{_FOLDER}/images/{part}.zip",
+            f"https://scienceqa.s3.us-west-1.amazonaws.com/images/{part}.zip",
+            instead=(f"*{part}.zip", f"*{part}/*/image.png"),
+        )
+        for part in ("train", "val", "test")
+    ),
+)
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:

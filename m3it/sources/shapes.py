@@ -19,6 +19,7 @@ from typing import Any
 
 from m3it.rows.images import encode
 from m3it.rows.instance import Drop, Instance, SourceError
+from m3it.sources.kit.downloads import File
 from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.texts import read_lines
 
@@ -30,6 +31,12 @@ SETS = {"train.large": (212, 4_985), "val": (16, 394), "test": (16, 375)}  # que
 NUM_PICTURES = 64  # of a question
 NUM_NESTED = 64  # questions with a relation of a relation, of 576; of the shorter ones all 36 and 144 are asked
 NUM_DRAWN = 1024  # grids for a question, from which its pictures are chosen: either answer is there often enough
+_COPY = "https://raw.githubusercontent.com/ronghanghu/n2nmn/ccbca1c623f3e208e7cde8d57b00e32dfb7c3c14/exp_shapes"
+FILES = tuple(
+    File(f"{part}.{end}", f"{_COPY}/shapes_dataset/{part}.{end}", instead=(f"*/{part}.{end}",))
+    for part in PART.values()
+    for end in ("input.npy", "query", "output")
+)
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:

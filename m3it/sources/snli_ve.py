@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 from M3IT import CATALOGUE
 from m3it.rows.instance import Drop, Instance, text
+from m3it.sources.kit.downloads import FLICKR30K, github
 from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.options import sample
@@ -23,6 +24,18 @@ from m3it.sources.kit.texts import read_csv
 PART = {"train": "train", "validation": "dev", "test": "test"}  # e-SNLI-VE's names for our splits
 OUTPUTS = {"entailment": "yes", "contradiction": "no", "neutral": "maybe"}
 FOLDERS = ("flickr30k_images", "flickr30k-images")
+FILES = (
+    *(
+        file._replace(instead=(f"*data/{file.path}",))
+        for file in github(
+            "maximek3/e-ViL",
+            "94f17f5c189573c9d1087f82eb27db37690fc810",
+            *(f"esnlive_{part}.csv" for part in PART.values()),
+            below="data/",
+        )
+    ),
+    FLICKR30K,
+)
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 
 from M3IT import CATALOGUE
 from m3it.rows.instance import Drop, Instance, shuffled
+from m3it.sources.kit.downloads import TERMS, ByHand
 from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Clip
 from m3it.sources.kit.options import option, sample, with_options
@@ -25,6 +26,15 @@ from m3it.sources.kit.texts import read_json, read_lines
 
 NUM_OPTIONS = 10
 VIDEOS = (".webm", ".mp4", ".avi")
+_PAGE = "https://developer.qualcomm.com/software/ai-datasets/something-something"
+FILES = (
+    *(
+        ByHand(f"labels/{name}.json", _PAGE, TERMS, (f"something-something-v2-{name}.json",))
+        for name in ("labels", "train", "validation")
+    ),
+    ByHand("labels/test-answers.csv", _PAGE, TERMS, ("test-answers.csv",)),
+    ByHand("20bn-something-something-v2/*.webm", _PAGE, TERMS, tuple(f"*{ending}" for ending in VIDEOS)),
+)
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:

@@ -14,11 +14,19 @@ Which answer M3IT took for train is not known; we take the first, all of them st
 from collections.abc import Iterator
 
 from m3it.rows.instance import Drop, Instance, text
+from m3it.sources.kit.downloads import ACCOUNT, ByHand
 from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.texts import read_json
 
 FOLDERS = {"train": ("train_images", "train_imgs", "train"), "test": ("test_task3_images", "test")}
+_BY_HAND = "https://rrc.cvc.uab.es/?ch=11&com=downloads", ACCOUNT
+FILES = (
+    ByHand("train_task_3.json", *_BY_HAND, ("train_task_3.*",)),
+    ByHand("train_images/*", *_BY_HAND, ("train_imgs/*", "train/*", "train_task_3.[!j]*")),
+    ByHand("test_task_3.json", *_BY_HAND, ("test_task_3.*",)),
+    ByHand("test_task3_images/*", *_BY_HAND, ("test/*", "test_task_3.[!j]*")),
+)
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:

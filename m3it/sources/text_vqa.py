@@ -16,6 +16,7 @@ from collections.abc import Iterator
 
 from M3IT import CATALOGUE
 from m3it.rows.instance import Drop, Instance, text
+from m3it.sources.kit.downloads import TEXTVQA, TEXTVQA_IMAGES, File
 from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.options import majority, sample
@@ -26,6 +27,11 @@ NO_ANSWER = {  # what annotators write where they have none, and our reason to d
     "unanswerable": "unanswerable",
     "answering does not require reading text in the image": "needs no reading",
 }
+FILES = (
+    *(File(f"TextVQA_0.5.1_{part}.json", f"{TEXTVQA}/data/TextVQA_0.5.1_{part}.json") for part in ("train", "test")),
+    TEXTVQA_IMAGES,
+    File("test_images.zip", f"{TEXTVQA}/images/test_images.zip", instead=("test_images/*.jpg",)),
+)
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 from M3IT import CATALOGUE
 from m3it.rows.instance import Drop, Instance, text
+from m3it.sources.kit.downloads import TEXTVQA, TEXTVQA_IMAGES, File
 from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.options import sample
@@ -22,6 +23,11 @@ from m3it.sources.kit.texts import read_json
 PART = {"train": "train", "validation": "val", "test": "test"}  # TextCaps's names for our splits
 FOLDER = {"train": "train_images", "val": "train_images", "test": "test_images"}  # image_path names others
 CAPTIONS_PER_IMAGE = 5
+FILES = (
+    File("TextCaps_0.1_train.json", f"{TEXTVQA}/data/textcaps/TextCaps_0.1_train.json", 181_000_000),
+    File("TextCaps_0.1_val.json", f"{TEXTVQA}/data/textcaps/TextCaps_0.1_val.json"),
+    TEXTVQA_IMAGES,
+)
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:

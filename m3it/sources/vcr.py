@@ -19,6 +19,7 @@ from typing import Any
 
 from M3IT import CATALOGUE
 from m3it.rows.instance import Drop, Instance, hash_of, text
+from m3it.sources.kit.downloads import TERMS, ByHand
 from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import COLOURS, Box, Picture
 from m3it.sources.kit.options import sample
@@ -26,6 +27,11 @@ from m3it.sources.kit.texts import read_json, read_jsonl
 
 PART = {"train": "train", "validation": "val", "test": "val"}  # VCR's files for our splits
 HALF = {"validation": 0, "test": 1}  # of val's stills
+_BY_HAND = "https://visualcommonsense.com", TERMS
+FILES = (
+    ByHand("vcr1annots.zip", *_BY_HAND, ("*train.jsonl", "*val.jsonl", "vcr1/vcr1annots.zip")),
+    ByHand("vcr1images.zip", *_BY_HAND, ("*vcr1images/*", "vcr1/vcr1images.zip")),
+)
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:

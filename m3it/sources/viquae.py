@@ -16,9 +16,19 @@ import unicodedata
 from collections.abc import Iterator
 
 from m3it.rows.instance import Drop, Instance, text
+from m3it.sources.kit.downloads import File
 from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.texts import read_jsonl
+
+_HUB = "hf://datasets/PaulLerner"
+FILES = (
+    *(
+        File(f"{split}.jsonl", f"{_HUB}/viquae_dataset/{split}.jsonl", num_bytes, instead=(f"*/{split}.jsonl",))
+        for split, num_bytes in {"train": 2_740_000, "validation": 2_900_000, "test": 3_010_000}.items()
+    ),
+    File("images.tar.gz", f"{_HUB}/viquae_images/images.tar.gz", instead=("images/*", "viquae_images/*")),
+)
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:

@@ -18,6 +18,7 @@ from typing import Any
 
 from M3IT import CATALOGUE
 from m3it.rows.instance import Drop, Instance, text
+from m3it.sources.kit.downloads import ByHand, File
 from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.options import sample
@@ -27,6 +28,20 @@ PART = {"train": "train", "validation": "val", "test": "test"}  # VIST's names f
 MAX_SIDE_PIXELS = 1024
 NUM_PHOTOS = 5
 EXTENSIONS = (".jpg", ".png", ".gif", ".jpeg", ".JPG")
+_SITE = "https://visionandlanguage.net/VIST"
+_ARCHIVES = {"train": "train_split.*.tar.gz", "val": "val_images.tar.gz", "test": "test_images.tar.gz"}
+FILES = (
+    File(
+        "SIS-with-labels.tar.gz",
+        f"{_SITE}/json_files/story-in-sequence/SIS-with-labels.tar.gz",
+        23_000_000,
+        instead=("*.story-in-sequence.json",),
+    ),
+    *(
+        ByHand(f"images/{name}", f"{_SITE}/dataset.html", "on Google Drive", (name, f"*{part}/*.*"))
+        for part, name in _ARCHIVES.items()
+    ),
+)
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:

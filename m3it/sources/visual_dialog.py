@@ -16,12 +16,30 @@ from typing import Any
 
 from M3IT import CATALOGUE
 from m3it.rows.instance import Drop, Instance, choose, text
+from m3it.sources.kit.downloads import COCO_2014, File
 from m3it.sources.kit.files import SourcePath, coco_2014
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.options import sample
 from m3it.sources.kit.texts import read_values
 
 PART = {"train": "train", "validation": "val", "test": "val"}  # VisDial's file for our splits
+_DROPBOX = "https://www.dropbox.com/s"
+FILES = (
+    File(
+        "visdial_1.0_train.zip",
+        f"{_DROPBOX}/ix8keeudqrd8hn8/visdial_1.0_train.zip?dl=1",
+        instead=("visdial_1.0_train.json",),
+    ),
+    File(
+        "visdial_1.0_val.zip", f"{_DROPBOX}/ibs3a0zhw74zisc/visdial_1.0_val.zip?dl=1", instead=("visdial_1.0_val.json",)
+    ),
+    File(
+        "VisualDialog_val2018.zip",
+        f"{_DROPBOX}/twmtutniktom7tu/VisualDialog_val2018.zip?dl=1",
+        instead=("VisualDialog_val2018/*.jpg",),
+    ),
+    *COCO_2014,
+)
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:

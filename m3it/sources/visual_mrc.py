@@ -16,12 +16,21 @@ from typing import Any
 
 from M3IT import CATALOGUE
 from m3it.rows.instance import Drop, Instance, text
+from m3it.sources.kit.downloads import TERMS, ByHand
 from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.options import sample
 from m3it.sources.kit.texts import read_json, read_jsonl
 
 PARTS = {"train": ("train",), "validation": ("dev", "val"), "test": ("test",)}  # VisualMRC's names for our splits
+_PAGE = "https://huggingface.co/datasets/NTT-hil-insight/VisualMRC"
+FILES = (
+    *(
+        ByHand(f"data/{part}.jsonl", _PAGE, TERMS, tuple(f"*{name}.json*" for name in names))
+        for part, names in (("train", ("train",)), ("dev", ("dev", "val")), ("test", ("test",)))
+    ),
+    ByHand("images/*", _PAGE, TERMS, ("*.png", "*.jpg")),
+)
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 from M3IT import CATALOGUE
 from m3it.rows.instance import Drop, Instance, text
+from m3it.sources.kit.downloads import COCO_2014, File
 from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.options import sample
@@ -22,6 +23,19 @@ from m3it.sources.kit.texts import read_json, read_values
 
 PART = {"train": "train2014", "validation": "val2014", "test": "test2015"}  # COCO's names; test has no annotations
 ANNOTATIONS = r'"annotations"\s*:\s*\['
+_SITE = "https://s3.amazonaws.com/cvmlp/vqa/mscoco/vqa"
+FILES = (
+    *(
+        File(f"v2_{name}_mscoco.zip", f"{_SITE}/v2_{name}_mscoco.zip", instead=(member,))
+        for name, member in {
+            "Questions_Train": "v2_OpenEnded_mscoco_train2014_questions.json",
+            "Questions_Val": "v2_OpenEnded_mscoco_val2014_questions.json",
+            "Annotations_Train": "v2_mscoco_train2014_annotations.json",
+            "Annotations_Val": "v2_mscoco_val2014_annotations.json",
+        }.items()
+    ),
+    *COCO_2014,
+)
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:

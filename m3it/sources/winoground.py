@@ -15,10 +15,17 @@ punctuation alone, and stay as they are.
 from collections.abc import Iterator
 
 from m3it.rows.instance import Instance, text
+from m3it.sources.kit.downloads import TERMS, ByHand
 from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.options import LETTERS, with_options
 from m3it.sources.kit.texts import read_jsonl
+
+_BY_HAND = "https://huggingface.co/datasets/facebook/winoground", TERMS
+FILES = (
+    ByHand("examples.jsonl", *_BY_HAND, ("*examples.jsonl", "*metadata.jsonl")),
+    ByHand("images.zip", *_BY_HAND, ("data/images.zip", "*images/ex_*_img_?.png")),
+)
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance]:

@@ -112,7 +112,7 @@ def alone_in(folder: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout as error:
         raise M3ITError(
-            f"{folder}: another process is at work in it. Wait until it has ended, or pass another --out."
+            f"{folder}: another process is at work in it. Wait until it has ended, or name another folder."
         ) from error
     try:
         for unfinished in (*folder.glob(".*.tmp"), *folder.glob("replies/*/.*.tmp")):

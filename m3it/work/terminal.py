@@ -18,3 +18,11 @@ def _spelled(found: re.Match[str]) -> str:
     """The character as JSON spells it, of one or two units of 16 bits."""
     units = found[0].encode("utf-16-be", "surrogatepass").hex()
     return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
+
+
+def as_size(num_bytes: int) -> str:
+    """A number of bytes as a person says it: 999 B, 1.5 GB."""
+    size, units = float(num_bytes), ["B", "KB", "MB", "GB", "TB"]
+    while size >= 999.95 and len(units) > 1:
+        size, units = size / 1000, units[1:]
+    return f"{size:.0f} B" if units[0] == "B" else f"{size:.1f} {units[0]}"

@@ -190,7 +190,10 @@ def test_source_files_that_are_not_there_are_asked_for():
     ],
 )
 def test_missing_annotations_are_said_to_come_from_where_they_do(tmp_path, dataset, address):
-    with pytest.raises(SourceError, match=rf"It is downloaded from {address}\. To convert another .* --split\."):
+    with pytest.raises(
+        SourceError,
+        match=rf"It is downloaded from {address}; `m3it download .* lists the rest\. To convert another .* --split\.",
+    ):
         convert(dataset, tmp_path, tmp_path / "out")
 
 

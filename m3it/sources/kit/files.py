@@ -105,7 +105,8 @@ def _walk(folder: str, prefix: str = "", above: tuple[tuple[int, int], ...] = ()
         return
     try:
         with os.scandir(folder) as entries:
-            listed = [entry for entry in entries if not entry.name.startswith("._")]  # what macOS adds to each file
+            # Left out: what macOS adds to each file, and where a download keeps what is not whole yet.
+            listed = [entry for entry in entries if not entry.name.startswith("._") and entry.name != ".work"]
     except PermissionError:
         return  # such as lost+found; what is needed of it is said to be missing
     for entry in listed:
