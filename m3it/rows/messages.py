@@ -140,13 +140,14 @@ def _as_row(turns: list[tuple[str, Any]], count: int) -> dict[str, Any]:
         asked["content"] = [{"type": "image"}] * count + asked["content"]
     return {
         "instruction": "",
-        "inputs": _text(asked),
-        "outputs": _text(answer),
+        "inputs": text_of(asked),
+        "outputs": text_of(answer),
         "meta": json.dumps({} if simple else {"messages": messages}, ensure_ascii=False),
     }
 
 
-def _text(message: dict[str, Any]) -> str:
+def text_of(message: dict[str, Any]) -> str:
+    """The texts of a message of our form, a line each."""
     return "\n".join(part["text"] for part in message["content"] if part["type"] == "text")
 
 

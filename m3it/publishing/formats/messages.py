@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from m3it.publishing.columns import FILTERS, IMAGES, Rows, parquet_kind
+from m3it.publishing.columns import FILTERS, IMAGES, MESSAGES, Rows, parquet_kind
 
 NOTE = (
     "Each row is a conversation, for other trainers: `messages` with an `<image>` for each picture "
@@ -24,7 +24,6 @@ SNIPPET = """from datasets import load_dataset
 
 dataset = load_dataset("THIS", "{config}", split="{split}", streaming=True)
 """
-MESSAGES = pa.list_(pa.struct({"role": pa.string(), "content": pa.string()}))
 TURNS = pa.list_(pa.struct({"user": pa.string(), "assistant": pa.string()}))
 
 
