@@ -31,7 +31,7 @@ SAID = {"prompt": MESSAGES, "completion": MESSAGES, "references": STRINGS}
 TYPES |= {"image_sha256": STRINGS, "meta": pa.string(), "digest": pa.binary(32), **SAID}
 COLUMNS = {
     "base64": ["instruction", "inputs", "image_base64_str", "outputs"],
-    "images": ["instruction", "inputs", "images", "outputs", *FILTERS, "image_sha256", "meta", *SAID],
+    "images": ["instruction", "inputs", "images", "outputs", *FILTERS, "image_sha256", *SAID, "meta"],
     "text": [*TEXTS, *FILTERS],
     "lines": ["instruction", "inputs", "image_base64_str", "outputs", "meta"],  # of our JSON Lines
     "rows": [*TEXTS, *FILTERS, "digest"],  # what the text config and the proof are made of; stays in .work/

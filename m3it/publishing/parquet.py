@@ -21,7 +21,7 @@ from m3it.rows.instance import Drop, ShardError
 from m3it.rows.messages import split_answer, text_of, to_messages
 from m3it.work.runner import Made
 
-FILE_KINDS = OWN_KINDS | {name: format.KIND for name, format in FORMATS.items()}
+FILE_KINDS = OWN_KINDS | {kind: made for format in FORMATS.values() for kind, made in format.KINDS.items()}
 GROUP_ROWS, GROUP_BYTES = 100, 100_000_000  # of a row group with pictures, whichever comes first
 
 
@@ -37,7 +37,7 @@ def write_shard(
         opened = zip([*kinds, "rows"], paths, strict=True)
         writers = [stack.enter_context(FILE_KINDS[kind].open_writer(path)) for kind, path in opened]
         options = {"keep_base64": "base64" in kinds, "decode": builder.config.on_error == "drop"}
-        options["converse"] = "images" in kinds
+        options["converse"] = kinds != ["base64"]
         for group in groups(instances(builder, config, split, pieces, drops, **options)):
             for writer in writers:
                 writer.write(group, about)
@@ -111,10 +111,11 @@ def complete_row(row: dict[str, Any], config: str, split: str, path: str, decode
 
 
 def complete_conversation(row: dict[str, Any], config: str) -> None:
-    """Add to a row its `prompt` and `completion` as TRL reads them, which puts the pictures before the question by
-    itself; and `references`, what our metrics compare an answer with."""
+    """Add to a row its `messages`, in our form; `prompt` and `completion` as TRL reads them, which puts the pictures
+    before the question by itself; and `references`, what our metrics compare an answer with."""
     asked = {**row, "id": row["row_id"], "images": row["files"], "meta": read_meta(row)}
-    prompt, completion = split_answer(to_messages(asked), row["row_id"])
+    row["messages"] = to_messages(asked)
+    prompt, completion = split_answer(row["messages"], row["row_id"])
     row["prompt"], row["completion"] = as_texts(prompt), as_texts(completion)
     row["references"] = [whole_text(text, "meta") for text in reference_fields(config, asked)["references"]]
 

@@ -13,6 +13,7 @@ from typing import Any
 from M3IT import ShardError
 
 MARK = "<image>"  # by which sets whose messages are plain texts say where a picture stands
+WORD = "< image >"  # how it is written there where a text speaks of it
 ROLES = {
     "human": "user",
     "gpt": "assistant",
@@ -144,6 +145,14 @@ def _as_row(turns: list[tuple[str, Any]], count: int) -> dict[str, Any]:
         "outputs": text_of(answer),
         "meta": json.dumps({} if simple else {"messages": messages}, ensure_ascii=False),
     }
+
+
+def marked_text(message: dict[str, Any], after: str = "") -> str:
+    """A message of our form as one text, with a mark where a picture stands and `after` after each. An <image> that a
+    text speaks of gets blanks, so that there are as many marks as pictures."""
+    return "".join(
+        part["text"].replace(MARK, WORD) if part["type"] == "text" else MARK + after for part in message["content"]
+    )
 
 
 def text_of(message: dict[str, Any]) -> str:
