@@ -105,5 +105,6 @@ def _unpacked(repository: Repository, path: str) -> Iterator[bytes]:
         yield from lines(stream, f"{repository.path}/{path}")
     if path.endswith(".tsv"):
         yield from table_lines(stream, f"{repository.path}/{path}")
+        return
     while block := stream.read(BLOCK_BYTES):
         yield block
