@@ -1,13 +1,13 @@
 """A release -> a dataset repository of the Hub, by huggingface_hub's own upload of folders.
 
 In: a release in a local folder. Out: what will be sent, before anything is; then the repository, compared with the
-folder by the names and sizes of its files. What the Hub has already is not sent again, so that a call after one that was
+folder by the names and sizes of its files. What the Hub has already is not sent again: a call after one that was
 interrupted goes on.
 """
 
 import math
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import huggingface_hub
 from huggingface_hub.utils import HfHubHTTPError, filter_repo_objects, validate_repo_id
@@ -86,10 +86,10 @@ def push(plan: Plan) -> Pushed:
     return Pushed(url, sorted(sizes.keys() - plan.files.keys() - OF_THE_HUB))
 
 
-def send(api: huggingface_hub.HfApi, plan: Plan, **patterns: list[str]) -> None:
+def send(api: huggingface_hub.HfApi, plan: Plan, **patterns: Any) -> None:
     """Send files of the release by what is made for many: huggingface_hub 0.25 to 1 have a method of its own for it,
     newer ones do so wherever a folder is sent."""
-    where = {"repo_id": plan.repo_id, "folder_path": str(plan.folder), "repo_type": "dataset"}
+    where: dict[str, Any] = {"repo_id": plan.repo_id, "folder_path": str(plan.folder), "repo_type": "dataset"}
     if hasattr(api, "upload_large_folder"):
         api.upload_large_folder(**where, **patterns)
     else:

@@ -11,9 +11,7 @@ from hub import find_commit, git, olah_environment, read_entries
 from hub_uploads import UploadHub
 from huggingface_hub import constants
 
-from M3IT import Repository
 from m3it.publishing.push import plan_push, push
-from m3it.publishing.release import release
 from m3it.rows.instance import M3ITError
 from publishing.releases import sums_of
 
@@ -130,7 +128,8 @@ def test_a_file_that_the_hub_lost_is_missed(here, clean, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("repo", "words"), [("name", "expected ORG/NAME"), ("a/b/c", "expected ORG/NAME"), ("org/x..y", "expected ORG/NAME")]
+    ("repo", "words"),
+    [("name", "expected ORG/NAME"), ("a/b/c", "expected ORG/NAME"), ("org/x..y", "expected ORG/NAME")],
 )
 def test_a_name_that_is_none_of_the_hubs_is_refused(clean, repo, words):
     with pytest.raises(M3ITError, match=words):
@@ -151,6 +150,7 @@ def run_command(hub, source, out, home, *options):
     )  # fmt: skip
 
 
+@pytest.mark.slow  # three processes
 def test_a_push_is_said_first_then_killed_and_goes_on(upload_hub, clean, tmp_path):
     source, out = clean.parent / "repo", tmp_path / "release"
     shutil.copytree(clean, out)
@@ -177,4 +177,3 @@ def test_a_push_is_said_first_then_killed_and_goes_on(upload_hub, clean, tmp_pat
     sent = {request.path.rpartition("/")[2] for request in upload_hub.requests if request.method == "PUT"}
     assert not sent & arrived
     assert files_of(upload_hub, "org/killed") == published(out)
-    assert Repository(out).files.keys() >= published(out).keys()
