@@ -220,7 +220,8 @@ def release(
     repo: Annotated[str, Argument(help="Folder, URL or Hub id, of any layout.")],
     out: Annotated[str, Option(help="Folder or URL of the release.")],
     format: Annotated[
-        str, Option(help="parquet; messages, for other trainers; jsonl: a card for rows in the schema.")
+        str,
+        Option(help="parquet; messages, llava, webdataset: for other tools; jsonl: a card for rows in the schema."),
     ] = "parquet",
     images: Annotated[str, Option(help="Configs with image files (native), base64 strings, or both.")] = "both",
     config: Configs = None,
@@ -236,6 +237,7 @@ def release(
     Example: m3it release . --out release"""
     from M3IT import Repository
     from m3it.publishing.check import check as check_repository
+    from m3it.publishing.formats import FORMATS
     from m3it.publishing.release import ACCEPTED_FORMATS, KINDS_BY_IMAGES, upload_line
     from m3it.publishing.release import release as release_repository
 
@@ -263,7 +265,7 @@ def release(
         out_of_in = f"{proof['rows_in']:,} rows in, {proof['rows_out']:,} out{as_drops(proof['drops'])}"
         say(f"{split}: {out_of_in}, {proof['digest'][:16]}")
     say(f"digest of all: {run['digest']}")
-    if format == "jsonl":  # a card alone: what it says can be checked where the rows are
+    if format == "jsonl" or format in FORMATS and not FORMATS[format].HAS_CONFIGS:  # no configs whose rules to check
         return
     report = check_repository(Repository(out), tell=partial(say, err=True))
     if any(finding.level == "error" for finding in report.findings):

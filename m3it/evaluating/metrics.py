@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from m3it.evaluating.ngrams import bleu, chrf, cider, cider_d, finish_bleu, finish_chrf
-from m3it.evaluating.references import short_answer
 from m3it.evaluating.words import WORDS, References, Texts, words
+from m3it.reading.references import short_answer
 from m3it.rows.short_answers import normalize_answer
 
 # ---- one score for each prediction

@@ -21,9 +21,9 @@ from typing import Any
 from M3IT import M3IT, id_of, public_url
 from m3it.catalogue import lookup
 from m3it.evaluating.answering import Answered, LocalModel, Question, ServedModel
-from m3it.evaluating.references import reference_fields
 from m3it.evaluating.runs import NO_ANSWER, Key, Row, ScoreError, answer_in, count_fields, parse_line, read_object
 from m3it.reading.load import load_builder
+from m3it.reading.references import reference_fields
 from m3it.rows.instance import M3ITError
 from m3it.rows.messages import prompt_of
 from m3it.work.chat import Chat, server_name

@@ -13,8 +13,8 @@ import numpy as np
 from m3it.catalogue import lookup
 from m3it.evaluating.metrics import METRICS, accuracy, mean
 from m3it.evaluating.ngrams import finish_bleu
-from m3it.evaluating.references import short_answer
 from m3it.evaluating.runs import Place, Row, usable
+from m3it.reading.references import short_answer
 from m3it.rows.instance import hash_of
 
 NUM_RESAMPLES = 1000

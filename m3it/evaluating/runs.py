@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from M3IT import id_of
 from m3it.catalogue import lookup
-from m3it.evaluating.references import reference_fields
+from m3it.reading.references import reference_fields
 from m3it.rows.instance import M3ITError
 from m3it.work.reasoning import REASONING_TAGS, without_reasoning
 

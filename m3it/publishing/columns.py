@@ -6,7 +6,7 @@ where values repeat: what the Hub's viewer, DuckDB and any `datasets` read well.
 
 import inspect
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,8 @@ from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from M3IT import media_type
 
 Rows = list[dict[str, Any]]
 
@@ -24,10 +26,12 @@ ABOUT = {name: pa.string() for name in ("task", "dataset", "language", "license"
 FILTERS = ABOUT | {name: pa.int32() for name in ("num_images", "width", "height")}
 FILTERS |= {name: pa.string() for name in ("row_id", "source_file")}
 TYPES = TEXTS | {"image_base64_str": STRINGS, "images": IMAGES} | FILTERS
-TYPES |= {"image_sha256": STRINGS, "meta": pa.string(), "digest": pa.binary(32)}
+MESSAGES = pa.list_(pa.struct({"role": pa.string(), "content": pa.string()}))
+SAID = {"prompt": MESSAGES, "completion": MESSAGES, "references": STRINGS}
+TYPES |= {"image_sha256": STRINGS, "meta": pa.string(), "digest": pa.binary(32), **SAID}
 COLUMNS = {
     "base64": ["instruction", "inputs", "image_base64_str", "outputs"],
-    "images": ["instruction", "inputs", "images", "outputs", *FILTERS, "image_sha256", "meta"],
+    "images": ["instruction", "inputs", "images", "outputs", *FILTERS, "image_sha256", *SAID, "meta"],
     "text": [*TEXTS, *FILTERS],
     "lines": ["instruction", "inputs", "image_base64_str", "outputs", "meta"],  # of our JSON Lines
     "rows": [*TEXTS, *FILTERS, "digest"],  # what the text config and the proof are made of; stays in .work/
@@ -35,6 +39,7 @@ COLUMNS = {
 REPEATED = {"instruction", "source_file", *ABOUT}  # few values: dictionaries
 # Pages are cut by what they hold, so that a later release sends the Hub only what has changed. pyarrow >= 21 can do so.
 CHUNKED = "use_content_defined_chunking" in inspect.signature(pq.ParquetWriter).parameters
+ENDINGS = {f"image/{kind}": kind for kind in ("png", "gif", "webp", "bmp", "tiff", "avif")} | {"image/jpeg": "jpg"}
 BOUNDED = {"instruction", *FILTERS}  # short values: their bounds in the footers are of use
 
 
@@ -70,6 +75,11 @@ class ParquetRows(pq.ParquetWriter):
         self.write_table(pa.table([columns[name] for name in self.schema.names], schema=self.schema))
 
 
+def picture_names(files: Iterable[bytes]) -> list[str]:
+    """A name for each picture of a row, by its place and its true kind: 0.jpg, 1.png."""
+    return [f"{place}.{ENDINGS[media_type(file)]}" for place, file in enumerate(files)]
+
+
 def leaves(name: str, type: pa.DataType) -> list[str]:
     """What Parquet stores of a column, by the names that it has there."""
     if pa.types.is_list(type):
@@ -86,7 +96,8 @@ def as_columns(rows: Rows, about: dict[str, str], names: set[str]) -> dict[str, 
         columns[name] = pa.array([row[name] for row in rows], TYPES[name])
     if "images" in names:
         files = pa.array([file for row in rows for file in row["files"]], pa.binary())
-        structs = pa.StructArray.from_arrays([files, pa.nulls(len(files), pa.string())], names=["bytes", "path"])
+        names = pa.array([name for row in rows for name in picture_names(row["files"])], pa.string())
+        structs = pa.StructArray.from_arrays([files, names], names=["bytes", "path"])
         offsets = pa.array(itertools.accumulate((row["num_images"] for row in rows), initial=0), pa.int32())
         columns["images"] = pa.ListArray.from_arrays(offsets, structs)
     return columns

@@ -12,14 +12,16 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from M3IT import M3IT, Repository, check_picture, id_of, reason_of
+from M3IT import M3IT, Repository, check_picture, id_of, read_meta, reason_of, whole_text
 from m3it.publishing.columns import OWN_KINDS
 from m3it.publishing.formats import FORMATS
+from m3it.reading.references import reference_fields
 from m3it.rows.images import ImageError, is_plain, pybase64, read_base64, size
 from m3it.rows.instance import Drop, ShardError
+from m3it.rows.messages import split_answer, text_of, to_messages
 from m3it.work.runner import Made
 
-FILE_KINDS = OWN_KINDS | {name: format.KIND for name, format in FORMATS.items()}
+FILE_KINDS = OWN_KINDS | {kind: made for format in FORMATS.values() for kind, made in format.KINDS.items()}
 GROUP_ROWS, GROUP_BYTES = 100, 100_000_000  # of a row group with pictures, whichever comes first
 
 
@@ -35,6 +37,7 @@ def write_shard(
         opened = zip([*kinds, "rows"], paths, strict=True)
         writers = [stack.enter_context(FILE_KINDS[kind].open_writer(path)) for kind, path in opened]
         options = {"keep_base64": "base64" in kinds, "decode": builder.config.on_error == "drop"}
+        options["converse"] = kinds != ["base64"]
         for group in groups(instances(builder, config, split, pieces, drops, **options)):
             for writer in writers:
                 writer.write(group, about)
@@ -60,10 +63,11 @@ def groups(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 
 def instances(
     builder: M3IT, config: str, split: str, pieces: Iterable[Any], drops: list[Drop], *, keep_base64: bool = False,
-    decode: bool = False,
+    decode: bool = False, converse: bool = False,
 ) -> Iterator[dict[str, Any]]:  # fmt: skip
     """The rows of some pieces with all that a release says of them. What cannot be read raises, or is listed in `drops`
-    where the builder's config says on_error="drop"; `decode`: with it what is half a picture, too."""
+    where the builder's config says on_error="drop"; `decode`: with it what is half a picture, too. `converse`: as
+    question and answer, with what an answer is compared with."""
 
     def refused(path: str, offset: int, key: str, error: Exception) -> None:
         if builder.config.on_error != "drop":
@@ -74,9 +78,13 @@ def instances(
         for key, row in builder.read((path, *bounds), refused=refused):
             try:
                 complete_row(row, config, split, path, decode)
+                if converse:
+                    complete_conversation(row, config)
             except (ImageError, ShardError, UnicodeError) as error:
                 image = "image cannot be read" if "files" in row else "image is not base64"
                 reason = "broken text" if isinstance(error, UnicodeError) else image
+                if isinstance(error, ShardError) and "digest" in row:  # its pictures are whole
+                    reason = error.reason
                 refused(path, int(key.rpartition(":")[2].partition("#")[0]), key, ShardError(str(error), reason))
             else:
                 if not keep_base64:
@@ -100,6 +108,21 @@ def complete_row(row: dict[str, Any], config: str, split: str, path: str, decode
     sizes = [size(file) for file in files]  # by their headers, of each: one that has none keeps the viewer from a page
     row["width"], row["height"] = sizes[0] if sizes else (None, None)
     row["digest"] = row_digest(config, split, row["row_id"], row, row["image_sha256"])
+
+
+def complete_conversation(row: dict[str, Any], config: str) -> None:
+    """Add to a row its `messages`, in our form; `prompt` and `completion` as TRL reads them, which puts the pictures
+    before the question by itself; and `references`, what our metrics compare an answer with."""
+    asked = {**row, "id": row["row_id"], "images": row["files"], "meta": read_meta(row)}
+    row["messages"] = to_messages(asked)
+    prompt, completion = split_answer(row["messages"], row["row_id"])
+    row["prompt"], row["completion"] = as_texts(prompt), as_texts(completion)
+    row["references"] = [whole_text(text, "meta") for text in reference_fields(config, asked)["references"]]
+
+
+def as_texts(messages: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """Messages whose contents are texts alone."""
+    return [{"role": whole_text(m["role"], "meta"), "content": whole_text(text_of(m), "meta")} for m in messages]
 
 
 def check_unchanged(repository: Repository, paths: set[str]) -> None:

@@ -7,6 +7,8 @@ In: whatever `load_builder` reads. Out, below one folder or URL:
     data/text/<split>*.parquet                                   config text: all rows without pictures, to search in
     README.md, dataset_infos.json, LICENSES.md, run.json; drops.jsonl where rows were left out
 
+or, where other tools read no such folders (--format llava, webdataset), below <config>/.
+
 One call writes the same rows into the first two, side by side: row n of a file is row n of its twin, which holds its
 id. What the Hub asks of such files stands in hub_rules.py, with its sources; what other tools read, in formats/.
 """
@@ -26,7 +28,7 @@ from m3it.publishing.card_yaml import SPLIT_ORDER
 from m3it.publishing.columns import CHUNKED, COLUMNS, ParquetRows
 from m3it.publishing.configs import ReleaseConfig, open_configs, origin
 from m3it.publishing.destination import refuse_others_card, refuse_source
-from m3it.publishing.formats import FORMATS
+from m3it.publishing.formats import FORMATS, FURTHER_KINDS
 from m3it.publishing.jsonl import release_lines
 from m3it.publishing.parquet import FILE_KINDS, split_digest, write_shard
 from m3it.publishing.release_card import write_card
@@ -64,7 +66,7 @@ def release(
     and called again, it goes on.
     """
     out = absolute(out)
-    refuse_wishes(images, format, corrections)
+    refuse_wishes(images, format, corrections, out)
     opened = open_configs(repo, configs, fields, on_error, corrections)
     for config in opened:
         refuse_source(config.builder.repository, out)
@@ -72,12 +74,17 @@ def release(
     if format == "jsonl":
         return release_lines(repo, out, opened)
     holds = format if format in FORMATS else images
-    kinds = KINDS_BY_IMAGES.get(holds, [holds])
+    kinds = [*FORMATS[format].KINDS] if format in FORMATS else KINDS_BY_IMAGES[images]
     options: dict[str, Any] = {"configs": [config.name for config in opened], "images": holds}
     options |= {"shard_bytes": shard_bytes, "on_error": on_error}
     options |= {"chunks": "content-defined"} if CHUNKED else {}  # other bytes: begun without, it is not gone on with
     options |= {"corrections": sha256_of(Path(corrections))} if corrections else {}
-    pieces = [piece for config in opened for piece in plan_shards(config, kinds, shard_bytes)]
+    has_configs = format not in FORMATS or FORMATS[format].HAS_CONFIGS
+    pieces = [
+        piece
+        for config in opened
+        for piece in plan_shards(config, kinds, shard_bytes, config.folder if has_configs else config.name)
+    ]
     kept = {record["path"] for record in Folder(out).records()}  # of a call before this one
     with open_executor(workers, cluster) as executor:
         made = map_shards(write_shard, pieces, out, options, executor, progress, "release")
@@ -99,13 +106,15 @@ def release(
     return write_run(f"{out}/run.json", "release", options, records, **origin(opened, splits), **told)
 
 
-def refuse_wishes(images: str, format: str, corrections: str | None) -> None:
+def refuse_wishes(images: str, format: str, corrections: str | None, out: str) -> None:
     """ValueError or M3ITError for options that do not go together."""
     if images not in KINDS_BY_IMAGES or format not in ACCEPTED_FORMATS:
         known = f"{', '.join(KINDS_BY_IMAGES)}; {', '.join(ACCEPTED_FORMATS)}"
         raise ValueError(f"images={images!r}, format={format!r}: expected {known}")
     if format != "parquet" and images != "both":
         raise ValueError(f"images={images!r}: format={format!r} has one kind of files. Leave it out.")
+    if "://" in out and format in FORMATS and FORMATS[format].NEEDS_DISK:
+        raise M3ITError(f"{out}: format {format} makes a file of each picture, in a folder. Pass a folder as --out.")
     if corrections and format == "jsonl":
         raise M3ITError(f"{corrections}: corrected rows must be written anew. Pass --format parquet.")
 
@@ -121,8 +130,9 @@ def upload_line(out: str) -> str:
     return f"{command} --repo-type dataset --exclude '.work/*'"
 
 
-def plan_shards(config: ReleaseConfig, kinds: list[str], shard_bytes: int) -> Iterator[Piece]:
-    """The shards of a config: pieces of the source in their order, about `shard_bytes` of them together."""
+def plan_shards(config: ReleaseConfig, kinds: list[str], shard_bytes: int, folder: str) -> Iterator[Piece]:
+    """The shards of a config, below a folder: pieces of the source in their order, about `shard_bytes` of them
+    together."""
     builder = config.builder
     weigh = getattr(builder, "piece_bytes", lambda piece: piece[2] - piece[1])
     twins = len(kinds) > 1
@@ -130,8 +140,7 @@ def plan_shards(config: ReleaseConfig, kinds: list[str], shard_bytes: int) -> It
         pieces = builder.pieces(split)
         for name, group in into_shards(split, pieces, list(map(weigh, pieces)), shard_bytes):
             path, *beside = (
-                f"{config.folder}{'-images' * (twins and kind == 'images')}/{name}.{FILE_KINDS[kind].ending}"
-                for kind in kinds
+                f"{folder}{'-images' * (twins and kind == 'images')}/{name}.{FILE_KINDS[kind].ending}" for kind in kinds
             )
             arguments = {"config": config.name, "split": split, "kinds": kinds, "about": config.about}
             arguments["pieces"] = [list(piece) for piece in group]
@@ -247,12 +256,16 @@ def describe_configs(out: str, records: dict[str, dict[str, Any]]) -> dict[str, 
         given = record["arguments"]
         paths = [path, *(name for name in record["beside"] if not name.startswith(".work/"))]
         for kind, made in sorted(zip(given["kinds"], paths, strict=True)):
+            if kind in FURTHER_KINDS:  # the same rows, for other readers
+                continue
             name = f"{given['config']}-images" if kind == "images" and len(paths) > 1 else given["config"]
             config = configs.setdefault(name, {"schema": FILE_KINDS[kind].schema, "splits": {}})
-            split = config["splits"].setdefault(given["split"], {"paths": [], "rows": 0, "memory_bytes": 0, "bytes": 0})
+            empty = {"paths": [], "counts": [], "rows": 0, "memory_bytes": 0, "bytes": 0}
+            split = config["splits"].setdefault(given["split"], empty)
             with folder.open(made) as file:
                 num_rows, memory_bytes = FILE_KINDS[kind].tally(file)
             split["paths"].append(made)
+            split["counts"].append(num_rows)
             split["rows"] += num_rows
             split["memory_bytes"] += memory_bytes
             split["bytes"] += folder.size(made)

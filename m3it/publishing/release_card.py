@@ -104,24 +104,33 @@ def release_card(
         how = next((kind for kind in ("images", "image_base64_str") if kind in config["schema"].names), "")
         lines.append(f"| `{name}` | {sum(sizes):,} | " + " | ".join(f"{size:,}" for size in sizes) + f" | {how} |")
     listed = sum(made["rows"] for config in configs.values() for made in config["splits"].values())
-    split = next(iter(configs[first]["splits"])) if first else ""
+    shown = first or next(iter(configs))
+    split = next(iter(configs[shown]["splits"]))
     format = FORMATS.get(holds)
+    has_configs = format is None or format.HAS_CONFIGS
     snippet = format.SNIPPET if format else SNIPPET
     body = BODY.format(
         rows=num_rows,
         datasets=len({known["dataset"] for known in about.values()}),
         notes=format.NOTE if format else NOTES[holds],
         counted=f" The Hub adds up all configs, and says {listed:,} rows." if listed != num_rows else "",
-        snippet=snippet.format(config=first, split=split, module="m3it" if holds == "native" else "datasets"),
+        snippet=snippet.format(config=shown, split=split, module="m3it" if holds == "native" else "datasets"),
         pictures=PICTURES.format(config=first, split=split) if first and not format else "",
         table="\n".join(lines),
     )
     return {
-        "README.md": release_head(configs, about, first or next(iter(configs)), num_rows, own_head) + body,
-        "dataset_infos.json": json.dumps(release_infos(configs), indent=1, ensure_ascii=False) + "\n",
+        "README.md": release_head(configs if has_configs else {}, about, shown, num_rows, own_head) + body,
+        **(
+            {"dataset_infos.json": json.dumps(release_infos(configs), indent=1, ensure_ascii=False) + "\n"}
+            if has_configs
+            else {}
+        ),
         "LICENSES.md": licenses_text(about),
         **(format.beside(configs) if format else {}),
     }
+
+
+NO_CONFIGS = {"configs": "", "dataset_info": ""}  # of files that plain `datasets` does not read as configs
 
 
 def write_card(
@@ -155,7 +164,9 @@ def release_head(
     for key, values in (("language", map(scalar, languages)), ("task_categories", CATEGORIES)):
         defaults[key] = "\n- ".join([f"{key}:", *values]) + "\n"
     measured = {"size_categories": f"size_categories:\n- {size_category(num_rows)}\n", "viewer": ""}
-    measured |= {"configs": files_yaml(configs, first), "dataset_info": columns_yaml(configs)}
+    measured |= (
+        {"configs": files_yaml(configs, first), "dataset_info": columns_yaml(configs)} if configs else NO_CONFIGS
+    )
     return f"---\n{complete_head(own_head, measured, defaults)}---\n"
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from M3IT import ShardError
 
 MARK = "<image>"  # by which sets whose messages are plain texts say where a picture stands
+WORD = "< image >"  # how it is written there where a text speaks of it
 ROLES = {
     "human": "user",
     "gpt": "assistant",
@@ -140,13 +141,22 @@ def _as_row(turns: list[tuple[str, Any]], count: int) -> dict[str, Any]:
         asked["content"] = [{"type": "image"}] * count + asked["content"]
     return {
         "instruction": "",
-        "inputs": _text(asked),
-        "outputs": _text(answer),
+        "inputs": text_of(asked),
+        "outputs": text_of(answer),
         "meta": json.dumps({} if simple else {"messages": messages}, ensure_ascii=False),
     }
 
 
-def _text(message: dict[str, Any]) -> str:
+def marked_text(message: dict[str, Any], after: str = "") -> str:
+    """A message of our form as one text, with a mark where a picture stands and `after` after each. An <image> that a
+    text speaks of gets blanks, so that there are as many marks as pictures."""
+    return "".join(
+        part["text"].replace(MARK, WORD) if part["type"] == "text" else MARK + after for part in message["content"]
+    )
+
+
+def text_of(message: dict[str, Any]) -> str:
+    """The texts of a message of our form, a line each."""
     return "\n".join(part["text"] for part in message["content"] if part["type"] == "text")
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from m3it.catalogue import lookup
 from m3it.evaluating.metrics import METRICS, plain
-from m3it.evaluating.references import short_answer
 from m3it.evaluating.row_scores import GRADED, own_metrics
 from m3it.evaluating.runs import Place, Row, usable
 from m3it.evaluating.words import spaced, words
+from m3it.reading.references import short_answer
 from m3it.showing.case_study import Found, places_of
 
 MAX_ANSWERS = 16  # distinct ones, of rows that are tallied

@@ -86,8 +86,9 @@ class Folder:
     def sweep(self) -> None:
         """The same for every shard of the folder, for when no process is at work in it."""
         if self.is_local:
-            for unfinished in Path(self.root, "data").rglob(".*.parquet.*tmp"):
-                unfinished.unlink(missing_ok=True)
+            for pattern in ("data/**/.*.parquet.*tmp", "*/.train*.tmp", "*/images/*/.*.tmp"):
+                for unfinished in Path(self.root).glob(pattern):
+                    unfinished.unlink(missing_ok=True)
 
     def records(self) -> list[dict[str, Any]]:
         """What the finished pieces left in `.work/`, by name."""

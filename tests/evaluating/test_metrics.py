@@ -12,7 +12,7 @@ from M3IT import CATALOGUE
 from m3it.catalogue import lookup
 from m3it.evaluating import metrics
 from m3it.evaluating.metrics import METRICS, chosen, named_anywhere
-from m3it.evaluating.references import reference_fields, short_answer
+from m3it.reading.references import reference_fields, short_answer
 
 LANGUAGE_SAMPLE = ["en", "zh", "th", "hi", "ar", "ru"]
 

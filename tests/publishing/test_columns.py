@@ -30,7 +30,7 @@ def test_image_config_holds_the_files_and_what_to_filter_by(source, made):
     assert rows[3] == {
         "instruction": "Answer the question.",
         "inputs": "What is 3?",
-        "images": [{"bytes": file, "path": None}],
+        "images": [{"bytes": file, "path": "0.png"}],
         "outputs": "answer 3",
         "task": "kvqa",
         "dataset": "viquae",
@@ -43,6 +43,9 @@ def test_image_config_holds_the_files_and_what_to_filter_by(source, made):
         "source_file": "data/kvqa/viquae/train-00000-of-00002.jsonl",
         "image_sha256": [hashlib.sha256(file).hexdigest()],
         "meta": '{"id": "row-3"}',
+        "references": ["answer 3"],
+        "prompt": [{"role": "user", "content": "Answer the question.\nWhat is 3?"}],
+        "completion": [{"role": "assistant", "content": "answer 3"}],
     }
     start = len("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in train_rows(source)[:7]).encode())
     assert rows[7]["row_id"] == f"data/kvqa/viquae/train-00000-of-00002.jsonl:{start}"

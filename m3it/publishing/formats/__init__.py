@@ -1,23 +1,29 @@
 """What other tools read of a release: `m3it release --format NAME`, a module a format.
 
-A module says what Format asks for. A new format is one such file, and one row in FORMATS.
+A module says what Format asks for. A new format is one such file, and one row in FORMATS. The rows that its writers get
+have `messages`, the conversation in our form (m3it/rows/messages.py), beside their texts, `files`, `row_id` and `meta`.
 """
 
 from typing import Any, Protocol
 
 from m3it.publishing.columns import FileKind
-from m3it.publishing.formats import messages
+from m3it.publishing.formats import llava, messages, webdataset
 
 
 class Format(Protocol):
-    """What a format's module holds: its kind of file; two texts of the card, what is in the files and how to load them
-    (with the names {config} and {split}); the files that its tools look for beside data/, name -> text."""
+    """What a format's module holds: its kinds of file by name, the first of which the config consists of; whether plain
+    `datasets` reads them as configs, which then lie below data/, or they lie in a folder of the config's name; whether
+    it writes further files, which takes a folder on a disk; two texts of the card, what is in the files and how to load
+    them (with the names {config} and {split}); the files that its tools look for beside, name -> text."""
 
-    KIND: FileKind
+    KINDS: dict[str, FileKind]
+    HAS_CONFIGS: bool
+    NEEDS_DISK: bool
     NOTE: str
     SNIPPET: str
 
     def beside(self, configs: dict[str, dict[str, Any]]) -> dict[str, str]: ...
 
 
-FORMATS: dict[str, Format] = {"messages": messages}
+FORMATS: dict[str, Format] = {"messages": messages, "llava": llava, "webdataset": webdataset}
+FURTHER_KINDS = {kind for format in FORMATS.values() for kind in [*format.KINDS][1:]}  # the same rows once more

@@ -23,7 +23,9 @@ def count_lines(file):
 
 
 ANSWERS = types.SimpleNamespace(
-    KIND=FileKind(pa.schema({"text": pa.string()}), open_answers, count_lines, ending="txt"),
+    KINDS={"answers": FileKind(pa.schema({"text": pa.string()}), open_answers, count_lines, ending="txt")},
+    HAS_CONFIGS=True,
+    NEEDS_DISK=False,
     NOTE="Answers alone.",
     SNIPPET="load('{config}')\n",
     beside=lambda configs: {"names.txt": " ".join(configs)},
@@ -32,7 +34,7 @@ ANSWERS = types.SimpleNamespace(
 
 def test_files_of_any_kind_are_written_proved_and_put_on_the_card(source, made, tmp_path, monkeypatch):
     monkeypatch.setitem(formats.FORMATS, "answers", ANSWERS)
-    monkeypatch.setitem(parquet.FILE_KINDS, "answers", ANSWERS.KIND)
+    monkeypatch.setitem(parquet.FILE_KINDS, "answers", ANSWERS.KINDS["answers"])
     monkeypatch.setattr(release, "ACCEPTED_FORMATS", ("answers",))
     run = release.release(str(source), tmp_path / "out", ["nlvr", "viquae"], format="answers")
     lines = (tmp_path / "out/data/reasoning/nlvr/validation.txt").read_text("utf-8").splitlines()

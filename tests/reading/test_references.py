@@ -1,4 +1,4 @@
-"""m3it/evaluating/references.py: what a row is compared with."""
+"""m3it/reading/references.py: what a row is compared with."""
 
 import json
 
@@ -7,7 +7,7 @@ from metric_cases import fixture
 
 from M3IT import CATALOGUE
 from m3it.catalogue import lookup
-from m3it.evaluating.references import choices, reference_fields, short_answer
+from m3it.reading.references import choices, reference_fields, short_answer
 from m3it.rows.instance import ShardError
 
 
