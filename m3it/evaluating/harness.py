@@ -9,9 +9,9 @@ from typing import Any
 
 from M3IT import CATALOGUE
 from m3it.evaluating.metrics import METRICS
-from m3it.evaluating.references import reference_fields
 from m3it.evaluating.row_scores import own_metrics, score_of, score_rows
 from m3it.evaluating.runs import NO_ANSWER, Row, answer_in, answered, usable
+from m3it.reading.references import reference_fields
 from m3it.rows.images import to_rgb
 from m3it.rows.messages import prompt_of
 
