@@ -48,6 +48,6 @@ def trainers(session: nox.Session, trainer: str) -> None:
 def harnesses(session: nox.Session, harness: str) -> None:
     """What other people's harnesses make of the files of `m3it tasks`, and what comes back of their logs."""
     packages = {"lmms-eval": ["lmms-eval", "filelock<4", "decord"], "inspect": ["inspect_ai", "openai"]}
-    session.install("-e", ".", *packages[harness], env={"PIP_CONSTRAINT": ".ci/constraints.txt"})
+    session.install("-e", ".[eval]", "pytest", *packages[harness], env={"PIP_CONSTRAINT": ".ci/constraints.txt"})
     session.run("pip", "uninstall", "-y", "-q", "torchvision", "torchaudio")  # their wheels want CUDA's libraries
     session.run("python", "tests/run_harness.py", harness)
