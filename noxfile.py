@@ -67,3 +67,13 @@ def clients(session: nox.Session, client: str) -> None:
         script = f"{session.create_tmp()}/sft_vlm.py"
         session.run("python", "-c", FETCH, TRL_SCRIPT.format(version), script)
         session.run("python", "tests/clients.py", client, script)
+
+
+@nox.session(venv_backend="venv", reuse_venv=True)
+@nox.parametrize("harness", ["lmms-eval", "inspect"], ids=["lmms-eval", "inspect"])
+def harnesses(session: nox.Session, harness: str) -> None:
+    """What other people's harnesses make of the files of `m3it tasks`, and what comes back of their logs."""
+    packages = {"lmms-eval": ["lmms-eval", "filelock<4", "decord"], "inspect": ["inspect_ai", "openai"]}
+    session.install("-e", ".[eval]", "pytest", *packages[harness], env={"PIP_CONSTRAINT": ".ci/constraints.txt"})
+    session.run("pip", "uninstall", "-y", "-q", "torchvision", "torchaudio")  # their wheels want CUDA's libraries
+    session.run("python", "tests/run_harness.py", harness)

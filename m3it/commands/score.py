@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from typer import Argument, Option
 
@@ -11,6 +11,7 @@ from m3it.commands.options import (
     SCORE,
     BaseUrl,
     BatchSize,
+    Configs,
     ExtraBody,
     Ids,
     Json,
@@ -80,6 +81,12 @@ def predict(
 @app.command(rich_help_panel=SCORE)
 def score(
     predictions: Annotated[list[Path], Argument(help="Folders that m3it predict wrote; two models are compared.")],
+    logs_of: Annotated[
+        Literal["lmms-eval", "inspect"] | None,
+        Option(
+            "--from", help="These are logs of another harness, of one model: write predictions into --out, and score."
+        ),
+    ] = None,
     out: Annotated[Path | None, Option(help="Folder for scores.json. Default: the first one's.")] = None,
     repo: Annotated[str | None, Option(help="What was predicted: checks rows and references.")] = None,
     metric: Annotated[list[str] | None, Option(help="One more metric for every config, e.g. chrf.")] = None,
@@ -95,9 +102,30 @@ def score(
 
     first = predictions[0]
     out = out or (first if first.is_dir() else first.parent)
+    if logs_of:
+        from m3it.evaluating.logs import import_logs
+
+        predictions = [import_logs(logs_of, predictions, out)]
     tags = reasoning_tags or None
     found = score_predictions(predictions, out, repo=repo, metrics=metric or (), seed=seed, reasoning_tags=tags)
     say(json.dumps(found, ensure_ascii=False) if as_json else score_table(found))
+
+
+@app.command(rich_help_panel=SCORE)
+def tasks(
+    harness: Annotated[Literal["lmms-eval", "inspect"], Argument(help="Whose task files: lmms-eval, inspect.")],
+    out: Annotated[Path, Option(help="Folder for the task files.")],
+    repo: Annotated[
+        str | None, Option(help="The release they load: a folder or Hub id. Default: the 40 datasets' own.")
+    ] = None,
+    config: Configs = None,
+) -> None:
+    """Task files for lmms-eval and inspect_ai: our prompts, references and metrics.
+
+    Example: m3it tasks lmms-eval --repo release --out tasks"""
+    from m3it.evaluating.tasks import how_to_run, write_tasks
+
+    say(how_to_run(harness, out, write_tasks(harness, out, repo=repo, configs=config or None)))
 
 
 @app.command(rich_help_panel=SCORE)

@@ -18,13 +18,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from M3IT import CATALOGUE, M3IT, id_of, public_url
+from M3IT import M3IT, id_of, public_url
 from m3it.catalogue import lookup
 from m3it.evaluating.answering import Answered, LocalModel, Question, ServedModel
 from m3it.evaluating.runs import NO_ANSWER, Key, Row, ScoreError, answer_in, count_fields, parse_line, read_object
 from m3it.reading.load import load_builder
 from m3it.reading.references import reference_fields
 from m3it.rows.instance import M3ITError
+from m3it.rows.messages import prompt_of
 from m3it.work.chat import Chat, server_name
 from m3it.work.folder import alone_in, sha256_of, write_json, write_text
 from m3it.work.reasoning import REASONING_TAGS
@@ -44,11 +45,16 @@ logger = logging.getLogger(__name__)
 # ---- rows
 
 
+def published_splits(config: str) -> list[str]:
+    """The splits of a config, as published, that a model is asked unless one is named: the first that there is."""
+    dataset, _ = lookup(config)
+    return [split for split in OTHER_SPLITS if dataset is None or getattr(dataset, split)]
+
+
 def choose_split(builder: M3IT, split: str | None) -> str:
     """The split asked for; else test, or validation where the dataset or the repository has no test split."""
     config, held = builder.config.name, builder.shards(builder.config.name)
-    dataset, _ = lookup(config)
-    published = [s for s in OTHER_SPLITS if dataset is None or getattr(CATALOGUE[dataset.name], s)]
+    published = published_splits(config)
     found = [split] if split else [s for s in published if s in held]
     if not found or found[0] not in held:
         missing = split or " or ".join(published)
@@ -72,8 +78,7 @@ def read_questions(
     rows = builder.rows(split)
     rows = rows if ids is None else islice((row for row in rows if id_of(row) in ids), len(ids))
     for row in islice(rows, limit):
-        prompt = "\n".join(text for text in (row["instruction"], row["inputs"]) if text)
-        head = {"id": id_of(row), "config": config, "split": split, "prompt": prompt}
+        head = {"id": id_of(row), "config": config, "split": split, "prompt": prompt_of(row)}
         yield Question({**row, "outputs": "", "meta": {}, "id": head["id"]}, head, reference_fields(config, row))
 
 

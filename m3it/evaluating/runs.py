@@ -106,7 +106,7 @@ def answer_in(text: str, reasoning_tags: Sequence[str] = REASONING_TAGS) -> str 
     return None if answer is None or (text.strip() and not answer.strip()) else answer
 
 
-def _answered(row: Row, reasoning_tags: Sequence[str]) -> Row:
+def answered(row: Row, reasoning_tags: Sequence[str] = REASONING_TAGS) -> Row:
     """The line as it is scored: the answer alone as its prediction, or an error where the thoughts bring none."""
     if "prediction" not in row or row.get("error") not in (None, "", NO_ANSWER):
         return row
@@ -153,8 +153,8 @@ def read_run(path: Path | str, reasoning_tags: Sequence[str] | None = None) -> R
     tags = options.get("reasoning_tags") or REASONING_TAGS if reasoning_tags is None else reasoning_tags
     model = run.get("model") or options.get("model") or file.parent.name or str(file)
     _check_fields(file, rows, run.get("fields") or {})
-    answered = {place: [_answered(row, tags) for row in by_id.values()] for place, by_id in rows.items()}
-    return Run(model, answered, num_rows)
+    found = {place: [answered(row, tags) for row in by_id.values()] for place, by_id in rows.items()}
+    return Run(model, found, num_rows)
 
 
 def count_fields(rows: Iterable[Row]) -> dict[str, int]:
@@ -186,9 +186,14 @@ def _needs_choices(row: Row) -> bool:
 
 
 def parse_line(line: bytes, where: str) -> Row:
-    """One line of predictions.jsonl; ScoreError, with its place, for another value, and for half a character, which no
-    file can hold."""
+    """One line of predictions.jsonl; ScoreError, with its place, for another value."""
     again = "Run m3it predict again: it goes on there."
+    return check_line(parse_object(line, where, again), where, again)
+
+
+def parse_object(line: bytes, where: str, again: str) -> Row:
+    """A JSON object; ScoreError, with its place and what to do, for another value, and for half a character, which no
+    file can hold."""
     try:
         row = json.loads(line.decode())
         if b"\\u" in line:
@@ -199,6 +204,11 @@ def parse_line(line: bytes, where: str) -> Row:
         raise ScoreError(f"{where}: expected a JSON object, {error}. {again}") from error
     if not isinstance(row, dict):
         raise ScoreError(f"{where}: expected a JSON object, found {json.dumps(row)[:60]}. {again}")
+    return row
+
+
+def check_line(row: Row, where: str, again: str) -> Row:
+    """The line, where its parts are what a line of predictions.jsonl has; else ScoreError."""
     for name, kind in (PARTS_OF_LINE | FURTHER_PARTS).items():
         may_miss = name in FURTHER_PARTS or (name == "prediction" and row.get("error"))
         if row.get(name) is not None or not may_miss:

@@ -137,7 +137,7 @@ def encode(picture, format="JPEG", quality=95):
     """
     if format not in ("JPEG", "PNG", "WEBP"):
         raise ValueError(f"Unknown image format {format!r}: encode writes 'JPEG', 'PNG' and 'WEBP'.")
-    image = _to_rgb(picture if isinstance(picture, Image.Image) else Image.fromarray(picture))
+    image = to_rgb(picture if isinstance(picture, Image.Image) else Image.fromarray(picture))
     image.info.clear()  # Pillow would write the source's ICC profile and comment again
     buffer = io.BytesIO()
     image.save(buffer, format, **({} if format == "PNG" else {"quality": quality}))
@@ -307,7 +307,7 @@ def _decode(image, image_bytes, target, row_id):
         drafted = image.draft("RGB", least) if target != image.size else None
         box = drafted[1] if drafted else None
         with strict_pillow():
-            rgb = _to_rgb(image)
+            rgb = to_rgb(image)
         if rgb.size != target:
             rgb = rgb.resize(target, Image.Resampling.BICUBIC, box=box, reducing_gap=3.0)
         return np.array(rgb)
@@ -316,7 +316,7 @@ def _decode(image, image_bytes, target, row_id):
         raise ImageError(f"{row_id}: {told}" if row_id else told) from error
 
 
-def _to_rgb(image):
+def to_rgb(image):
     """The PIL image as RGB of 8 bits: 16 bit gray scaled, alpha composed on white, CMYK the way round that it was
     meant."""
     image.load()

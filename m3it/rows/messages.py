@@ -171,6 +171,11 @@ def _told(value: Any) -> str:
 # ---- to a chat template
 
 
+def prompt_of(row: dict[str, Any]) -> str:
+    """What a model is asked, after the pictures: instruction and inputs, a line each."""
+    return "\n".join(text for text in (row["instruction"], row["inputs"]) if text)
+
+
 def to_messages(row: dict[str, Any]) -> list[dict[str, Any]]:
     """The messages of a row of a mixture, for a chat template: images first, then instruction and inputs, a line each.
 
@@ -179,8 +184,7 @@ def to_messages(row: dict[str, Any]) -> list[dict[str, Any]]:
     """
     messages = row["meta"].get("messages")
     if messages is None:
-        prompt = "\n".join(text for text in (row["instruction"], row["inputs"]) if text)
-        content = [{"type": "image"} for _ in row["images"]] + [{"type": "text", "text": prompt}]
+        content = [{"type": "image"} for _ in row["images"]] + [{"type": "text", "text": prompt_of(row)}]
         answer = [{"type": "text", "text": row["outputs"]}]
         return [{"role": "user", "content": content}, {"role": "assistant", "content": answer}]
     if not isinstance(messages, list) or not all(map(_is_ours, messages)) or last_answer(messages) < 0:

@@ -86,11 +86,12 @@ def message(text: str, images: Sequence[bytes] = (), role: str = "user", row_id:
     text = text.encode("utf-8", "replace").decode()  # a lone surrogate cannot be sent
     if not images:
         return {"role": role, "content": text}
-    parts = [{"type": "image_url", "image_url": {"url": _data_uri(image, row_id)}} for image in images]
+    parts = [{"type": "image_url", "image_url": {"url": picture_uri(image, row_id)}} for image in images]
     return {"role": role, "content": [*parts, {"type": "text", "text": text}]}
 
 
-def _data_uri(image: bytes, row_id: str) -> str:
+def picture_uri(image: bytes, row_id: str) -> str:
+    """The data URI of an image file, as servers take it."""
     kind = media_type(image, row_id)
     if kind not in SENT_TYPES:
         _say_converted(kind)
