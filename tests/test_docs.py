@@ -181,4 +181,5 @@ def test_the_site_is_built_without_a_broken_link(tmp_path):
     done = subprocess.run(command, cwd=ROOT, env=environ, text=True, capture_output=True)
     assert done.returncode == 0, done.stderr
     assert "load_dataset" in (tmp_path / "site/api/index.html").read_text("utf-8")
+    assert "data:image/png" in (tmp_path / "site/tour/index.html").read_text("utf-8")
     assert (tmp_path / "site/imgs/easy_vqa.png").exists() and (tmp_path / "site/CONTRIBUTING/index.html").exists()

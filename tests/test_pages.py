@@ -16,7 +16,9 @@ folder lacks:
     -->
 """
 
+import base64
 import configparser
+import io
 import json
 import os
 import re
@@ -30,7 +32,8 @@ import test_docs
 from conftest import FIXTURES, ROOT
 
 REASONS = ("needs a network", "needs a GPU", "takes minutes", "runs until Ctrl-C")
-PAGES = [*test_docs.PAGES, *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.ipynb"))]
+PAGES = test_docs.PAGES
+TOUR = ROOT / "docs/tour.ipynb"
 CLONE = ("data", "docs", "imgs", "scripts", "README.md", "M3IT.py", "dataset_infos.json")
 HUB = ("kvqa/okvqa", "kvqa/viquae", "vqa/vqa-v2", "vqa/shapes", "reasoning/nlvr", "captioning/coco")
 BLOCK = re.compile(
@@ -51,11 +54,8 @@ class Block(NamedTuple):
 
 
 def blocks(page: str) -> list[Block]:
-    """The commands and Python of a page, in its order; of a notebook its cells."""
+    """The commands and Python of a page, in its order."""
     text = (ROOT / page).read_text("utf-8")
-    if page.endswith(".ipynb"):
-        cells = enumerate(json.loads(text)["cells"])
-        return [Block(i, "python", "".join(cell["source"])) for i, cell in cells if cell["cell_type"] == "code"]
     return [
         Block(
             text.count("\n", 0, match.start("text")),
@@ -155,6 +155,38 @@ def test_no_command_stands_where_it_would_not_run(page):
     text = test_docs.FENCE.sub(lambda block: "" if block[1] == "bash" else block[2], test_docs.read(page))
     assert not re.findall(r"^ *(?:[A-Z_]+=\S+ )*(?:m3it|pip|accelerate) [^|\n]*$", text, re.MULTILINE)
     assert "\n    >>>" not in text and not re.search(r"^ {4,}(?:from|import|load_dataset)\b", text, re.MULTILINE)
+
+
+def display(picture) -> None:
+    """IPython's, of a picture: into the output of the cell that runs."""
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    data = {"image/png": base64.b64encode(file.getvalue()).decode()}
+    display.shown.append({"data": data, "metadata": {}, "output_type": "display_data"})
+
+
+def test_the_tour_runs_and_shows_what_it_has_stored(clone, m3it, capsys, monkeypatch):
+    """WRITE=1 stores what the cells show. A cell with the tag "varies" (a model, a time) may show something else."""
+    monkeypatch.chdir("docs")
+    names = {"__name__": "__main__", "display": display}
+    tour = json.loads(TOUR.read_text("utf-8"))
+    cells = [cell for cell in tour["cells"] if cell["cell_type"] == "code"]
+    for number, cell in enumerate(cells, 1):
+        source, display.shown = "".join(cell["source"]), []
+        capsys.readouterr()
+        if source.startswith("!"):
+            code, text, err = m3it(*shlex.split(source.format_map(names))[1:])
+            assert code == 0, err
+        else:
+            exec(source, names)
+            text = capsys.readouterr().out
+        said = [{"name": "stdout", "output_type": "stream", "text": text.splitlines(keepends=True)}] if text else []
+        if os.environ.get("WRITE"):
+            cell.update(outputs=said + display.shown, execution_count=number)
+        assert "varies" in cell["metadata"].get("tags", ()) or cell["outputs"] == said + display.shown, source
+    if os.environ.get("WRITE"):
+        TOUR.write_text(json.dumps(tour, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    assert len(cells) == 15 and TOUR.stat().st_size < 200_000
 
 
 if __name__ == "__main__":  # which blocks do not run, and why
