@@ -6,9 +6,11 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 from conftest import ROOT, make_row, write_rows
+from rich.cells import cell_len
 from typer.main import get_command
 
 from m3it import __version__
@@ -30,6 +32,23 @@ def test_help_lists_every_command(m3it):
     code, out, _ = m3it("--help")
     assert code == 0 and all(f" {command} " in out for command in COMMANDS)
     assert {"list", "show", "check", "convert", "card"} <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("words", [("list",), ("show", "okvqa-zh", "--repo", ROOT)], ids=["list", "show"])
+@pytest.mark.parametrize("columns", [40, 60, 200])
+def test_lines_fit_the_terminal_and_say_what_they_say_in_a_pipe(m3it, monkeypatch, columns, words):
+    piped = m3it(*words)[1]
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr("m3it.work.terminal.sys", SimpleNamespace(stdout=SimpleNamespace(isatty=lambda: True)))
+    code, out, _ = m3it(*words)
+    assert code == 0 and max(map(cell_len, out.splitlines())) <= columns
+    if columns == 200:
+        assert out == piped
+    elif words == ("list",):
+        assert "okvqa: kvqa, en +80; 9,009 train, 5,046 validation, 0 test; CC-BY-4.0" in " ".join(out.split())
+        assert all(line.split()[0] in out for line in piped.splitlines()[1:])
+    else:  # Chinese has no blanks: what is cut are lines
+        assert "".join(out.split()) == "".join(piped.split())
 
 
 def test_the_version_is_said(m3it):

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from m3it.rows.instance import Drop, M3ITError
+from m3it.work.extras import install
 from m3it.work.folder import Folder, absolute, record_of, sha256_of, write_json, write_text
 
 PACKAGES = ("m3it", "datasets", "pyarrow", "pillow", "av")
@@ -247,7 +248,7 @@ def _connect(cluster: str) -> Any:
     try:
         from dask.distributed import Client
     except ImportError as error:
-        raise M3ITError("--cluster needs Dask: pip install 'm3it[cluster]'") from error
+        raise M3ITError(f"--cluster needs Dask: {install('cluster')}") from error
     try:
         return Client(cluster)
     except (OSError, ValueError) as error:

@@ -637,7 +637,7 @@ def test_a_source_that_changes_while_it_is_read_is_said(tmp_path, lines, kept_ro
 @pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_cluster_makes_the_same_bytes(tmp_path, mine, whole, threads):
-    distributed = pytest.importorskip("distributed", reason="Dask is an extra: pip install 'm3it[cluster]'")
+    distributed = pytest.importorskip("distributed", reason="Dask is an extra: pip install -e '.[cluster]'")
     options = {"processes": True, "n_workers": 2, "threads_per_worker": threads, "dashboard_address": None}
     with distributed.LocalCluster(**options, local_directory=str(tmp_path / "dask")) as cluster:
         convert(out=tmp_path / "out", cluster=cluster.scheduler_address, **mine)
