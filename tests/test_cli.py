@@ -15,6 +15,7 @@ from typer.main import get_command
 
 from m3it import __version__
 from m3it.cli import app, main
+from m3it.rows.instance import M3ITError
 
 COMMANDS = sorted(get_command(app).commands)
 USUAL = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}  # as users have it
@@ -115,6 +116,17 @@ def test_the_traceback_is_shown_where_it_is_asked_for(monkeypatch, repository):
     monkeypatch.setattr(sys, "argv", ["m3it", "show", "vique", "--repo", str(repository)])
     with pytest.raises(ValueError, match="Unknown config 'vique'"):
         main()
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(2, "No such file", "a/b"), M3ITError("a/b: No such file"), OSError(5, "Bad")]
+)
+def test_what_the_machine_says_comes_without_its_number(m3it, monkeypatch, repository, error):
+    def fail(repo):
+        raise error
+
+    monkeypatch.setattr("m3it.showing.stats.all_stats", fail)
+    assert m3it("stats", "--repo", repository) == (1, "", "Bad\n" if error.args[0] == 5 else "a/b: No such file\n")
 
 
 def test_an_error_of_ours_is_not_said_as_if_it_were_the_users(m3it, monkeypatch, repository):
