@@ -137,7 +137,7 @@ def run_piece(function: Callable[..., Made], piece: Piece, out: str, options: di
             folder.write(record_path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     except OSError as error:
         raise M3ITError(
-            f"{out}/{piece.path}: cannot be made, {error}. Nothing half-written is left; call again to go on."
+            f"{out}/{piece.path}: cannot be made, {error.strerror or error}. Nothing half-written is left; call again to go on."
         ) from error
     return record
 
