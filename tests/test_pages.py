@@ -12,7 +12,7 @@ and a comment of its own is Python that runs before the next block if that one r
 folder lacks:
 
     <!-- before
-    shutil.copytree(FIXTURES / "okvqa", HOME / "okvqa")
+    shutil.copytree(FIXTURES / "nlvr", HOME / "nlvr")
     -->
 """
 
@@ -100,7 +100,7 @@ def check_extras(words: list[str]) -> None:
 
 @pytest.fixture
 def clone(tmp_path, monkeypatch):
-    """The folder that a page's reader works in, and a home folder beside it."""
+    """The folder that a page's reader works in, and a home folder that holds the files of OK-VQA's authors."""
     torch = pytest.importorskip("torch")
     num_threads = torch.get_num_threads()
     torch.set_num_threads(1)  # two wait for each other most of the time where a model is this small
@@ -112,7 +112,7 @@ def clone(tmp_path, monkeypatch):
     for name in HUB:
         shutil.copytree(ROOT / "data" / name, hub / "data" / name)
     shutil.copy(ROOT / "README.md", hub)
-    (tmp_path / "home").mkdir()
+    shutil.copytree(FIXTURES / "okvqa", tmp_path / "home/okvqa")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path / "M3IT")
     yield

@@ -136,9 +136,8 @@ def run_piece(function: Callable[..., Made], piece: Piece, out: str, options: di
             # Before the files get their names: a file that no record explains is somebody else's.
             folder.write(record_path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     except OSError as error:
-        raise M3ITError(
-            f"{out}/{piece.path}: cannot be made, {error.strerror or error}. Nothing half-written is left; call again to go on."
-        ) from error
+        told = f"cannot be made, {error.strerror or error}. Nothing half-written is left; call again to go on."
+        raise M3ITError(f"{out}/{piece.path}: {told}") from error
     return record
 
 
