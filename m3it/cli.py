@@ -4,6 +4,7 @@ import dis
 import io
 import logging
 import os
+import re
 import sys
 import traceback
 import typing
@@ -61,12 +62,24 @@ def main() -> None:
         else:
             from M3IT import public_url
 
-            say(" ".join(public_url(str(error)).split("\n")), err=True)
+            say(" ".join(public_url(sentence(error)).split("\n")), err=True)
         try:
             sys.stdout.flush()
         except OSError:  # a full disk: what is still in the buffer goes nowhere, too
             to_nowhere()
         sys.exit(1)
+
+
+def sentence(error: Exception) -> str:
+    """What an error says: of the machine's own, the file and what is wrong with it, without a number."""
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return without_numbers(str(error))
+
+
+def without_numbers(text: str) -> str:
+    """Without the system's numbers for what it says in words."""
+    return re.sub(r"\[Errno -?\d+\] ", "", text)
 
 
 def to_nowhere() -> None:
@@ -115,4 +128,4 @@ class Printable(logging.Formatter):
     """What is logged, without characters that steer a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record))
+        return printable(without_numbers(super().format(record)))

@@ -6,13 +6,16 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 from conftest import ROOT, make_row, write_rows
+from rich.cells import cell_len
 from typer.main import get_command
 
 from m3it import __version__
 from m3it.cli import app, main
+from m3it.rows.instance import M3ITError
 
 COMMANDS = sorted(get_command(app).commands)
 USUAL = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}  # as users have it
@@ -30,6 +33,23 @@ def test_help_lists_every_command(m3it):
     code, out, _ = m3it("--help")
     assert code == 0 and all(f" {command} " in out for command in COMMANDS)
     assert {"list", "show", "check", "convert", "card"} <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("words", [("list",), ("show", "okvqa-zh", "--repo", ROOT)], ids=["list", "show"])
+@pytest.mark.parametrize("columns", [40, 60, 200])
+def test_lines_fit_the_terminal_and_say_what_they_say_in_a_pipe(m3it, monkeypatch, columns, words):
+    piped = m3it(*words)[1]
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr("m3it.work.terminal.sys", SimpleNamespace(stdout=SimpleNamespace(isatty=lambda: True)))
+    code, out, _ = m3it(*words)
+    assert code == 0 and max(map(cell_len, out.splitlines())) <= columns
+    if columns == 200:
+        assert out == piped
+    elif words == ("list",):
+        assert "okvqa: kvqa, en +80; 9,009 train, 5,046 validation, 0 test; CC-BY-4.0" in " ".join(out.split())
+        assert all(line.split()[0] in out for line in piped.splitlines()[1:])
+    else:  # Chinese has no blanks: what is cut are lines
+        assert "".join(out.split()) == "".join(piped.split())
 
 
 def test_the_version_is_said(m3it):
@@ -99,6 +119,17 @@ def test_the_traceback_is_shown_where_it_is_asked_for(monkeypatch, repository):
     monkeypatch.setattr(sys, "argv", ["m3it", "show", "vique", "--repo", str(repository)])
     with pytest.raises(ValueError, match="Unknown config 'vique'"):
         main()
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(2, "No such file", "a/b"), M3ITError("a/b: No such file"), OSError(5, "Bad")]
+)
+def test_what_the_machine_says_comes_without_its_number(m3it, monkeypatch, repository, error):
+    def fail(repo):
+        raise error
+
+    monkeypatch.setattr("m3it.showing.stats.all_stats", fail)
+    assert m3it("stats", "--repo", repository) == (1, "", "Bad\n" if error.args[0] == 5 else "a/b: No such file\n")
 
 
 def test_an_error_of_ours_is_not_said_as_if_it_were_the_users(m3it, monkeypatch, repository):

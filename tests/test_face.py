@@ -86,7 +86,7 @@ def test_importing_brings_nothing_heavy_and_every_name_comes_when_asked_for():
     assert dir(m3it) == sorted(m3it.__all__) and {*m3it._HOME, "__version__"} == {*m3it.__all__}
     for name in m3it.__all__:
         if name in {"Collator", "Mixture"} and not find_spec("torch"):
-            with pytest.raises(m3it.M3ITError, match=r"needs? PyTorch.*: pip install 'm3it\[train\]'"):
+            with pytest.raises(m3it.M3ITError, match=r"needs? PyTorch.*: pip install .*\[train\]'"):
                 getattr(m3it, name)
         else:
             assert getattr(m3it, name) is not None

@@ -1,6 +1,7 @@
 """Rows and repositories, looked at and checked."""
 
 import json
+import textwrap
 from datetime import datetime, timezone
 from functools import partial
 from itertools import islice
@@ -27,7 +28,9 @@ from m3it.commands.options import (
     say,
     split_option,
 )
-from m3it.work.terminal import as_size
+from m3it.work.terminal import as_size, columns
+
+TABLE_COLUMNS = 129  # of the longest line of `m3it list`
 
 
 @app.command("list", rich_help_panel=READ)
@@ -56,11 +59,19 @@ def list_(
         say(json.dumps([d._asdict() for d in rows], ensure_ascii=False))
         return
     head = ("dataset", "task", "language", "train", "validation", "test", "license of annotations / pictures")
-    say("{:<27}{:<15}{:<10}{:>8}{:>11}{:>8}  {}".format(*head))
+    table = "{:<27}{:<15}{:<13}{:>8}{:>11}{:>8}  {}"
+    narrow = "{}: {}, {}; {} train, {} validation, {} test; {}"
+    width = columns(TABLE_COLUMNS)
+    if width == TABLE_COLUMNS:
+        say(table.format(*head))
     for d in rows:
         kind = f"{d.language}{' +80' if d.translated else ''}{' video' if d.modality == 'video' else ''}"
-        sizes = f"{d.train:>8,}{d.validation:>11,}{d.test:>8,}"
-        say(f"{d.name:<27}{d.task:<15}{kind:<10}{sizes}  {d.license} / {d.image_license}")
+        sizes = (f"{number:,}" for number in (d.train, d.validation, d.test))
+        cells = (d.name, d.task, kind, *sizes, f"{d.license} / {d.image_license}")
+        if width == TABLE_COLUMNS:
+            say(table.format(*cells))
+        else:
+            say(textwrap.fill(narrow.format(*cells), width, subsequent_indent="  "))
 
 
 @app.command(rich_help_panel=READ)
@@ -102,7 +113,7 @@ def show(
     if as_json:
         say(json.dumps(rows, ensure_ascii=False))
     else:
-        say("\n\n".join(row_text(row) for row in rows))
+        say("\n\n".join(row_text(row, columns(100)) for row in rows))
     if images:
         number = contact_sheet([{**row, "title": f"{config} {id_of(row)}"} for row in rows], images)
         say(f"{number} rows drawn into {images}", err=True)

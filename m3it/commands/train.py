@@ -147,7 +147,8 @@ def quickstart(
     say(f"\nThe report: {found['page']}\nNext:")
     say(f"  m3it show easy-vqa --repo {data} --split test --images rows.png        # its questions")
     say(f"  m3it predict --model {model} --config viquae --out eval/viquae         # another dataset")
-    say("  m3it train --model tiny --config shapes --epochs 4 --out runs/shapes   # a harder one")
+    if not hard:
+        say("  m3it quickstart --hard                                                 # SHAPES, too: a harder one")
 
 
 def as_table(lines: list[dict[str, Any]]) -> str:

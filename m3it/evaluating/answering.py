@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from M3IT import image_bytes
 from m3it.rows.instance import M3ITError
 from m3it.work.chat import Chat, ChatError, Request, message
+from m3it.work.extras import install
 from m3it.work.reasoning import REASONING_TAGS, open_thought, without_reasoning
 
 MAX_REFUSALS = 3  # of rows with so many pictures, none of which the server took: the others are not sent
@@ -57,7 +58,7 @@ class LocalModel:
             from m3it.models.collator import Collator
             from m3it.models.loading import load_model
         except ImportError as error:
-            raise M3ITError("Predicting with transformers needs PyTorch: pip install 'm3it[train]'") from error
+            raise M3ITError(f"Predicting with transformers needs PyTorch: {install('train')}") from error
         self.reasoning_tags = reasoning_tags
         self.max_tokens, self.batch_size, self.device = max_tokens, batch_size, PartialState().device
         model, processor = load_model(name)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from M3IT import LANGUAGES
 from m3it.rows.instance import M3ITError
+from m3it.work.extras import install
 
 Texts = Sequence[str]
 References = Sequence[Sequence[str]]  # of each prediction, one or more
@@ -64,6 +65,6 @@ def bleu_tokenizer(language: str) -> Callable[[str], list[str]]:
     try:
         from sacrebleu.metrics import BLEU
     except ImportError as error:
-        raise M3ITError("BLEU needs sacrebleu: pip install 'm3it[eval]'") from error
+        raise M3ITError(f"BLEU needs sacrebleu: {install('eval')}") from error
     tokenizer = BLEU(tokenize="13a" if spaced(language) else "zh" if language == "zh" else "char").tokenizer
     return lambda text: tokenizer(text.rstrip()).split()

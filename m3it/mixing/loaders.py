@@ -13,12 +13,13 @@ from m3it.mixing.order import LANES
 from m3it.rows.images import pixels
 from m3it.rows.instance import M3ITError
 from m3it.rows.messages import split_answer, to_messages
+from m3it.work.extras import install
 
 try:
     import torch
     from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 except ImportError as missing:
-    raise M3ITError("A mixture needs PyTorch: pip install 'm3it[train]'") from missing
+    raise M3ITError(f"A mixture needs PyTorch: {install('train')}") from missing
 
 
 class Stream(Protocol):
@@ -183,7 +184,7 @@ def make_callback(mixture: Stream) -> Any:
         from transformers import TrainerCallback
         from transformers.trainer_callback import ExportableState
     except ImportError as missing:
-        raise M3ITError("A callback needs transformers: pip install 'm3it[train]'") from missing
+        raise M3ITError(f"A callback needs transformers: {install('train')}") from missing
 
     class MixtureCallback(TrainerCallback, ExportableState):
         rows_consumed = mixture.rows_consumed

@@ -4,7 +4,7 @@ In: the base64 text or the bytes of an image file (JPEG, PNG, GIF, WebP, BMP, TI
 bytes, sizes, and uint8 RGB arrays that stand upright (EXIF orientation applied), have no alpha (composed on white), and
 show the first frame. ICC profiles are ignored, as most training code does: CMYK becomes RGB by the plain formula
 (255 - ink) * (255 - K) / 255.
-With simplejpeg and pybase64 (`pip install 'm3it[fast]'`) RGB and gray JPEGs are decoded by libjpeg-turbo directly, and
+With simplejpeg and pybase64 (the extra `fast`) RGB and gray JPEGs are decoded by libjpeg-turbo directly, and
 reduced by PyTorch where a program has loaded it, as a trainer has; pixels differ from Pillow's by less than 2/255 on
 average. Whatever simplejpeg refuses goes to Pillow, whose verdict is the last.
 """

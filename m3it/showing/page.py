@@ -21,6 +21,7 @@ from m3it.showing.curves import curve
 from m3it.showing.score_bars import COUNTED, bars_by_dataset, bars_by_group, facts, score_line, sorted_lines
 from m3it.showing.standing import VERDICTS, counted, dataset_lines, majority_by_place, model_summary, summary
 from m3it.showing.tallies import tallies
+from m3it.work.extras import install
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -93,7 +94,7 @@ def load_template(name: str = "page.html") -> "Template":
     try:
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
     except ImportError as error:
-        raise M3ITError("The page needs Jinja2: pip install 'm3it[eval]'") from error
+        raise M3ITError(f"The page needs Jinja2: {install('eval')}") from error
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,

@@ -2,7 +2,6 @@
 
 import json
 import re
-import textwrap
 import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 
 from M3IT import PNG, M3ITError, id_of, image_bytes
 from m3it.rows.images import pixels, size
+from m3it.work import terminal
 from m3it.work.folder import refuse_other, writing
 
 CELL_PIXELS = 360  # width of a row on the sheet
@@ -37,7 +37,7 @@ class Cell(NamedTuple):
 
 
 def row_text(row: dict[str, Any], width: int = 100) -> str:
-    """One row as a block of text: its four fields, the images as their sizes."""
+    """One row as a block of text of this width: its four fields, the images as their sizes."""
     images = [f"{w}x{h} {len(image):,} bytes" for image in image_bytes(row) for w, h in [size(image, row_id_of(row))]]
     fields = {
         "instruction": row["instruction"],
@@ -47,8 +47,8 @@ def row_text(row: dict[str, Any], width: int = 100) -> str:
     }
     lines = []
     for name, value in fields.items():
-        wrapped = [part for line in value.split("\n") for part in textwrap.wrap(line, width - 13) or [""]]
-        lines += [f"{name if i == 0 else '':<12} {part}" for i, part in enumerate(wrapped or [""])]
+        parts = enumerate(terminal.wrap(value, max(width - 13, 10)))
+        lines += [f"{name if i == 0 else '':<12} {part}".rstrip() for i, part in parts]
     return "\n".join(lines)
 
 

@@ -14,6 +14,7 @@ from M3IT import CATALOGUE, Repository, find_shards, image_bytes
 from m3it.catalogue import allows_commercial_use, group_of, instructions
 from m3it.reading.load import load_builder
 from m3it.rows.images import size
+from m3it.work.extras import install
 
 PUBLISHED = {
     "tokens": (24.4, 9.6),
@@ -103,7 +104,7 @@ def stats_text(stats: dict[str, Any]) -> str:
         if name not in stats["left_out"]:
             lines.append(f"  {name:<26}{given[name][0]:>6} ± {given[name][1]:<6} published {mean} ± {deviation}")
     if stats["left_out"]:
-        lines.append(f"  {', '.join(stats['left_out'])} left out: pip install 'm3it[eval]' (rapidfuzz)")
+        lines.append(f"  {', '.join(stats['left_out'])} left out: {install('eval')} (rapidfuzz)")
     lines += ["", "rows by group, here / published"] + [
         f"  {group:<16}" + "".join(f"{split} {f'{a:,} / {b:,}':<20}" for split, (a, b) in row.items()).rstrip()
         for group, row in rows_by_group(stats).items()

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 from M3IT import LANGUAGES, Language
 from m3it.rows.instance import M3ITError
 from m3it.work.chat import Answer, Chat, Reply, Request, message, server_name
+from m3it.work.extras import install
 from m3it.work.reasoning import REASONING_TAGS, without_reasoning
 
 BACKENDS = ("transformers", "ctranslate2", "openai")
@@ -104,9 +105,7 @@ class Seq2SeqEngine:
             import torch  # noqa: F401
             from transformers import AutoTokenizer
         except ImportError as error:
-            raise M3ITError(
-                "A translation model needs PyTorch and transformers: pip install 'm3it[translate]'"
-            ) from error
+            raise M3ITError(f"A translation model needs PyTorch and transformers: {install('translate')}") from error
         from m3it.models.pretrained import pretrained
 
         self.tokenizer = pretrained(AutoTokenizer, settings.model, MODEL)
@@ -232,7 +231,7 @@ class CTranslate2Engine(Seq2SeqEngine):
         try:
             import ctranslate2
         except ImportError as error:
-            raise M3ITError("--backend ctranslate2 needs it: pip install 'm3it[translate]'") from error
+            raise M3ITError(f"--backend ctranslate2 needs it: {install('translate')}") from error
         device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
         try:
             self.model = ctranslate2.Translator(settings.model, device=device)

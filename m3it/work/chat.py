@@ -29,6 +29,7 @@ from m3it.rows.instance import M3ITError
 from m3it.work import cache
 from m3it.work.completions import REFUSED, Fault, joined, read_completion
 from m3it.work.completions import Reply as Reply  # part of what Chat gives
+from m3it.work.extras import install
 from m3it.work.folder import write_text
 
 IMAGE_TOKENS = 765  # of 1024 x 1024 pixels as OpenAI counts them for GPT-4o; other servers take about 256 to 2,000
@@ -349,7 +350,7 @@ class Chat:
         try:
             import openai
         except ImportError as error:
-            raise ChatError("Asking a server needs the openai client: pip install 'm3it[eval]'") from error
+            raise ChatError(f"Asking a server needs the openai client: {install('eval')}") from error
         with self._change:
             if self._client is None:
                 server = self.base_url or os.environ.get("OPENAI_BASE_URL")

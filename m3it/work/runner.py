@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from m3it.rows.instance import Drop, M3ITError
+from m3it.work.extras import install
 from m3it.work.folder import Folder, absolute, record_of, sha256_of, write_json, write_text
 
 PACKAGES = ("m3it", "datasets", "pyarrow", "pillow", "av")
@@ -135,9 +136,8 @@ def run_piece(function: Callable[..., Made], piece: Piece, out: str, options: di
             # Before the files get their names: a file that no record explains is somebody else's.
             folder.write(record_path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     except OSError as error:
-        raise M3ITError(
-            f"{out}/{piece.path}: cannot be made, {error}. Nothing half-written is left; call again to go on."
-        ) from error
+        told = f"cannot be made, {error.strerror or error}. Nothing half-written is left; call again to go on."
+        raise M3ITError(f"{out}/{piece.path}: {told}") from error
     return record
 
 
@@ -247,7 +247,7 @@ def _connect(cluster: str) -> Any:
     try:
         from dask.distributed import Client
     except ImportError as error:
-        raise M3ITError("--cluster needs Dask: pip install 'm3it[cluster]'") from error
+        raise M3ITError(f"--cluster needs Dask: {install('cluster')}") from error
     try:
         return Client(cluster)
     except (OSError, ValueError) as error:

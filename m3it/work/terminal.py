@@ -1,6 +1,8 @@
 """Text for a terminal. Rows, names of files and what servers answer are other people's, and may try to steer it."""
 
 import re
+import shutil
+import sys
 
 # Control characters but tab and line end; marks that turn the direction of what follows; separators that some take for
 # line ends; tags, which nobody sees; halves of characters, which cannot be printed.
@@ -12,6 +14,19 @@ STEERING = re.compile(
 def printable(text: str) -> str:
     """The text with each character that would steer a terminal spelled out, such as \\u001b: in JSON the same value."""
     return STEERING.sub(_spelled, text)
+
+
+def columns(most: int) -> int:
+    """How many columns a line may have: `most`, or those of the terminal that stdout is, if they are fewer."""
+    return min(most, shutil.get_terminal_size().columns) if sys.stdout.isatty() else most
+
+
+def wrap(text: str, width: int) -> list[str]:
+    """The lines of a text, in columns: letters of Chinese, Japanese and Korean take two each."""
+    from rich.console import Console
+    from rich.text import Text
+
+    return [line.plain for line in Text(printable(text)).wrap(Console(width=width), width)] or [""]
 
 
 def _spelled(found: re.Match[str]) -> str:

@@ -25,6 +25,7 @@ from m3it.showing.browse.app import Controls, of_address, to_address
 from m3it.showing.browse.cards import cards_html, note_html
 from m3it.showing.browse.numbered import NumberedRows
 from m3it.showing.browse.pages import Entry, Pages, View
+from m3it.work.extras import install
 
 
 @pytest.fixture
@@ -503,6 +504,6 @@ def test_a_port_that_is_taken_is_said(source):
 def test_the_command_says_what_is_missing_and_what_is_wrong(m3it, source, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "gradio", None)
     code, _, err = m3it("browse", "--repo", source)
-    assert code == 1 and "m3it browse needs Gradio: pip install 'm3it[demo]'" in err
+    assert code == 1 and f"m3it browse needs Gradio: {install('demo')}" in err
     code, _, err = m3it("browse", "--repo", source, "--predictions", tmp_path / "nowhere")
     assert code == 1 and "nowhere: there is no such file. Name a folder that m3it predict wrote." in err

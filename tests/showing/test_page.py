@@ -17,6 +17,7 @@ from m3it.rows.instance import M3ITError
 from m3it.showing.case_study import choose_cases, gather
 from m3it.showing.page import load_template, render_page
 from m3it.showing.report import report
+from m3it.work.extras import install
 
 
 class Page(HTMLParser):
@@ -340,7 +341,7 @@ def test_the_page_forbids_scripts_and_remote_loads(runs, tmp_path):
 def test_a_missing_jinja2_is_said(monkeypatch):
     load_template.cache_clear()
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    with pytest.raises(M3ITError, match=r"The page needs Jinja2: pip install 'm3it\[eval\]'"):
+    with pytest.raises(M3ITError, match=re.escape(f"The page needs Jinja2: {install('eval')}")):
         load_template()
 
 

@@ -6,6 +6,7 @@ import pytest
 from conftest import make_row, write_rows
 
 from m3it.showing.stats import PUBLISHED, TOKEN, all_stats, instruction_stats, row_stats, rows_by_group, stats_text
+from m3it.work.extras import install
 
 
 @pytest.mark.parametrize(
@@ -64,7 +65,7 @@ def test_without_rapidfuzz_the_rest_is_shown_and_what_is_left_out_is_said(small_
     found = all_stats(small_repository)
     assert found["left_out"] == ["edit distance, same task", "edit distance, other task"]
     text = stats_text(found)
-    assert "edit distance, same task, edit distance, other task left out: pip install 'm3it[eval]' (rapidfuzz)" in text
+    assert f"edit distance, same task, edit distance, other task left out: {install('eval')} (rapidfuzz)" in text
     assert {**found["instructions"], **{n: complete["instructions"][n] for n in found["left_out"]}} == complete[
         "instructions"
     ]

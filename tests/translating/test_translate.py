@@ -116,7 +116,7 @@ translate.translate("own", ["el"], settings, sys.argv[2], sys.argv[5])
 
 @pytest.mark.slow
 def test_a_cluster_writes_the_same_bytes(tmp_path):
-    distributed = pytest.importorskip("distributed", reason="Dask is an extra: pip install 'm3it[cluster]'")
+    distributed = pytest.importorskip("distributed", reason="Dask is an extra: pip install -e '.[cluster]'")
     repo = repository_of(tmp_path, *({"inputs": f"the {word} there", "outputs": word} for word in ("dog", "cat")))
     options = {"processes": True, "n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
     with ChatServer(killing(tmp_path / "pid", at=0)) as server:

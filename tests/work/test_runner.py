@@ -3,12 +3,14 @@
 import json
 import multiprocessing
 import os
+import re
 import signal
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import pytest
 
 from m3it.rows.instance import Drop, M3ITError
+from m3it.work.extras import install
 from m3it.work.folder import sha256_of
 from m3it.work.runner import Made, Piece, map_shards, open_executor, open_workers, write_run
 
@@ -206,7 +208,7 @@ def test_a_worker_keeps_the_memory_of_its_function_from_piece_to_piece(tmp_path,
 
 @pytest.mark.slow
 def test_a_worker_of_a_cluster_keeps_the_memory_of_its_function(tmp_path):
-    distributed = pytest.importorskip("distributed", reason="Dask is an extra: pip install 'm3it[cluster]'")
+    distributed = pytest.importorskip("distributed", reason="Dask is an extra: pip install -e '.[cluster]'")
     options = {"processes": True, "n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
     with (
         distributed.LocalCluster(**options, local_directory=str(tmp_path / "dask")) as cluster,
@@ -241,5 +243,5 @@ def test_a_missing_dask_says_what_to_install(monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "dask.distributed", None)
-    with pytest.raises(M3ITError, match=r"pip install 'm3it\[cluster\]'"), open_executor(cluster="tcp://nowhere:1"):
+    with pytest.raises(M3ITError, match=re.escape(install("cluster"))), open_executor(cluster="tcp://nowhere:1"):
         pass

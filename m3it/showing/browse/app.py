@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 from m3it.rows.instance import M3ITError
 from m3it.showing.browse.cards import cards_html, note_html
 from m3it.showing.browse.pages import MARKS, Page, Pages, View
+from m3it.work.extras import install
 
 KNOWN = (M3ITError, OSError, ValueError)  # what is said in a sentence above the rows
 NAMES = ("config", *View._fields[1:])  # of the address
@@ -74,8 +75,7 @@ def build(pages: Pages) -> Any:
     try:
         import gradio as gr
     except ImportError as error:
-        told = "m3it browse needs Gradio: pip install 'm3it[demo]', on a clone pip install -e '.[demo]'"
-        raise M3ITError(told) from error
+        raise M3ITError(f"m3it browse needs Gradio: {install('demo')}") from error
     with gr.Blocks(title="M3IT rows", analytics_enabled=False) as page:
         _listen(page, _lay_out(pages), pages)
     return page

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from m3it.rows.images import ImageError, encode, pixels, reduce, size
 from m3it.rows.instance import M3ITError
 from m3it.sources.kit.files import SourcePath
+from m3it.work.extras import install
 
 NUM_FRAMES = 8  # of a clip; the published rows' number is stated nowhere we could read
 FAR_SECONDS = 10.0  # key frames are seldom farther apart, so that decoding on costs no more than to seek
@@ -126,7 +127,7 @@ def frames(
     try:
         import av
     except ImportError as error:
-        raise M3ITError("Reading clips needs PyAV: pip install 'm3it[video]'") from error
+        raise M3ITError(f"Reading clips needs PyAV: {install('video')}") from error
     try:
         with av.open(io.BytesIO(video) if isinstance(video, bytes) else video, metadata_errors="replace") as container:
             if not container.streams.video:
