@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from M3IT import id_of, image_bytes
 from m3it.rows.instance import M3ITError
 from m3it.showing.page import load_template
+from m3it.work.extras import install
 from m3it.work.folder import write_text
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def write_page(
         from m3it.models.collator import Collator
         from m3it.models.loading import load_processor
     except ImportError as error:
-        raise M3ITError("What a model sees is shown with PyTorch: pip install 'm3it[train]'") from error
+        raise M3ITError(f"What a model sees is shown with PyTorch: {install('train')}") from error
     given = [
         {**row, "dataset": config, "id": id_of(row), "images": image_bytes(row), "meta": json.loads(row["meta"])}
         for row in rows
