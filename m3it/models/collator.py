@@ -6,6 +6,7 @@ gives, and `labels`: -100 but on the answers and on the token that ends each.
 What may stand between two images of one conversation is not learned from; answers before all or after all of them are.
 """
 
+import copy
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -125,6 +126,12 @@ class Collator:
         if self.keep_ids:
             batch["row_ids"] = [row.id for row in prepared]
         return batch
+
+    def padded(self) -> "Collator":
+        """The same, without packing."""
+        other = copy.copy(self)
+        other.pack = other.share_pictures = False
+        return other
 
     def prompts(self, rows: Sequence[Any]) -> dict[str, Any]:
         """The batch to generate from: what comes before the last answer, padded on the left."""
@@ -372,6 +379,9 @@ class Collator:
 
     def _labels(self, batch: dict[str, Any], texts: list[Text], rows: list[Prepared]) -> Any:
         """(batch, length) int64: the tokens of the answers, -100 elsewhere."""
+        if (batch["attention_mask"].diff(dim=1) > 0).any():
+            name = type(self.processor).__name__
+            raise M3ITError(f"{name} pads rows on the left by itself, where padding_side='right' was asked for.")
         labels = torch.full_like(batch["input_ids"], -100)
         for i, (row, text, coded) in enumerate(zip(rows, texts, self._coded(texts), strict=True)):
             ids = batch["input_ids"][i][: int(batch["attention_mask"][i].sum())].tolist()
