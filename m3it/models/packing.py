@@ -21,7 +21,7 @@ from m3it.rows.instance import M3ITError
 HELD = {
     **dict.fromkeys(("LlavaProcessor", "InstructBlipProcessor"), "pictures"),
     **dict.fromkeys(("Idefics3Processor", "SmolVLMProcessor"), "rows"),
-    **dict.fromkeys(("Qwen2VLProcessor", "Qwen2_5_VLProcessor", "Qwen3VLProcessor"), "patches"),
+    **dict.fromkeys(("Qwen2_5_VLProcessor", "Qwen3VLProcessor"), "patches"),
 }
 PICTURE_KEYS = {  # of a batch, by how it holds pictures
     "pictures": ("pixel_values", "qformer_input_ids", "qformer_attention_mask"),
