@@ -1,5 +1,6 @@
 """How fast decoded pictures reach a trainer, beside its peers, in one run, and how long a step of training waits for
-them: `python bench/train.py [--rows 4000] [--out bench/results/train.md]`.
+them: `python bench/train.py [--rows 4000] [--out bench/results/train.md]`. With `--pack`, instead: how many rows `tiny`
+learns a second padded, packed, and with shared pictures, from easy-vqa, captions and dialogs.
 
 Makes JPEGs of 640 x 480, stores the same rows as our JSON Lines, as a release, and as each peer wants them, and reads
 them with 2 workers into uint8 RGB arrays of 336 x 252, bicubic. Each path runs in a process of its own, by turns; the
@@ -154,6 +155,40 @@ for step in range(24):
     optimizer.zero_grad()
 print(json.dumps(waited / (time.perf_counter() - began)))
 """
+PACKED = """
+import itertools, json, time
+import torch
+from m3it.mixing.mixture import Mixture
+from m3it.mixing.part import Part
+from m3it.models.collator import Collator
+from m3it.models.tiny import make_tiny
+from m3it.training.train import texts_of
+from m3it.training.trainer import on_answers
+torch.set_num_threads(1)
+shares = {how!r} == "packed, pictures shared"
+mixture = Mixture(None, parts=[Part({folder!r}, {name!r})], batch_size=64, share_pictures=shares)
+model, processor = make_tiny(texts_of(mixture))
+collator = Collator(processor, {length}, pack={how!r} != "padded", share_pictures=shares)
+mixture.transform = collator.prepare
+optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
+empty = places = answers = pictures = 0
+for step in range(2 + {steps}):
+    if step == 2:  # the first ones are slower
+        began = time.process_time()
+    batch = collator(mixture.batch(64 * step, 64 * step + 64))
+    model(**on_answers(batch)).loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    if step >= 2:
+        empty += int((batch["input_ids"] == processor.tokenizer.pad_token_id).sum())
+        places += batch["input_ids"].numel()
+        answers += int((batch["labels"] != -100).sum())
+        pictures += len(batch["pixel_values"])
+seconds = time.process_time() - began
+print(json.dumps([64 * {steps} / seconds, answers / seconds, empty / places, pictures / 64 / {steps}]))
+"""
+HOW = ("padded", "packed", "packed, pictures shared")
+WORDS = "a red blue small large dog cat man woman ball tree car street house near under holding looking at the of"
 
 
 def make_files(folder: Path, num_rows: int, width: int = 640, height: int = 480) -> None:
@@ -257,13 +292,66 @@ def measure(folder: Path, num_rows: int, repeats: int) -> list[list[str]]:
     return table
 
 
+def make_texts(folder: Path, num_pictures: int) -> None:
+    """Write captions, five to a picture of 640 x 480, and dialogs, of ten turns about one, each with those before."""
+    import random
+
+    draw, words = random.Random(0), WORDS.split()
+    make_files(folder / "pictures", num_pictures)
+    files = [base64.b64encode(path.read_bytes()).decode() for path in sorted((folder / "pictures").glob("*.jpg"))]
+    lines: dict[str, list[str]] = {"captioning/coco": [], "generation/visual-dialog": []}
+
+    def add(place: str, picture: str, instruction: str, inputs: str, outputs: str) -> None:
+        row = {"instruction": instruction, "inputs": inputs, "image_base64_str": [picture], "outputs": outputs}
+        lines[place].append(json.dumps(row | {"meta": json.dumps({"id": str(len(lines[place]))})}))
+
+    for picture in files:
+        said = " ".join(draw.choices(words, k=10))
+        for _ in range(5):
+            add("captioning/coco", picture, "Describe the picture.", "", " ".join(draw.choices(words, k=10)))
+        for _ in range(10):
+            asked, told = " ".join(draw.choices(words, k=6)) + "?", " ".join(draw.choices(words, k=2))
+            add("generation/visual-dialog", picture, "Answer the question.", f"{said}\nQ: {asked}", told)
+            said = f"{said}\nQ: {asked}\nA: {told}"
+    for place, texts in lines.items():
+        (folder / "data" / place).mkdir(parents=True)
+        (folder / "data" / place / "train.jsonl").write_text("".join(f"{line}\n" for line in texts), "utf-8")
+
+
+def measure_packing(folder: Path, steps: int, repeats: int) -> list[list[str]]:
+    """The rows of the table: data, how they are laid out, rows and answer tokens a second, padding, pictures a row."""
+    from m3it.quickstart import EASY, make_rows
+
+    make_rows(folder, [EASY], None, lambda line: None)
+    make_texts(folder, 64 * (steps + 2) // 5 + 1)
+    table = []
+    for name, length in (("easy-vqa", 128), ("coco", 256), ("visual-dialog", 256)):
+        found: dict[str, list[list[float]]] = {how: [] for how in HOW}
+        for _ in range(repeats):
+            for how in HOW:
+                code = PACKED.format(folder=str(folder), name=name, length=length, how=how, steps=steps)
+                found[how].append(json.loads(call([sys.executable, "-c", code]).strip().split("\n")[-1]))
+        median = {
+            how: [statistics.median(column) for column in zip(*lines, strict=True)] for how, lines in found.items()
+        }
+        for how, (rows, answers, empty, pictures) in median.items():
+            times = f"{rows / median['padded'][0]:.2f} x"
+            table.append([name, how, f"{rows:,.0f}", f"{answers:,.0f}", times, f"{empty:.0%}", f"{pictures:.2f}"])
+    return table
+
+
 def main() -> None:
     """Measure, print the table, and write it where the card finds it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=4000)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--pack", action="store_true")
+    parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
+    if options.pack:
+        main_packing(options)
+        return
     with tempfile.TemporaryDirectory() as folder:
         table = measure(Path(folder), options.rows, options.repeats)
     found = ", ".join(
@@ -274,11 +362,28 @@ def main() -> None:
         f"Median of {options.repeats}, {options.rows:,} JPEGs of 640 x 480 to 336 x 252, 2 workers, "
         f"{os.cpu_count()} cores, load {os.getloadavg()[2]:.1f}, {found}; made by `python bench/train.py`."
     )
-    head = ["| path | pictures/s | x JSON loader | of bare decoding |", "|---|---:|---:|---:|"]
+    tell(["| path | pictures/s | x JSON loader | of bare decoding |", "|---|---:|---:|---:|"], table, note, options.out)
+
+
+def main_packing(options: argparse.Namespace) -> None:
+    """The same of packing."""
+    with tempfile.TemporaryDirectory() as folder:
+        table = measure_packing(Path(folder), options.steps, options.repeats)
+    note = (
+        f"Seconds of one core for rows read, decoded, collated and learned from; median of {options.repeats}, "
+        f"{options.steps} steps of 64 rows, load {os.getloadavg()[2]:.1f}, torch {version('torch')}, transformers "
+        f"{version('transformers')}; made by `python bench/train.py --pack`."
+    )
+    head = "| data | rows | rows/s | answer tokens/s | x padded | padding | pictures encoded a row |"
+    tell([head, "|---|---|---:|---:|---:|---:|---:|"], table, note, options.out)
+
+
+def tell(head: list[str], table: list[list[str]], note: str, out: Path | None) -> None:
+    """Print a table, and write it."""
     text = "\n".join([*head, *(f"| {' | '.join(row)} |" for row in table), "", f"{note}\n"])
     print(text)
-    if options.out:
-        options.out.write_text(text, "utf-8")
+    if out:
+        out.write_text(text, "utf-8")
 
 
 if __name__ == "__main__":

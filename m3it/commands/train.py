@@ -56,6 +56,12 @@ def train(
     max_side_pixels: Annotated[
         int | None, Option(help="Larger pictures are reduced to it.", min=1, max=100_000)
     ] = None,
+    pack: Annotated[
+        bool, Option("--pack", help="Rows in fewer, fuller sequences: less padding, the same loss.")
+    ] = False,
+    share_pictures: Annotated[
+        bool, Option("--share-pictures", help="Packed, and rows about one picture have it once.")
+    ] = False,
     vision: Annotated[str | None, Option(help="Of ying: the vision encoder.")] = None,
     language: Annotated[str | None, Option(help="Of ying: the causal language model.")] = None,
     qformer: Annotated[str | None, Option(help="(ying only) The InstructBLIP model whose Q-Former is used.")] = None,
@@ -94,6 +100,7 @@ def train(
         exclude_held_out=exclude_held_out,
         license=license,
         on_error=on_error,
+        share_pictures=share_pictures,
     )
     if os.environ.get("RANK", "0") == "0":
         say(mixture.describe(), err=True)

@@ -19,7 +19,7 @@ from m3it.catalogue import instructions, lookup
 from m3it.mixing.local_copies import Copies
 from m3it.mixing.other_sets import Other
 from m3it.mixing.part import Part
-from m3it.mixing.row_access import Grouped, Indexed, open_rows
+from m3it.mixing.row_access import ByPicture, Grouped, Indexed, open_rows
 from m3it.mixing.selection import Selection
 from m3it.reading.layouts import choose_builder, layout
 from m3it.reading.load import count_drops
@@ -119,7 +119,9 @@ class MixedPart:
             )
 
 
-def open_parts(parts: Iterable[Part], whole: Part | None, selection: Selection, access: Access) -> list[MixedPart]:
+def open_parts(
+    parts: Iterable[Part], whole: Part | None, selection: Selection, access: Access, share_pictures: bool = False
+) -> list[MixedPart]:
     """The wanted ones of some parts, and of the configs of a repository, sorted by name: the order in which they are
     given changes nothing. ValueError for none at all, for a name twice, and for a split without rows."""
     open_once = functools.cache(functools.partial(open_repository, access=access))  # one listing, however many configs
@@ -132,7 +134,9 @@ def open_parts(parts: Iterable[Part], whole: Part | None, selection: Selection, 
     opened = []
     for part in sorted(chosen, key=lambda part: part.label):
         builder = open_builder(part, open_once(part.path, part.revision), access)
-        opened.append(MixedPart(part, open_rows(builder, part.split, access.cache_dir)))
+        rows = open_rows(builder, part.split, access.cache_dir)
+        shares = share_pictures and isinstance(rows, Indexed)
+        opened.append(MixedPart(part, ByPicture(rows, access.cache_dir) if shares else rows))
     twice = [name for name, count in Counter(part.name for part in opened).items() if count > 1]
     if twice:
         raise ValueError(

@@ -55,6 +55,8 @@ class Mixture(IterableDataset):
     transform     called with each row where it is read; an M3ITError that it raises counts as a row that cannot be read
     resample_instructions       another of the dataset's instructions in every pass over it
     instructions_per_dataset    as many of them, no more: for measuring what their diversity does
+    share_pictures              rows about the same pictures follow each other, for `Collator(share_pictures=True)`:
+                                those that can be read one by one, which takes reading all of them once
     revision, token, cache_dir, storage_options    as for `load_dataset`
     """
 
@@ -78,6 +80,7 @@ class Mixture(IterableDataset):
         transform: Callable[[dict[str, Any]], Any] | None = None,
         resample_instructions: bool = False,
         instructions_per_dataset: int | None = None,
+        share_pictures: bool = False,
         revision: str | None = None,
         token: str | bool | None = None,
         cache_dir: str | None = None,
@@ -94,7 +97,7 @@ class Mixture(IterableDataset):
         self.access = Access(token, cache_dir, storage_options, on_error)
         self.seed, self.batch_size, self.max_drops, self.transform = seed, batch_size, max_drops, transform
         self.resample_instructions, self.instructions_per_dataset = resample_instructions, instructions_per_dataset
-        self.drop_list = read_drop_list(drop_list)
+        self.share_pictures, self.drop_list = share_pictures, read_drop_list(drop_list)
         self.rows_consumed = 0
         self._weights = weights
         self._was_read = False  # by this worker, if it is one
@@ -106,7 +109,7 @@ class Mixture(IterableDataset):
     @cached_property
     def mixed_parts(self) -> list[MixedPart]:
         """Its datasets, opened, each with its share of an epoch; those of weight 0 are left out."""
-        opened = open_parts(self.parts, self.whole, self.selection, self.access)
+        opened = open_parts(self.parts, self.whole, self.selection, self.access, self.share_pictures)
         shares = find_weights({part.name: part.rows.num_rows for part in opened}, self._weights)
         for part in opened:
             part.share = shares[part.name]
@@ -120,8 +123,10 @@ class Mixture(IterableDataset):
         by_size = self._weights == "size"  # in an epoch each dataset has its own number of rows, exactly
         quotas = sizes if by_size else np.maximum(allot(int(sizes.sum()), shares), 1)
         series = [
-            Series(hash_of(part.name, "", self.seed, "order"), size, part.rows.sizes, part.rows.row_bytes)
-            for part, size in zip(self.mixed_parts, sizes.tolist(), strict=True)
+            Series(hash_of(part.name, "", self.seed, "order"), size, rows.sizes, rows.row_bytes, rows.together)
+            for part, rows, size in zip(
+                self.mixed_parts, [p.rows for p in self.mixed_parts], sizes.tolist(), strict=True
+            )
         ]
         return Order(series, quotas, self.batch_size, self.seed)
 
@@ -280,15 +285,20 @@ class Mixture(IterableDataset):
         files = {part.name: part.fingerprint() for part in self.mixed_parts}
         quotas = dict(zip(files, self.order.quotas.tolist(), strict=True))
         order = {"seed": self.seed, "batch_size": self.batch_size, "files": files, "rows per epoch": quotas}
-        return {"rows_consumed": self.rows_consumed, **order}
+        return {
+            "rows_consumed": self.rows_consumed,
+            **order,
+            **({"share_pictures": True} if self.share_pictures else {}),
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a state of this mixture; M3ITError that says what differs if it is another one's."""
         own = self.state_dict()
-        for name in own:
-            if name != "rows_consumed" and state.get(name) != own[name]:
+        theirs = {"share_pictures": False, **state}
+        for name, ours in {"share_pictures": False, **own}.items():
+            if name != "rows_consumed" and theirs.get(name) != ours:
                 raise M3ITError(
-                    f"The checkpoint belongs to another mixture: {difference(name, state.get(name), own[name])}."
+                    f"The checkpoint belongs to another mixture: {difference(name, theirs.get(name), ours)}."
                 )
         self.rows_consumed = int(state["rows_consumed"])
 

@@ -10,7 +10,8 @@
    unit (row group, piece).
 6. Each chunk gets a time in the lane's epoch: a dataset's chunks lie evenly over it, each at a random place of its own
    span. The lane's chunks are sorted by time.
-7. Consecutive chunks make a window (about 1,024 rows or 32 MiB that are held in memory), whose rows are shuffled.
+7. Consecutive chunks make a window (about 1,024 rows or 32 MiB that are held in memory), whose rows are shuffled. Where
+   rows share pictures, a unit is the rows about the same ones, and a window by itself: they follow each other.
 Every step depends on seed, sizes and quotas only: not on ranks, workers, or what was read before. So a position is
 found at once, by whoever needs it, and a row that cannot be read leaves its place empty without moving any other.
 """
@@ -71,11 +72,14 @@ class Series:
     """The rows of one dataset in an endless order. `sizes`: the rows of its units; None if each row can be read alone.
 
     Sizes may be estimates: a unit gets as many turns in a pass as its size says, and goes on through its true rows
-    from pass to pass.
+    from pass to pass. `together`: the rows of a unit follow each other.
     """
 
-    def __init__(self, key: int, num_rows: int, sizes: np.ndarray | None = None, row_bytes: int = 0):
+    def __init__(
+        self, key: int, num_rows: int, sizes: np.ndarray | None = None, row_bytes: int = 0, together: bool = False
+    ):
         self.key, self.num_rows, self.sizes, self.row_bytes = key, num_rows, sizes, row_bytes
+        self.together = together
         self._pass: tuple[int, np.ndarray, np.ndarray] = (-1, np.array([]), np.array([]))
 
     @property
@@ -133,7 +137,7 @@ class LaneEpoch:
 
     def __init__(self, order: "Order", epoch: int, lane: int):
         counts, self.firsts = order.table(epoch)[:, lane], order.firsts(epoch, lane)
-        which, starts, lengths, times, costs = [], [], [], [], []
+        which, starts, lengths, times, costs, alone = [], [], [], [], [], []
         for i, (series, count) in enumerate(zip(order.series, counts.tolist(), strict=True)):
             if not count:
                 continue
@@ -144,12 +148,14 @@ class LaneEpoch:
             lengths.append(length)
             times.append((edges[:-1] + noise(mix(order.seed, i, epoch, lane), len(length)) * length) / count)
             costs.append(length * (1 / WINDOW_ROWS + series.row_bytes / WINDOW_BYTES))
+            alone.append(np.full(len(length), series.together))
         at = np.argsort(np.concatenate(times), kind="stable")
         self.which, self.starts = np.concatenate(which)[at], np.concatenate(starts)[at]
         cost = np.concatenate(costs)[at]
         self.rows = np.concatenate([[0], np.cumsum(np.concatenate(lengths)[at])])  # before each chunk, and in all
         window = (np.cumsum(cost) - cost).astype(np.int64)
-        begins = np.flatnonzero(np.diff(window, prepend=-1))
+        own = np.concatenate(alone)[at]
+        begins = np.flatnonzero((np.diff(window, prepend=-1) != 0) | own | np.append(False, own[:-1]))
         self.windows = np.append(self.rows[begins], self.rows[-1])
         self.epoch, self.lane, self.key = epoch, lane, mix(order.seed, epoch, lane, 1)
 

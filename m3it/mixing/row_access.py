@@ -3,11 +3,12 @@
 one by one    local JSON Lines and WebDataset; compressed files, unpacked into the cache; a split over a network of up
               to 256 MiB, and WebDataset of any size, copied there; M3IT-80
 a unit        row groups of Parquet, whose footers count the rows; pieces of bigger JSON Lines over a network, whose
-              rows are estimated
+              rows are estimated; where pictures are shared, of rows that can be read one by one those about the same
 Which it is depends on the files alone, never on what the cache holds, so that the order of rows does, too.
 """
 
 import functools
+import hashlib
 import itertools
 import tarfile
 from pathlib import Path
@@ -27,6 +28,7 @@ from m3it.reading.row_index import load_index
 from m3it.work.cache import keep_array
 
 COPY_BYTES = 256 << 20  # over a network: a split up to this size is copied, and then read in any order
+SHARING = 16  # rows about the same pictures that follow each other: more would make a batch of few pictures
 LANE_PIECE_BYTES = 4 << 20  # what is read at once of a bigger one: each of 64 lanes holds two or three
 
 
@@ -37,6 +39,7 @@ class Indexed:
     order = "full shuffle"
     sizes = None
     row_bytes = 0  # none are held
+    together = False
 
     def __init__(
         self,
@@ -70,6 +73,8 @@ class Indexed:
 class Grouped:
     """A split that is read a unit at a time: row groups, with known numbers of rows, or pieces, with estimated ones."""
 
+    together = False  # whether the rows of a unit follow each other
+
     def __init__(
         self,
         builder: M3IT,
@@ -96,13 +101,32 @@ class Grouped:
         raise ShardError(f"{self.builder.config.name}: no row of it can be read")
 
 
+class ByPicture(Grouped):
+    """The rows of an `Indexed` split, those about the same pictures as a unit of up to `SHARING`."""
+
+    together = True
+
+    def __init__(self, rows: Indexed, cache_dir: str | None = None):
+        builder = rows.builder
+        about = f"pictures {builder.hash} {builder.repository.identity(rows.paths)} {rows.paths}"
+        pictures = keep_array(about, functools.partial(_pictures, rows), cache_of(cache_dir))
+        self.rows = rows
+        self.numbers, self.starts = _by_picture(np.asarray(pictures))
+        super().__init__(builder, [(path, 0, 0) for path in rows.paths], np.diff(self.starts), 0)
+        self.order = "full shuffle of pictures, with their rows"
+
+    def read(self, unit: int) -> list[tuple[str, dict[str, Any]] | None]:
+        """(key, row) of the rows about the unit's pictures; None for a dropped one."""
+        return [self.rows.read(number) for number in self.numbers[self.starts[unit] : self.starts[unit + 1]].tolist()]
+
+
 def open_rows(builder: M3IT, split: str, cache_dir: str | None = None) -> Indexed | Grouped:
     """How the rows of a split are read, by kind, size and place of its files; what was counted is kept in the cache."""
     shards = builder.shards(builder.config.name)
     if split not in shards:
         raise ValueError(f"{builder.config.name} has no split {split!r}; it has {', '.join(shards) or 'none'}.")
     paths, repository = shards[split], builder.repository
-    cache = Path(cache_dir or datasets.config.HF_DATASETS_CACHE).expanduser()
+    cache = cache_of(cache_dir)
     if isinstance(builder, Legacy):
         builder.pieces(split)  # reads the small files beside the rows, which then travel along
     if isinstance(builder, Legacy80):
@@ -113,6 +137,36 @@ def open_rows(builder: M3IT, split: str, cache_dir: str | None = None) -> Indexe
     if far and all(path.endswith(".jsonl") for path in paths):
         return _pieces(builder, paths, cache)
     return _indexed(builder, paths, cache)
+
+
+def cache_of(cache_dir: str | None) -> Path:
+    """The folder of the cache."""
+    return Path(cache_dir or datasets.config.HF_DATASETS_CACHE).expanduser()
+
+
+def _pictures(rows: Indexed) -> np.ndarray:
+    """(rows,) of each row 63 bits of the digest of its pictures; of one without, or that cannot be read, its number
+    below 0."""
+    found = np.empty(rows.num_rows, np.int64)
+    for number in range(rows.num_rows):
+        _, row = rows.read(number) or ("", {})
+        pictures = row.get("image_base64_str") or [image["bytes"] for image in row.get("images", ())]
+        digest = hashlib.blake2b(digest_size=8)
+        for picture in pictures:
+            data = picture.encode() if isinstance(picture, str) else picture
+            digest.update(len(data).to_bytes(8, "little") + data)
+        found[number] = int.from_bytes(digest.digest(), "little") >> 1 if pictures else -1 - number
+    return found
+
+
+def _by_picture(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers of all rows, those about the same pictures next to each other; and where each `SHARING` of these
+    begin, with the end."""
+    numbers = np.argsort(pictures, kind="stable")
+    places = np.arange(len(pictures))
+    is_first = np.diff(pictures[numbers], prepend=pictures.min() - 1) != 0
+    first = np.maximum.accumulate(np.where(is_first, places, 0))
+    return numbers, np.append(np.flatnonzero((places - first) % SHARING == 0), len(pictures))
 
 
 def _indexed(builder: M3IT, paths: list[str], cache: Path) -> Indexed:

@@ -6,6 +6,8 @@ gives, and `labels`: -100 but on the answers and on the token that ends each.
 What may stand between two images of one conversation is not learned from; answers before all or after all of them are.
 """
 
+import copy
+import hashlib
 import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,7 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from PIL import Image
 
-from m3it.models.plain_text import PlainText
+from m3it.models.packing import how_held, pack
+from m3it.models.plain_text import TOKENS, PlainText
 from m3it.rows.images import pixels, size
 from m3it.rows.instance import M3ITError, ShardError
 from m3it.rows.messages import to_messages
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 PLACES = ("image_token", "boi_token", "start_image_token")  # where processors keep what marks an image in a text
 ONE_SIZE = {f"{name}ImageProcessor" for name in ("CLIP", "Siglip", "Blip", "ViT")}  # each picture to one small size
 ODD_SIDE, ODD_RATIO = 32, 20  # pixels, and longer side to shorter, beyond which processors begin to refuse pictures
+KEPT_PICTURES = 16  # decoded, of those that rows share
 TILE_TOKENS = 8  # no fewer than the marks around each tile of a picture that is cut into tiles
 PLAIN = "{% for message in messages %}{{ message['content'] }}\n{% endfor %}"  # for a tokenizer without a template
 
@@ -36,12 +40,14 @@ class Text(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """A row whose images are decoded and counted; `whole` is its text, answers included."""
+    """A row whose images are decoded and counted; `whole` is its text, answers included; `digests`, of the files of its
+    images, are there where rows may share them."""
 
     id: str
     messages: list[dict[str, Any]]
     images: list[Image.Image]
     whole: Text = Text("", [])
+    digests: tuple[bytes, ...] = ()
 
 
 class Collator:
@@ -53,6 +59,8 @@ class Collator:
     max_side_pixels   larger images are reduced while they are decoded; if not given, to no less than twice the size
                       that the processor scales them to, where it does no more than that
     keep_ids          also give "row_ids", a list of strings, which the model must not see
+    pack              the same rows in fewer, fuller sequences of `max_length` tokens (packing.py): less padding
+    share_pictures    packed, and rows of a batch about the same pictures have them once
     """
 
     def __init__(
@@ -61,11 +69,18 @@ class Collator:
         max_length: int | None = None,
         max_side_pixels: int | None = None,
         keep_ids: bool = False,
+        pack: bool = False,
+        share_pictures: bool = False,
     ):
         self.processor, self.max_length, self.max_side_pixels = processor, max_length, max_side_pixels
         self.keep_ids, self.tokenizer = keep_ids, processor.tokenizer
         self.scaled_to = scaled_size(processor.image_processor)
+        self.pack, self.share_pictures = pack or share_pictures, share_pictures
         self.has_qformer = hasattr(processor, "qformer_tokenizer")
+        if self.pack:
+            how_held(processor)
+        if share_pictures and self.has_qformer:
+            raise M3ITError("--share-pictures: its Q-Former reads each question with the picture. Leave it out.")
         self.places = [str(token) for name in PLACES if (token := getattr(processor, name, None))]
         if not self.tokenizer.is_fast:
             raise M3ITError(
@@ -74,6 +89,8 @@ class Collator:
         self.template = self.tokenizer.chat_template or PLAIN if self.has_qformer else processor.chat_template
         self.plain = PlainText(self.tokenizer, self.places, str(self.template))
         self._most: dict[tuple[tuple[int, int], ...], float] = {}  # sizes of images -> tokens they take at most
+        self._coded_last: tuple[list[Text], list[Any]] = ([], [])
+        self._decoded: dict[bytes, Image.Image] = {}  # the pictures shared last, by the digests of their files
         if not self.template:
             raise M3ITError(
                 f"{type(processor).__name__} has no chat template. Set processor.chat_template, save the processor, "
@@ -84,10 +101,16 @@ class Collator:
         """The row with its images decoded; M3ITError names the row where one is broken, or lacks its place, or where
         the processor refuses it."""
         messages = [self._plain(message, row["id"]) for message in to_messages(row)]
-        images = [
-            Image.fromarray(pixels(image, row["id"], self._most_pixels(image, row["id"]))) for image in row["images"]
-        ]
-        prepared = Prepared(row["id"], messages, images)
+        digests = tuple(map(digest_of, row["images"])) if self.share_pictures else ()
+        images = (
+            [self._decode(image, row["id"]) for image in row["images"]]
+            if not digests
+            else [
+                self._decode_once(image, digest, row["id"])
+                for image, digest in zip(row["images"], digests, strict=True)
+            ]
+        )
+        prepared = Prepared(row["id"], messages, images, digests=digests)
         prepared = prepared._replace(whole=self.text(prepared))
         if self._is_in_doubt(prepared):
             batch, sizes = self._encode([prepared], lambda row: row.whole, "right")[0], sizes_of(prepared)
@@ -96,27 +119,47 @@ class Collator:
 
     def __call__(self, rows: Sequence[Any]) -> dict[str, Any]:
         """The batch to learn from: input_ids (batch, length) int64, padded on the right; labels likewise, -100 but on
-        answers."""
-        batch, prepared = self.padded(rows)
+        answers. Packed, (sequences, length)."""
+        batch, texts, prepared = self.learned(rows)
+        if self.pack:
+            num_images = [len(row.images) for row in prepared]
+            batch = pack(batch, self._owners(prepared, texts), num_images, self.processor, self.max_length)
         if self.keep_ids:
             batch["row_ids"] = [row.id for row in prepared]
         return batch
 
-    def padded(self, rows: Sequence[Any]) -> tuple[dict[str, Any], list[Prepared]]:
-        """(the batch to learn from, the rows as they were cut to fit it)."""
+    def learned(self, rows: Sequence[Any]) -> tuple[dict[str, Any], list[Text], list[Prepared]]:
+        """(the batch to learn from, a row each; the texts, and the rows as they were cut to fit it)."""
         batch, texts, prepared = self._encode(rows, lambda row: row.whole, "right")
         batch["labels"] = self._labels(batch, texts, prepared)
-        return self.plain.without_breakers(batch, "right"), prepared
+        return self.plain.without_breakers(batch, "right"), texts, prepared
+
+    def padded(self) -> "Collator":
+        """The same, without packing."""
+        other = copy.copy(self)
+        other.pack = other.share_pictures = False
+        return other
 
     def explain(self, rows: Sequence[Any]) -> list["Seen"]:
         """What a model sees of rows that stand in one batch, for people: m3it/models/explain.py."""
         from m3it.models.explain import explain
 
-        return explain(self, rows)
+        return explain(self.padded(), rows)
 
     def prompts(self, rows: Sequence[Any]) -> dict[str, Any]:
         """The batch to generate from: what comes before the last answer, padded on the left."""
         return self.plain.without_breakers(self._encode(rows, self.prompt, "left")[0], "left")
+
+    def _decode(self, image: bytes, row_id: str) -> Image.Image:
+        return Image.fromarray(pixels(image, row_id, self._most_pixels(image, row_id)))
+
+    def _decode_once(self, image: bytes, digest: bytes, row_id: str) -> Image.Image:
+        """The picture; those of one file are one object, while the rows about it come soon after each other."""
+        if digest not in self._decoded:
+            if len(self._decoded) >= KEPT_PICTURES:
+                del self._decoded[next(iter(self._decoded))]
+            self._decoded[digest] = self._decode(image, row_id)
+        return self._decoded[digest]
 
     def _most_pixels(self, image: bytes, row_id: str) -> int | None:
         """The longer side at which an image is decoded, None for its own."""
@@ -228,12 +271,67 @@ class Collator:
         prepared = [row if isinstance(row, Prepared) else self.prepare(row) for row in rows]
         while True:
             texts = [write(row) for row in prepared]
-            batch = self._process(prepared, texts, side)
+            batch = (
+                self._process_shared(prepared, texts)
+                if self.share_pictures and side == "right"
+                else (self._process(prepared, texts, side))
+            )
             lengths = batch["attention_mask"].sum(1).tolist()
             excess = [max(0, length - self.max_length) if self.max_length else 0 for length in lengths]
             if not any(excess):
                 return batch, texts, prepared
             prepared = [self._cut(row, much) if much else row for row, much in zip(prepared, excess, strict=True)]
+
+    def _owners(self, rows: list[Prepared], texts: list[Text]) -> list[int]:
+        """Of each row the first with the same pictures, and the same text up to the last of them; itself if none."""
+        if not self.share_pictures:
+            return list(range(len(rows)))
+        first: dict[Any, int] = {}
+        owners = []
+        for i, (row, text) in enumerate(zip(rows, texts, strict=True)):
+            end = self._head(text)
+            shares = row.digests and all(start >= end for start, _ in text.answers)
+            owners.append(first.setdefault((row.digests, text.text[:end]) if shares else i, i))
+        return owners
+
+    def _head(self, text: Text) -> int:
+        """The character after the last place for an image."""
+        return max((text.text.rfind(place) + len(place) for place in self.places if place in text.text), default=0)
+
+    def _process_shared(self, rows: list[Prepared], texts: list[Text]) -> dict[str, Any]:
+        """The batch of all rows, of which the processor sees one for each set of pictures: the others have its tokens
+        up to the last picture, and their own after it."""
+        owners = self._owners(rows, texts)
+        firsts = sorted(set(owners))
+        batch = self._process([rows[i] for i in firsts], [texts[i] for i in firsts], "right")
+        if len(firsts) == len(rows):
+            return batch
+        tails = [self._tail(text, coded) for text, coded in zip(texts, self._coded(texts), strict=True)]
+        sizes = dict(zip(firsts, batch["attention_mask"].sum(1).tolist(), strict=True))
+        heads = [sizes[owner] - len(tails[owner]) for owner in owners]
+        width = max(head + len(tail) for head, tail in zip(heads, tails, strict=True))
+        fill = {"input_ids": self.tokenizer.pad_token_id}
+        whole = {key: torch.full((len(rows), width), fill.get(key, 0)) for key in TOKENS if key in batch}
+        for i, (owner, head, tail) in enumerate(zip(owners, heads, tails, strict=True)):
+            own = {"input_ids": torch.tensor(tail), "attention_mask": torch.tensor(1)}
+            for key, value in whole.items():
+                value[i, :head] = batch[key][firsts.index(owner), :head]
+                if tail:
+                    value[i, head : head + len(tail)] = own.get(key, torch.tensor(0))
+        return {**batch, **whole}
+
+    def _tail(self, text: Text, coded: tuple[list[tuple[int, int]], list[int]]) -> list[int]:
+        """The tokens after the last place for an image."""
+        (offsets, tokens), end = coded, self._head(text)
+        places = [i for i, (start, stop) in enumerate(offsets) if start < min(end, stop)]
+        return tokens[places[-1] + 1 :] if places else tokens
+
+    def _coded(self, texts: list[Text]) -> list[tuple[list[tuple[int, int]], list[int]]]:
+        """(offsets, tokens) of texts, without room for images."""
+        if self._coded_last[0] is not texts:
+            coded = self.tokenizer([t.text for t in texts], return_offsets_mapping=True, **self._special(texts))
+            self._coded_last = texts, list(zip(coded["offset_mapping"], coded["input_ids"], strict=True))
+        return self._coded_last[1]
 
     def _process(self, rows: list[Prepared], texts: list[Text], side: str) -> dict[str, Any]:
         """The processor's batch; its complaint names the rows."""
@@ -294,23 +392,27 @@ class Collator:
 
     def _labels(self, batch: dict[str, Any], texts: list[Text], rows: list[Prepared]) -> Any:
         """(batch, length) int64: the tokens of the answers, -100 elsewhere."""
+        if (batch["attention_mask"].diff(dim=1) > 0).any():
+            name = type(self.processor).__name__
+            raise M3ITError(f"{name} pads rows on the left by itself, where padding_side='right' was asked for.")
         labels = torch.full_like(batch["input_ids"], -100)
-        for i, (row, text) in enumerate(zip(rows, texts, strict=True)):
+        for i, (row, text, coded) in enumerate(zip(rows, texts, self._coded(texts), strict=True)):
             ids = batch["input_ids"][i][: int(batch["attention_mask"][i].sum())].tolist()
-            for at, token in self._answer_tokens(text, len(ids)):
+            for at, token in self._answer_tokens(text, coded, len(ids)):
                 if not 0 <= at < len(ids) or ids[at] != token:
                     raise M3ITError(f"{row.id}: {type(self.processor).__name__} rewrites the text beside its images.")
                 labels[i, at] = token
         return labels
 
-    def _answer_tokens(self, text: Text, length: int) -> Iterable[tuple[int, int]]:
+    def _answer_tokens(
+        self, text: Text, coded: tuple[list[tuple[int, int]], list[int]], length: int
+    ) -> Iterable[tuple[int, int]]:
         """(position, token) of the answers in a row of `length` tokens.
 
         The text is tokenized once more, without room for images: what stands before the first has its place from the
         left, what stands after the last has it from the right.
         """
-        coded = self.tokenizer(text.text, return_offsets_mapping=True, **self._special([text]))
-        offsets, tokens = coded["offset_mapping"], coded["input_ids"]
+        offsets, tokens = coded
         found = [place for place in self.places if place in text.text]
         first = min((text.text.find(place) for place in found), default=len(text.text))
         last = max((text.text.rfind(place) for place in found), default=-1)
@@ -326,6 +428,11 @@ def scaled_size(image_processor: Any) -> int | None:
     sides = {key: side for key, side in dict(getattr(image_processor, "size", None) or {}).items() if side}
     is_one = name in ONE_SIZE and image_processor.do_resize and set(sides) == {"height", "width"}
     return max(sides.values()) if is_one else None
+
+
+def digest_of(image: bytes) -> bytes:
+    """What tells the file of a picture from others."""
+    return hashlib.blake2b(image, digest_size=16).digest()
 
 
 def sizes_of(row: Prepared) -> tuple[tuple[int, int], ...]:

@@ -59,7 +59,7 @@ def explain(collator: Any, rows: Sequence[Any]) -> list[Seen]:
 def _seen(collator: Any, row: Any) -> Seen:
     """What is seen of a row that stands alone."""
     whole = row if hasattr(row, "whole") else collator.prepare(row)
-    batch, (cut,) = collator.padded([whole])
+    batch, _, (cut,) = collator.learned([whole])
     held = batch["attention_mask"][0].bool()
     ids, labels = batch["input_ids"][0][held].tolist(), batch["labels"][0][held].tolist()
     marks = _picture_ids(collator)

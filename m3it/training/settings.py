@@ -9,7 +9,8 @@ RATES = {"tiny": 1e-3, "lora": 1e-4, "whole": 2e-5}  # learning rates where none
 @dataclass(frozen=True)
 class Settings:
     """How to train. `batch_size` rows on each device at a time, `accumulation` times a step; `max_steps` instead of
-    `epochs`. `max_length`: tokens of a row, None for what the model takes. `bf16`: None for wherever a GPU has it."""
+    `epochs`. `max_length`: tokens of a row, None for what the model takes. `pack`, `share_pictures`: as for a
+    `Collator`. `bf16`: None for wherever a GPU has it."""
 
     batch_size: int = 16
     accumulation: int = 1
@@ -24,6 +25,8 @@ class Settings:
     gradient_checkpointing: bool = False
     max_length: int | None = None
     max_side_pixels: int | None = None
+    pack: bool = False
+    share_pictures: bool = False
     evaluate_every: int = 500
     save_every: int = 500
     log_every: int = 10

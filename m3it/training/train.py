@@ -23,6 +23,7 @@ from transformers import ProgressCallback, TrainerState, TrainingArguments, set_
 
 from m3it.models.collator import Collator
 from m3it.models.loading import add_lora, freeze, load_model
+from m3it.models.packing import check_packs
 from m3it.models.tiny import make_tiny
 from m3it.models.ying import YingConfig, make_ying
 from m3it.rows.instance import M3ITError
@@ -75,18 +76,26 @@ def train(
     arguments = make_arguments(out, settings, rate, bool(evaluation))
     vlm, processor = start_from(checkpoint, model, mixture, out, parts, settings)
     collator = Collator(
-        processor, settings.max_length or max_tokens_of(vlm.config), settings.max_side_pixels, settings.log_rows
+        processor,
+        settings.max_length or max_tokens_of(vlm.config),
+        settings.max_side_pixels,
+        settings.log_rows,
+        settings.pack,
+        settings.share_pictures,
     )
     mixture.transform = collator.prepare
     left = mixture.num_steps(settings.epochs, 1) - mixture.rows_consumed
     arguments.max_steps = settings.max_steps or begun.step + max(0, -(-left // rows_per_step(settings, arguments)))
-    try_rows(mixture, collator, evaluation)
+    tried = try_rows(mixture, collator, evaluation)
     if settings.lora:
         vlm = add_lora(vlm, settings.lora)
     for parameter in vlm.parameters():
         if parameter.requires_grad or not arguments.bf16:
             parameter.data = parameter.data.float()  # small steps vanish in bfloat16
     trainer = MixtureTrainer(vlm, arguments, mixture, collator, evaluation, settings, begun)
+    if collator.pack and not trainer.is_sharded:
+        with trainer.compute_loss_context_manager():
+            check_packs(trainer.model, collator, tried[:2] * 2)  # twice: they share their pictures
     if tell:
         trainer.remove_callback(ProgressCallback)
         trainer.add_callback(TellPace(tell))
@@ -292,16 +301,15 @@ def read_state(checkpoint: str) -> dict[str, Any]:
     return state
 
 
-def try_rows(mixture: Any, collator: Collator, evaluation: Sequence[dict[str, Any]]) -> None:
+def try_rows(mixture: Any, collator: Collator, evaluation: Sequence[dict[str, Any]]) -> list[Any]:
     """Collate one row of each dataset that comes soon, and some to evaluate on; M3ITError before the first step where
-    the model cannot take them."""
+    the model cannot take them. Returns those of the mixture."""
     first: dict[int, int] = {}
     for position in range(mixture.rows_consumed, mixture.rows_consumed + min(mixture.num_rows, TRIED_ROWS)):
         first.setdefault(mixture.order.place(position).series, position)
         if len(first) == len(mixture.mixed_parts):
             break
-    for row in [mixture.row(position) for position in first.values()]:
-        if row is not None:
-            collator([row])
-    for row in islice(evaluation, 8):
+    tried = [row for position in first.values() if (row := mixture.row(position)) is not None]
+    for row in [*tried, *islice(evaluation, 8)]:
         collator([row])
+    return tried

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from safetensors import SafetensorError
 from torch.utils.data import DataLoader
-from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments, modeling_utils
 
 from m3it.models.collator import Collator
 from m3it.rows.instance import M3ITError
@@ -19,6 +19,7 @@ from m3it.training.settings import Settings
 from m3it.work.folder import write_json, write_text
 from m3it.work.pace import Pace
 
+TAKES_MASK = hasattr(modeling_utils, "slice_logits_to_keep")  # `logits_to_keep` may be one of (batch, length)
 STATE = "mixture.json"  # in a checkpoint: what the mixture was, how many of its rows were consumed, and a `Begun`
 
 
@@ -69,6 +70,10 @@ class MixtureTrainer(Trainer):
         whole = model.get_base_model() if settings.lora else model
         self.makes_some_logits = "logits_to_keep" in inspect.signature(whole.forward).parameters
 
+    @property
+    def is_sharded(self) -> bool:
+        return bool(self.is_fsdp_enabled or self.is_deepspeed_enabled)
+
     def get_train_dataloader(self) -> DataLoader:
         """The mixture's loader, as it is."""
         return self.mixture.loader(
@@ -80,10 +85,11 @@ class MixtureTrainer(Trainer):
         )
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader:
-        """This process's share of the rows to evaluate on."""
+        """This process's share of the rows to evaluate on; padded, since the Trainer weighs batches by their length."""
         held: Any = self.eval_dataset
         rows = held[self.args.process_index :: self.args.world_size]
-        return DataLoader(rows, self.settings.batch_size, collate_fn=self.data_collator)
+        collator: Any = self.data_collator
+        return DataLoader(rows, self.settings.batch_size, collate_fn=collator.padded())
 
     def _load_from_checkpoint(self, checkpoint: str, model: Any = None) -> None:
         """Load adapters, and sharded models; a whole model was opened from its checkpoint.
@@ -96,9 +102,8 @@ class MixtureTrainer(Trainer):
                 super()._load_from_checkpoint(checkpoint, model)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled  # these write files of other names
         with going_on(checkpoint):
-            if checkpoint and not sharded:
+            if checkpoint and not self.is_sharded:  # sharded models write files of other names
                 (Path(checkpoint) / "optimizer.pt").stat()  # without one the Trainer begins anew, and says nothing
             super()._load_optimizer_and_scheduler(checkpoint)
 
@@ -177,9 +182,15 @@ class MixtureTrainer(Trainer):
 
 def on_answers(inputs: dict[str, Any]) -> dict[str, Any]:
     """The batch for a model that makes logits from the token before the first answer on, and none of the questions:
-    the same loss. Of a small model, and of one with a large vocabulary, logits are a good part of the work."""
-    learned = (inputs["labels"] != -100).any(0).nonzero()
-    length = inputs["labels"].shape[1]
+    the same loss. Of a small model, and of one with a large vocabulary, logits are a good part of the work. In packed
+    rows answers stand everywhere: there, logits of the tokens before each that is learned, and of no other."""
+    labels, length = inputs["labels"], inputs["labels"].shape[1]
+    if inputs["attention_mask"].ndim == 4:
+        learned = labels.roll(-1, dims=1) != -100
+        learned[:, -1] = False
+        some = {"logits_to_keep": learned, "shift_labels": labels.roll(-1, dims=1)[learned]}
+        return {**inputs, **some} if TAKES_MASK else inputs
+    learned = (labels != -100).any(0).nonzero()
     kept = length - max(0, int(learned[0]) - 1) if len(learned) else length
     return {**inputs, "labels": inputs["labels"][:, -kept:], "logits_to_keep": kept}
 

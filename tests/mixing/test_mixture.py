@@ -9,7 +9,7 @@ from collections import Counter
 
 import pytest
 from conftest import make_row, write_rows
-from mixtures import ids, mix_of, read_ranks, take
+from mixtures import ids, mix_of, read_ranks, take, write_parquet
 
 from M3IT import CATALOGUE, M3ITError, ShardError
 from m3it.catalogue import instructions
@@ -191,6 +191,62 @@ def test_the_table_says_rows_shares_and_the_order_in_force(mixed):
     lines = {line.split()[0]: line for line in mix_of(mixed, weights="sqrt").describe().splitlines()}
     assert "full shuffle" in lines["gqa"] and "row groups, shuffled in windows" in lines["ai2d"]
     assert lines["gqa"].split()[1:4] == ["150", f"{171 / 703:.2%}", "171"]  # sqrt(150) of the sum of roots: 24.3 %
+
+
+# ---- pictures that rows share
+
+
+@pytest.fixture
+def asked(tmp_path):
+    """90 rows in no order about 12 pictures, one of which has 30, and 10 without any; and 40 about others, in groups
+    of rows."""
+    numbers = [0] * 30 + [1 + i % 11 for i in range(60)]
+    pictures = [make_row(number)["image_base64_str"] for number in numbers] + [[]] * 10
+    rows = [make_row(i, image_base64_str=pictures[i * 37 % 100]) for i in range(100)]
+    write_rows(tmp_path / "data/vqa/gqa/train.jsonl", rows)
+    write_parquet(tmp_path / "data/kvqa/viquae/train.parquet", [make_row(200 + i) for i in range(40)], 8)
+    return tmp_path
+
+
+def test_rows_about_a_picture_follow_each_other_and_each_counts_as_itself(asked):
+    mixture = Mixture(asked, ["gqa"], batch_size=128, share_pictures=True)
+    rows = list(itertools.islice(mixture, 200))
+    for epoch in (rows[:100], rows[100:]):
+        assert sorted(row["id"] for row in epoch) == sorted(f"row-{i}" for i in range(100))
+    kinds = [tuple(row["images"]) for row in rows[:100]]
+    stretches = Counter(kind for kind, _ in itertools.groupby(kinds) if kind)
+    # Lanes cut a few; without the flag nearly each row would begin a stretch.
+    assert len(stretches) == 12 and stretches.total() < 30
+    plain = [tuple(row["images"]) for row in itertools.islice(Mixture(asked, ["gqa"], batch_size=128), 100)]
+    assert sum(1 for kind, _ in itertools.groupby(plain) if kind) > 60
+    assert "full shuffle of pictures, with their rows" in mixture.describe()
+
+
+def test_an_order_by_pictures_is_resumed_at_any_position_on_any_number_of_processes(monkeypatch, asked):
+    options = {"batch_size": 8, "share_pictures": True}
+    expected = take(Mixture(asked, ["gqa", "viquae"], **options), 160)
+    for position in (0, 1, 7, 8, 77, 139, 150):
+        mixture = Mixture(asked, ["gqa", "viquae"], **options)
+        mixture.load_state_dict({**mixture.state_dict(), "rows_consumed": position})
+        assert take(mixture, 10) == expected[position : position + 10]
+    for world_size, num_workers in ((1, 2), (2, 0), (4, 1)):
+        mixture = Mixture(asked, ["gqa", "viquae"], **options)
+        read = read_ranks(monkeypatch, mixture, world_size, num_workers, 20 // world_size)
+        assert read == expected[: len(read)] and len(read) == 160
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_state_of_an_order_by_pictures_is_not_that_of_another(asked, first):
+    one, other = (Mixture(asked, ["gqa"], share_pictures=shares) for shares in (first, not first))
+    with pytest.raises(M3ITError, match=f"its share_pictures is {first}, here it is {not first}|files of gqa"):
+        other.load_state_dict(one.state_dict())
+    one.load_state_dict(one.state_dict())
+
+
+def test_rows_that_cannot_be_read_are_dropped_once_from_an_order_by_pictures(spoiled):
+    mixture = Mixture(spoiled / "jsonl", ["gqa"], batch_size=4, on_error="drop", share_pictures=True)
+    rows = [row for row in map(mixture.row, range(40)) if row is not None]
+    assert len({row["id"] for row in rows}) == 37 and mixture.drops()["gqa"].total() == 3
 
 
 def test_instructions_are_drawn_anew_in_every_pass(tmp_path):

@@ -64,6 +64,22 @@ def test_a_resumed_run_with_lora_is_the_run_that_was_never_stopped(data, base, t
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
+def test_a_packed_run_takes_the_same_rows_and_is_resumed_exactly(data, base, tmp_path):
+    settings = replace(FAST, share_pictures=True)
+    run = train(base, mixture_of(data, share_pictures=True), tmp_path / "one", settings)
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    for path in [tmp_path / "two/run.json", tmp_path / "two/checkpoint-4" / STATE]:  # as if killed after step 2
+        path.unlink()
+    train(base, mixture_of(data, share_pictures=True), tmp_path / "two", settings, resume=True)
+    assert rows_of(tmp_path / "two") == rows_of(tmp_path / "one")
+    assert losses_of(tmp_path / "two") == losses_of(tmp_path / "one")
+    assert sum(rows_of(tmp_path / "one"), []) == ids_of(mixture_of(data, share_pictures=True), 16)
+    with pytest.raises(M3ITError, match="its share_pictures is True, here it is False"):
+        train(base, mixture_of(data), tmp_path / "one", FAST, resume=True)
+    padded = train(base, mixture_of(data, share_pictures=True), tmp_path / "padded", FAST)
+    assert padded["train_loss"] == pytest.approx(run["train_loss"], rel=1e-4)
+
+
 def test_an_epoch_takes_every_row(data, base, tmp_path):
     settings = Settings(batch_size=4, accumulation=2, epochs=1, log_rows=True)
     run = train(base, mixture_of(data), tmp_path / "out", settings)
@@ -203,9 +219,11 @@ class Slow(Mixture):
         time.sleep(float(os.environ.get("SECONDS", 0)))
         return super().batch(start, stop)
 
-data, other, base, out = sys.argv[1:]
-settings = Settings(batch_size=2, save_every=3, log_every=1, log_rows=True, learning_rate=1e-2)
-train(base, Slow(data, ["viquae", "vist"], parts=[Part(other)], batch_size=2), out, settings, resume=True)
+data, other, base, out, shares = sys.argv[1:]
+shared = {"share_pictures": shares == "shared"}
+settings = Settings(batch_size=2, save_every=3, log_every=1, log_rows=True, learning_rate=1e-2, **shared)
+mixture = Slow(data, ["viquae", "vist"], parts=[Part(other)], batch_size=2, **shared)
+train(base, mixture, out, settings, resume=True)
 """
 
 
@@ -217,14 +235,15 @@ def launch(processes, script, *arguments, seconds=0):
 
 
 @pytest.mark.slow
-def test_a_run_killed_on_two_processes_goes_on_on_one_two_and_four(data, base, tmp_path):
+@pytest.mark.parametrize("shares", ["padded", "shared"])
+def test_a_run_killed_on_two_processes_goes_on_on_one_two_and_four(data, base, tmp_path, shares):
     other = finevision(tmp_path / "fine")
     psutil = pytest.importorskip("psutil", reason="it comes with accelerate")
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
-    assert launch(2, script, data, other, base, tmp_path / "whole").wait() == 0
+    assert launch(2, script, data, other, base, tmp_path / "whole", shares).wait() == 0
     killed = tmp_path / "killed"
-    process = launch(2, script, data, other, base, killed, seconds=1)
+    process = launch(2, script, data, other, base, killed, shares, seconds=1)
     while not (killed / "checkpoint-6" / STATE).exists():
         assert process.poll() is None
         time.sleep(0.05)
@@ -239,7 +258,7 @@ def test_a_run_killed_on_two_processes_goes_on_on_one_two_and_four(data, base, t
     for processes in (1, 2, 4):
         out = tmp_path / f"on-{processes}"
         shutil.copytree(killed, out)
-        assert launch(processes, script, data, other, base, out).wait() == 0
+        assert launch(processes, script, data, other, base, out, shares).wait() == 0
         taken = sum(rows_of(out), [])
         assert Counter(taken[:60]) == expected and len(taken) - 60 < 2 * processes
     assert rows_of(tmp_path / "on-2") == rows_of(tmp_path / "whole")
@@ -261,6 +280,15 @@ def test_logits_of_the_answers_alone_give_the_same_loss(data, base, outputs):
     assert 1 < short["labels"].shape[1] < batch["labels"].shape[1]
     whole, some = model(**batch), model(**short)
     assert some.logits.shape[1] == short["labels"].shape[1] and torch.allclose(some.loss, whole.loss, atol=1e-5)
+
+
+def test_logits_of_what_is_learned_of_packed_rows_give_the_same_loss(data, base):
+    model, processor = load_model(base)
+    batch = Collator(processor, pack=True)([mixture_of(data).row(position) for position in range(4)])
+    short = on_answers(batch)
+    whole, some = model(**batch), model(**short)
+    assert some.logits.shape[0] == (batch["labels"] != -100).sum()
+    assert torch.allclose(some.loss, whole.loss, atol=1e-5)
 
 
 def test_a_batch_that_teaches_nothing_keeps_all_its_logits():

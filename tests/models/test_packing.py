@@ -1,0 +1,217 @@
+"""m3it/models/packing.py: each row has the loss and the gradients, packed and shared, that it has alone."""
+
+import copy
+from functools import cache
+
+import pytest
+from conftest import picture
+
+torch = pytest.importorskip("torch", reason="torch is an extra")
+pytest.importorskip("transformers", reason="transformers is an extra")
+
+from small_models import TEXTS, row, small  # noqa: E402
+
+from m3it.models import loading  # noqa: E402, F401  makes tiny's classes known
+from m3it.models.collator import Collator  # noqa: E402
+from m3it.models.packing import Bundle, bundles_of, check_packs, common, fill, mask_of  # noqa: E402
+from m3it.models.tiny import make_tiny  # noqa: E402
+from m3it.rows.instance import M3ITError  # noqa: E402
+
+NAMES = ("tiny", "llava", "qwen2_5_vl", "qwen3_vl", "idefics3", "smolvlm", "instructblip")
+SHARE = tuple(name for name in NAMES if name != "instructblip")
+
+
+@cache
+def loaded(name):
+    model, processor = make_tiny(TEXTS) if name == "tiny" else small(name)
+    return model.eval(), processor
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Of small matrices, two threads would wait for each other most of the time."""
+    number = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(number)
+
+
+def rows():
+    """Rows of 0, 1, 2, 5 and 8 pictures, mixed, of several lengths; two of 1 and two of 2 have the same pictures."""
+    asked = ["What is shown?", "What is shown in the picture, and is it red?", "Is it a square?"]
+    told = ["a red circle", "a blue square and a red circle", "no", "the picture shows a blue square"]
+    return [
+        row(n, id=f"row-{i}", inputs=asked[i % 3], outputs=told[i % 4], images=[picture(n + k) for k in range(n)])
+        for i, n in enumerate((0, 1, 2, 5, 8, 2, 1))
+    ]
+
+
+def learn(model, batches):
+    """(loss of each learned token, sorted, gradients by parameter) of batches together."""
+    model.zero_grad()
+    each = torch.cat([losses(model, batch) for batch in batches])
+    each.mean().backward()
+    return each.detach().sort().values, {k: p.grad.clone() for k, p in model.named_parameters() if p.grad is not None}
+
+
+def losses(model, batch):
+    """The loss of each learned token of a batch."""
+    logits, labels = model(**batch).logits[:, :-1].float(), batch["labels"][:, 1:]
+    return torch.nn.functional.cross_entropy(logits[labels != -100], labels[labels != -100], reduction="none")
+
+
+@cache
+def one_by_one(name):
+    """What `learn` gives for the rows, each by itself."""
+    model, processor = loaded(name)
+    collator = Collator(processor, 2048)
+    return learn(model, [collator([row]) for row in rows()])
+
+
+@pytest.mark.parametrize(("name", "shares"), [(n, False) for n in NAMES] + [(n, True) for n in SHARE])
+def test_rows_have_the_loss_and_the_gradients_that_they_have_one_by_one(name, shares):
+    model, processor = loaded(name)
+    batch = Collator(processor, 2048, pack=True, share_pictures=shares)(rows())
+    padded = Collator(processor, 2048)(rows())
+    assert batch["input_ids"].shape[0] < len(rows()) and batch["attention_mask"].ndim == 4
+    sizes = [one["pixel_values"].shape[0] for one in (batch, padded)]
+    assert sizes[0] < sizes[1] if shares else sizes[0] == sizes[1]
+    (expected, gradients), (found, packed) = one_by_one(name), learn(model, [batch])
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    for key, gradient in gradients.items():
+        torch.testing.assert_close(packed[key], gradient, rtol=1e-4, atol=1e-5, msg=key)
+
+
+@pytest.mark.parametrize("name", ["tiny", "qwen2_5_vl"])
+def test_in_bfloat16_the_loss_is_that_of_padded_rows_within_its_precision(name):
+    model, processor = loaded(name)
+    model = copy.deepcopy(model).bfloat16()
+    expected = model(**Collator(processor, 2048)(rows())).loss.item()
+    shared = Collator(processor, 2048, share_pictures=True)(rows())
+    assert model(**shared).loss.item() == pytest.approx(expected, rel=2e-2)
+
+
+def test_a_row_has_the_same_loss_whatever_it_is_packed_with():
+    """The others change, the row does not: nothing of them reaches it."""
+    model, processor = loaded("tiny")
+    collator = Collator(processor, 2048, share_pictures=True)
+    one, others = row(1, outputs="a red circle"), [row(1, id="b", outputs="zz"), row(2, inputs="x" * 90)]
+    marked = {loss.item() for loss in losses(model, collator([one]))}
+    for batch in ([one, *others], [*others, one], [others[0], one]):
+        found = losses(model, collator(batch))
+        assert all((found - loss).abs().min() < 1e-5 for loss in marked)
+
+
+def test_captions_of_one_picture_share_their_whole_prompt():
+    _, processor = loaded("tiny")
+    captions = [row(1, id=str(i), outputs=text) for i, text in enumerate(("a red circle", "a square", "it is blue"))]
+    batch = Collator(processor, 2048, share_pictures=True)(captions)
+    learned = batch["labels"] != -100
+    assert len(batch["pixel_values"]) == 1 and batch["input_ids"].shape[0] == 1
+    # Each branch has the last token of the prompt for itself: of it, the first of its answer is learned.
+    prompt = Collator(processor).prompts(captions[:1])["input_ids"].shape[1]
+    assert batch["input_ids"].shape[1] == prompt - 1 + 3 + learned.sum()
+
+
+def test_rows_with_an_answer_before_their_picture_share_none():
+    model, processor = loaded("tiny")
+
+    def said(role, *content):
+        return {
+            "role": role,
+            "content": [{"type": "text", "text": part} if part else {"type": "image"} for part in content],
+        }
+
+    asked = [
+        [
+            said("user", "What is red?"),
+            said("assistant", "a circle"),
+            said("user", "", "And here?"),
+            said("assistant", told),
+        ]
+        for told in ("a square", "no")
+    ]
+    asked = [row(1, id=str(i), meta={"messages": messages}) for i, messages in enumerate(asked)]
+    batch = Collator(processor, share_pictures=True)(asked)
+    assert len(batch["pixel_values"]) == 2
+    assert model(**batch).loss.item() == pytest.approx(model(**Collator(processor)(asked)).loss.item(), rel=1e-5)
+
+
+# ---- which rows stand where
+
+
+def test_sequences_are_as_few_as_will_do_and_about_as_long_as_each_other():
+    sizes = [30, 10, 20, 10, 50, 40, 20, 20]
+    places = fill(sizes, 70)
+    assert sorted(i for place in places for i in place) == list(range(8))
+    assert sorted(sum(sizes[i] for i in place) for place in places) == [60, 70, 70]
+    assert fill([5], 5) == [[0]]
+
+
+def test_what_rows_have_in_common_ends_before_what_is_learned():
+    ids = torch.tensor([[1, 2, 3, 4, 5, 0], [1, 2, 3, 4, 6, 7]])
+    none, last = torch.zeros_like(ids).bool(), torch.zeros_like(ids).bool()
+    last[:, 4:] = True
+    assert (common(ids, none, 5), common(ids, last, 5), common(ids[:, :3], none[:, :3], 3)) == (4, 3, 3)
+
+
+def test_a_bundle_that_is_longer_than_a_sequence_is_divided():
+    ids = torch.tensor([[1, 2, 3, 4], [1, 2, 3, 5], [1, 2, 3, 6]])
+    batch = {"input_ids": ids, "labels": torch.full_like(ids, -100)}
+    assert list(bundles_of(batch, [0, 0, 0], [4, 4, 4], 5)) == [Bundle([0, 1], 3), Bundle([2], 3)]
+
+
+def test_a_token_sees_its_own_branch_and_what_it_shares():
+    group, branch = torch.tensor([[0, 0, 0, 0, 1, -1]]), torch.tensor([[0, 1, 1, 2, 0, -1]])
+    assert (mask_of(group, branch)[0, 0] == 0).int().tolist() == [
+        [1, 0, 0, 0, 0, 0],
+        [1, 1, 0, 0, 0, 0],
+        [1, 1, 1, 0, 0, 0],
+        [1, 0, 0, 1, 0, 0],
+        [0, 0, 0, 0, 1, 0],
+        [0, 0, 0, 0, 0, 1],
+    ]
+
+
+# ---- what is refused
+
+
+def test_what_cannot_be_packed_is_refused_in_a_sentence():
+    model, processor = loaded("llava")
+    collator = Collator(processor, 2048, pack=True)
+    check_packs(model, collator, [row(1), row(2)])
+
+    class OtherProcessor:
+        tokenizer, image_processor, chat_template = processor.tokenizer, processor.image_processor, "x"
+
+    with pytest.raises(M3ITError, match="OtherProcessor: its rows cannot be packed, only those of LlavaProcessor, "):
+        Collator(OtherProcessor(), pack=True)
+    with pytest.raises(M3ITError, match="--share-pictures: its Q-Former reads each question with the picture"):
+        Collator(loaded("instructblip")[1], share_pictures=True)
+    with pytest.raises(M3ITError, match="1 images take .* tokens without any text, more than the 3 that the model"):
+        Collator(processor, 3, pack=True)([row(1)])
+    processor = copy.copy(processor)
+    processor.tokenizer = copy.deepcopy(processor.tokenizer)
+    processor.__class__ = type("LlavaProcessor", (type(processor),), {"__call__": left_padded})
+    with pytest.raises(M3ITError, match="LlavaProcessor pads rows on the left by itself, where"):
+        Collator(processor, pack=True)([row(0), row(0, inputs="What is shown in the picture?")])
+
+
+def left_padded(self, padding_side=None, **options):
+    return super(type(self), self).__call__(padding_side="left", **options)
+
+
+def test_a_model_that_sees_through_the_mask_is_refused():
+    model, processor = loaded("llava")
+    deaf = copy.deepcopy(model)
+    forward = deaf.model.language_model.forward
+    deaf.model.language_model.forward = lambda attention_mask=None, **options: forward(**options)
+    with pytest.raises(M3ITError, match=r"LlavaForConditionalGeneration cannot learn packed rows: their loss is \d"):
+        check_packs(deaf, Collator(processor, 2048, pack=True), [row(1), row(2), row(0)])
+    text = deaf.config.text_config
+    text.is_encoder_decoder = True
+    with pytest.raises(M3ITError, match="its encoder reads whole sequences. Leave out --pack"):
+        check_packs(deaf, Collator(processor, 2048, pack=True), [row(1)])
+    text.is_encoder_decoder, text._attn_implementation = False, "flash_attention_2"
+    with pytest.raises(M3ITError, match="by flash attention, which takes no mask: use sdpa"):
+        check_packs(deaf, Collator(processor, 2048, pack=True), [row(1)])
