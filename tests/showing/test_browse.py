@@ -20,8 +20,9 @@ from conftest import make_row, picture, write_rows
 from M3IT import M3ITError, id_of
 from m3it.publishing.release import release
 from m3it.reading.load import load_builder
-from m3it.showing.browse import numbered, pages, server
-from m3it.showing.browse.app import Controls, of_address, to_address
+from m3it.showing import door
+from m3it.showing.browse import numbered, pages
+from m3it.showing.browse.app import Controls, build, of_address, to_address
 from m3it.showing.browse.cards import cards_html, note_html
 from m3it.showing.browse.numbered import NumberedRows
 from m3it.showing.browse.pages import Entry, Pages, View
@@ -422,7 +423,7 @@ def served(source):
     pytest.importorskip("gradio", reason="the page needs Gradio: pip install -e '.[demo]'")
     import uvicorn
 
-    running = uvicorn.Server(uvicorn.Config(server.program_of(Pages(str(source))), log_level="error"))
+    running = uvicorn.Server(uvicorn.Config(door.program_of(build(Pages(str(source)))), log_level="error"))
     with socket.socket() as opened:
         opened.bind(("127.0.0.1", 0))
         thread = threading.Thread(target=running.run, args=([opened],), daemon=True)
@@ -497,7 +498,7 @@ def test_a_port_that_is_taken_is_said(source):
         with pytest.raises(
             M3ITError, match=rf"port {port} cannot be used \(.*\)\. Pass another one, or 0 .*: --port 0"
         ):
-            server.serve(Pages(str(source)), port, print)
+            door.serve(build(Pages(str(source))), port, print)
 
 
 def test_the_command_says_what_is_missing_and_what_is_wrong(m3it, source, tmp_path, monkeypatch):

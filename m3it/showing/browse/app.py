@@ -3,7 +3,6 @@
 The address in the browser says the view, too, so that it can be sent.
 """
 
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from types import SimpleNamespace
@@ -13,6 +12,7 @@ from urllib.parse import urlencode
 from m3it.rows.instance import M3ITError
 from m3it.showing.browse.cards import cards_html, note_html
 from m3it.showing.browse.pages import MARKS, Page, Pages, View
+from m3it.showing.door import load_gradio
 
 KNOWN = (M3ITError, OSError, ValueError)  # what is said in a sentence above the rows
 NAMES = ("config", *View._fields[1:])  # of the address
@@ -70,12 +70,7 @@ class Controls:
 
 def build(pages: Pages) -> Any:
     """The page as Gradio's Blocks."""
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when Gradio is imported
-    try:
-        import gradio as gr
-    except ImportError as error:
-        told = "m3it browse needs Gradio: pip install 'm3it[demo]', on a clone pip install -e '.[demo]'"
-        raise M3ITError(told) from error
+    gr = load_gradio("browse")
     with gr.Blocks(title="M3IT rows", analytics_enabled=False) as page:
         _listen(page, _lay_out(pages), pages)
     return page
