@@ -139,7 +139,10 @@ class LocalModel:
                 num_beams=1,
                 eos_token_id=ends,
                 pad_token_id=pad,
-                streamer=_Streamer(lambda row: tell(opened[0] + self._decode(row)[0].strip())) if tell else None,
+                # The last bytes may be those of half a character: it is told with the next token.
+                streamer=_Streamer(lambda row: tell(opened[0] + self._decode(row)[0].strip().rstrip("\ufffd")))
+                if tell
+                else None,
             )
         length = batch["input_ids"].shape[1]
         if torch.equal(tokens[:, :length], batch["input_ids"]):  # some classes give the prompt again, some do not

@@ -59,6 +59,8 @@ def program_of(page: Any, in_space: bool = False) -> Served:
     from fastapi import FastAPI
 
     theme = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
+    blue = {"button_primary_background_fill": "#1d4ed8", "button_primary_background_fill_hover": "#1e40af"}
+    theme = theme.set(**blue, **{f"{name}_dark": value for name, value in blue.items()})  # to be read by everybody
     css = Path(__file__).with_suffix(".css").read_text("utf-8")
     head = f"<style>{css}</style>"  # as it stands: what Gradio takes as css it rewrites
     more: dict[str, Any] = {"theme": theme, "head": head, "footer_links": [], "ssr_mode": False, "run_history": False}

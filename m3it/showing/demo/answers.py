@@ -16,7 +16,7 @@ SIDES = ("Left", "Right")
 def strip_html(pictures: Sequence[bytes]) -> str:
     """The pictures of a question in a strip; each is enlarged by a click, or by the space bar."""
     shown = "".join(picture_html(file, f"picture {i} of {len(pictures)}") for i, file in enumerate(pictures, 1))
-    return f'<div class="pictures">{shown}</div>' if pictures else ""
+    return f'<div class="cards"><div class="pictures">{shown}</div></div>' if pictures else ""
 
 
 def answers_html(
@@ -31,12 +31,13 @@ def answers_html(
     reference = f'<dl><dt>reference</dt><dd class="outputs" dir="auto">{said(asked.reference)}</dd></dl>'
     below = reference if done and asked.reference else ""
     chosen = f'<p class="note">You voted: {said(vote)}.</p>' if vote else ""
-    return f'<div class="card"><div class="pair">{"".join(parts)}</div>{below}{chosen}</div>'
+    card = f'<article class="card"><div class="pair">{"".join(parts)}</div>{below}{chosen}</article>'
+    return f'<div class="cards">{card}</div>'
 
 
 def _answer(side: str, text: str, name: str, seen: Seen | None) -> str:
     head = f"<h2>{side} <small>{said(name)}</small></h2>"
-    return f'<section>{head}<dl><dd class="answer" dir="auto">{said(text)}</dd></dl>{_seen(seen)}</section>'
+    return f'<section>{head}<p class="answer" dir="auto">{said(text)}</p>{_seen(seen)}</section>'
 
 
 def _seen(seen: Seen | None) -> str:

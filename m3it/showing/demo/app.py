@@ -22,7 +22,7 @@ from m3it.showing.door import load_gradio
 ADDRESS = ("config", "split", "row")
 ADD = (
     '<label class="add">Add pictures<input type="file" multiple accept="image/*"></label> '
-    f"<span>or paste them, or drop them here: at most {MAX_PICTURES}</span>"
+    f'<small class="more">or paste them, or drop them here; at most {MAX_PICTURES}</small>'
 )
 
 
@@ -52,17 +52,20 @@ def _lay_out(names: Sequence[str], pages: Pages | None) -> SimpleNamespace:
         made.split = gr.Dropdown([], label="Split", min_width=110)
         made.row = gr.Textbox(label="Row number", placeholder="then Enter", min_width=110)
         made.row_id = gr.Textbox(label="Row id", placeholder="then Enter", min_width=140)
-        made.random = gr.Button("Random row", size="sm", min_width=110)
+        made.random = gr.Button("Random row", size="sm", min_width=110, scale=0)
     script = Path(__file__).with_name("page.js").read_text("utf-8")
-    made.add = gr.HTML(html_template=ADD, js_on_load=script, most_bytes=MAX_BYTES)
-    made.strip = gr.HTML(js_on_load=None)
-    made.remove = gr.Button("Remove pictures", size="sm", min_width=140, visible=False)
-    made.choices = gr.Dropdown([], label="Instructions of the dataset", visible=pages is not None)
-    made.instruction = gr.Textbox(label="Instruction", lines=2)
-    made.inputs = gr.Textbox(label="Question", lines=2, placeholder="Shift and Enter asks")
     with gr.Row():
-        made.ask = gr.Button("Ask", variant="primary", min_width=110)
-        made.stop = gr.Button("Stop", min_width=110)
+        with gr.Column(scale=2, min_width=260):
+            made.strip = gr.HTML(js_on_load=None)
+            made.add = gr.HTML(html_template=ADD, js_on_load=script, most_bytes=MAX_BYTES)
+            made.remove = gr.Button("Remove pictures", size="sm", visible=False)
+        with gr.Column(scale=3, min_width=260):
+            made.choices = gr.Dropdown([], label="Instructions of the dataset", visible=False)
+            made.instruction = gr.Textbox(label="Instruction", lines=2)
+            made.inputs = gr.Textbox(label="Question", lines=2, placeholder="Shift and Enter asks")
+            with gr.Row():
+                made.ask = gr.Button("Ask", variant="primary", min_width=110)
+                made.stop = gr.Button("Stop", min_width=110)
     made.note = gr.HTML(js_on_load=None)
     made.answers = gr.HTML(js_on_load=None)
     with gr.Row(visible=False) as made.voting:
@@ -84,13 +87,14 @@ def _listen_to_rows(page: Any, made: SimpleNamespace, pages: Pages) -> None:
         view, card = found.view, found.cards[0]
         if card.error:
             return {made.note: note_html(card.error, True)}
+        listed = _instructions(view.config)
         files, place = [image["bytes"] for image in card.row["images"]], {"config": view.config, "split": view.split}
         return _pictures(made, files) | {
             made.config: view.config,
             made.split: gr.update(choices=pages.splits(view.config), value=view.split),
             made.row: str(card.number),
             made.row_id: card.id,
-            made.choices: gr.update(choices=_instructions(view.config), value=None),
+            made.choices: gr.update(choices=listed, value=None, visible=bool(listed)),
             made.instruction: card.row["instruction"],
             made.inputs: card.row["inputs"],
             made.taken: Taken(place, id_of(card.row), card.row["inputs"], files, card.row["outputs"]),
@@ -98,17 +102,21 @@ def _listen_to_rows(page: Any, made: SimpleNamespace, pages: Pages) -> None:
             **_cleared(made),
         }
 
-    def on(listen: Any, view_of: Callable[..., View], *parts: Any) -> None:
-        """Take the row that `view_of` makes of what some components say, or else of the address."""
+    def on(listen: Any, view_of: Callable[..., View], *parts: Any, listed: str = "") -> None:
+        """Take the row that `view_of` makes of what some components say, or else of the address. `listed`: what the
+        last of them is a list of; to Gradio it is input, too, if one passes it with Tab."""
 
         def handle(given: dict[Any, Any], request: gr.Request) -> dict[Any, Any]:
+            said, taken = [given[part] for part in parts], given[made.taken]
+            if listed and taken and said[-1] == taken.place[listed]:
+                return {made.taken: taken}
             try:
-                return take(view_of(*[given[part] for part in parts] or [request]))
+                return take(view_of(*said or [request]))
             except KNOWN as error:
                 return {made.note: note_html(str(error), True)}
 
         shown = [part for name, part in vars(made).items() if name != "votes"]
-        done = listen(handle, {*parts}, shown, api_visibility="private", show_progress="hidden")
+        done = listen(handle, {made.taken, *parts}, shown, api_visibility="private", show_progress="hidden")
         done.then(None, [made.address], None, js=TO_ADDRESS % list(ADDRESS), api_visibility="private")
 
     def numbered(config: str, split: str, number: str) -> View:
@@ -124,13 +132,12 @@ def _listen_to_rows(page: Any, made: SimpleNamespace, pages: Pages) -> None:
 
     place = (made.config, made.split)
     on(page.load, lambda request: of_address(dict(request.query_params)))
-    on(made.config.input, lambda config: View(config), made.config)
-    on(made.split.input, View, *place)
+    on(made.config.input, lambda config: View(config), made.config, listed="config")
+    on(made.split.input, View, *place, listed="split")
     on(made.row.submit, numbered, *place, made.row)
     on(made.row_id.submit, found, *place, made.row_id)
     on(made.random.click, drawn, *place)
-    chosen = (made.choices.input, lambda said: said or "", made.choices, made.instruction)
-    _on(*chosen)
+    _on(made.choices.input, lambda said: (said or gr.skip(), None), made.choices, [made.instruction, made.choices])
 
 
 def _instructions(config: str) -> list[str]:
