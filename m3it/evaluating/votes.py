@@ -102,9 +102,10 @@ def _parsed(line: bytes, where: str) -> Row:
         found = json.loads(line.decode())
     except (ValueError, RecursionError) as error:
         raise ScoreError(f"{where}: expected a JSON object, {error}. Remove the line.") from error
-    models = found.get("models") if isinstance(found, dict) else None
-    holds = isinstance(models, list) and len(models) == 2 and all(isinstance(model, str) for model in models)
-    if not holds or found.get("left") not in models or found.get("vote") not in VOTES:
+    named = found if isinstance(found, dict) else {}
+    models, left, vote = (named.get(part) for part in ("models", "left", "vote"))
+    is_pair = isinstance(models, list) and len(models) == 2 and all(isinstance(model, str) for model in models)
+    if not isinstance(found, dict) or not is_pair or left not in (models or ()) or vote not in list(VOTES):
         told = "two models, which of them stood on the left, and a vote"
         raise ScoreError(f"{where}: expected {told}, found {json.dumps(found)[:80]}. Remove the line.")
     return found

@@ -159,19 +159,18 @@ def _listen_to_questions(made: SimpleNamespace, models: dict[str, Model], ballot
         files, refused = read_uploads(event.files, before)
         return _pictures(made, files) | {made.note: note_html(" ".join(refused), True) if refused else ""}
 
-    def answer(pictures: list[bytes], taken: Taken | None, *texts: str) -> Iterator[dict[Any, Any]]:
+    def answer(pictures: list[bytes], taken: Taken | None, instruction: str, inputs: str) -> Iterator[dict[Any, Any]]:
         try:
-            question, reference = question_from(pictures, *texts, taken)
+            question, reference = question_from(pictures, instruction, inputs, taken)
             yield _cleared(made) | {made.note: note_html("The model answers …")}
-            last = None
-            for last in ask(asked_of, question, reference):
-                yield {made.answers: answers_html(last, names)}
-            yield _ended(made, last, asked_of, names, ballots is not None)
+            for asked in ask(asked_of, question, reference):
+                yield {made.answers: answers_html(asked, names)}
+            yield _ended(made, asked, asked_of, names, ballots is not None)
         except KNOWN as error:
             yield {made.note: note_html(str(error), True)}
 
     def vote(asked: Round, kind: str) -> dict[Any, Any]:
-        if not asked:
+        if not asked or not ballots:
             return {made.note: note_html("This question has your vote already.", True)}
         ballots.add(vote_line(names, asked.question, asked.answers, kind))
         shown = answers_html(asked, names, seen(asked_of, asked.question), VOTES[kind], True)
