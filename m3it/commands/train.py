@@ -154,6 +154,7 @@ def quickstart(
     say(f"\nThe report: {found['page']}\nNext:")
     say(f"  m3it show easy-vqa --repo {data} --split test --images rows.png        # its questions")
     say(f"  m3it predict --model {model} --config viquae --out eval/viquae         # another dataset")
+    say(f"  m3it demo --model {model} --repo {data}                     # ask it yourself, in the browser")
     if not hard:
         say("  m3it quickstart --hard                                                 # SHAPES, too: a harder one")
 

@@ -8,9 +8,9 @@ not said a second time elsewhere.
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-import torch
 from PIL import Image
+
+from m3it.models.seen import pictures_of
 
 UNFINISHED = "\ufffd"  # what a token that is a part of a letter decodes to
 MOST_TOKENS_OF_A_LETTER = 8  # then it is no letter
@@ -67,8 +67,9 @@ def _seen(collator: Any, row: Any) -> Seen:
         PICTURE if i in marks else READ if label == -100 else LEARNED for i, label in zip(ids, labels, strict=True)
     ]
     pieces = list(_pieces(collator.tokenizer, ids, kinds))
-    pictures = pictures_of(batch, collator.processor) if cut.images else []
-    return Seen(whole.id, pieces, _cut_texts(whole, cut), pictures, len(ids), len(ids))
+    pictures = pictures_of(batch, collator.processor.image_processor) if cut.images else []
+    images = [Image.fromarray(picture) for picture in pictures]
+    return Seen(whole.id, pieces, _cut_texts(whole, cut), images, len(ids), len(ids))
 
 
 def _picture_ids(collator: Any) -> set[int]:
@@ -106,41 +107,3 @@ def _cut_texts(whole: Any, cut: Any) -> list[str]:
         for row in (whole, cut)
     ]
     return [before[len(after) :] for before, after in zip(*texts, strict=True) if len(after) < len(before)]
-
-
-# ---- pictures
-
-
-def pictures_of(batch: dict[str, Any], processor: Any) -> list[Image.Image]:
-    """The pictures in a batch of one row as the model gets them: scaled, cut into tiles, and back in colours that
-    people see. Empty where the batch holds pixels in a form that is not known here."""
-    values = batch["pixel_values"] if "pixel_values" in batch else torch.empty(0)
-    if "image_grid_thw" in batch:
-        planes = list(_unfolded(values, batch["image_grid_thw"], processor.image_processor))
-    elif values.ndim >= 4 and values.shape[-3] == 3:
-        planes = list(values.flatten(0, -4))
-        planes = [plane for plane in planes if plane.any()]  # tiles that only fill the tensor up are zero
-    else:
-        return []
-    return [_coloured(plane, processor.image_processor) for plane in planes]
-
-
-def _unfolded(values: torch.Tensor, grids: torch.Tensor, images: Any) -> Iterator[torch.Tensor]:
-    """The pictures (3, height, width) of Qwen's classes, which flatten each into patches, `merge_size` squared of them
-    side by side: (patches, channels x times x side x side)."""
-    merge, side, times = images.merge_size, images.patch_size, images.temporal_patch_size
-    sizes = [int(grid.prod()) for grid in grids]
-    for patches, (frames, high, wide) in zip(values.split(sizes), grids.tolist(), strict=True):
-        folded = patches.view(frames, high // merge, wide // merge, merge, merge, 3, times, side, side)
-        plane = folded[..., 0, :, :].permute(0, 5, 1, 3, 6, 2, 4, 7)  # frames, 3, rows of pixels, columns of pixels
-        yield from plane.reshape(frames, 3, high * side, wide * side)
-
-
-def _coloured(plane: torch.Tensor, images: Any) -> Image.Image:
-    """A plane (3, height, width) of the processor's numbers as an RGB image."""
-    pixels = plane.float().permute(1, 2, 0).numpy()
-    if getattr(images, "do_normalize", False):
-        pixels = pixels * np.array(images.image_std) + np.array(images.image_mean)
-    if getattr(images, "do_rescale", True):
-        pixels = pixels / getattr(images, "rescale_factor", 1 / 255)
-    return Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))
