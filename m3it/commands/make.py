@@ -14,6 +14,7 @@ from m3it.commands.options import (
     BaseUrl,
     Cluster,
     Configs,
+    Exclude,
     ExtraBody,
     Fields,
     Json,
@@ -228,6 +229,7 @@ def release(
     on_error: OnError = "raise",
     fields: Fields = None,
     corrections: Annotated[str | None, Option(help="TSV file of corrected texts.")] = None,
+    exclude: Exclude = None,
     workers: Workers = 1,
     cluster: Cluster = None,
 ) -> None:
@@ -252,6 +254,7 @@ def release(
         on_error=on_error,
         fields=as_fields(fields),
         corrections=corrections,
+        exclude=None if exclude is None else str(exclude),
         workers=workers,
         cluster=cluster,
         progress=progress,
@@ -259,6 +262,9 @@ def release(
     if counted := run.get("corrections"):
         left = ", ".join(f"{name} {row_id}" for name, ids in counted["no_such_row"].items() for row_id in ids)
         say(f"{counted['num_rows']:,} rows corrected" + (f"; no such row: {left}" if left else ""))
+    if counted := run.get("exclude"):
+        strange = f"; {counted['no_such_row']:,} more are not here: is it the list of another release?"
+        say(f"{counted['num_rows']:,} rows of the drop list left out{strange if counted['no_such_row'] else ''}")
     for split, proof in run["splits"].items():
         out_of_in = f"{proof['rows_in']:,} rows in, {proof['rows_out']:,} out{as_drops(proof['drops'])}"
         say(f"{split}: {out_of_in}, {proof['digest'][:16]}")
