@@ -879,6 +879,11 @@ def id_of(row):
     return str(json.loads(row["meta"])["id"])
 
 
+def dropped_rows(drop_list, config, split):
+    """Row id -> reason, of the rows of a split that a drop list names: by config, split and id, or by their id alone."""
+    return {**drop_list.get("", {}), **drop_list.get(f"{config}/{split}", {})}
+
+
 def read_meta(row):
     """What a row's meta says; ShardError where it is no JSON object."""
     try:
@@ -1113,12 +1118,14 @@ class M3ITConfig(datasets.BuilderConfig):
     header, or with on_error="drop" by decoding it. `meta`: one more column, a JSON string with the row id
     and what the source knew. `on_error`: "raise", or "drop" to leave out rows that cannot be read, count them by
     reason and list them. `columns`: the only ones to give. `filters`: of Parquet, which rows to give, as pyarrow takes it.
-    `corrections`: config -> row id -> field -> (text, who), by m3it/reading/corrections.py."""
+    `corrections`: config -> row id -> field -> (text, who), by m3it/reading/corrections.py. `exclude`: rows to leave
+    out, "config/split" -> row id -> reason, by m3it/reading/drop_list.py."""
 
     images: bool = False
     meta: bool = False
     on_error: str = "raise"
     corrections: dict = None
+    exclude: dict = None
     columns: list = None
     filters: object = None
 
@@ -1155,7 +1162,7 @@ class M3IT(datasets.GeneratorBasedBuilder):
         for name, default in (("images", False), ("meta", False), ("on_error", "raise")):
             if kwargs.get(name, default) == default:
                 kwargs.pop(name, None)  # so that a default said aloud shares its cache entry
-        for name in ("corrections", "columns", "filters"):
+        for name in ("corrections", "exclude", "columns", "filters"):
             if kwargs.get(name) is None:  # an expression of pyarrow is equal to nothing
                 kwargs.pop(name, None)
         self.BUILDER_CONFIGS = []  # any name whose files are found is a config; `datasets` refuses one not in a list
@@ -1259,7 +1266,18 @@ class M3IT(datasets.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager):
         splits = self.shards(self.config.name)
-        return [datasets.SplitGenerator(name=split, gen_kwargs={"pieces": self.pieces(split)}) for split in splits]
+        left_out = {
+            split: self.excluded(split) for split in splits
+        }  # said only where there are some: cache entries stay
+        given = {split: {"excluded": rows} if rows else {} for split, rows in left_out.items()}
+        return [
+            datasets.SplitGenerator(name=split, gen_kwargs={"pieces": self.pieces(split), **given[split]})
+            for split in splits
+        ]
+
+    def excluded(self, split):
+        """Row id -> reason, of the rows of a split that are to be left out."""
+        return dropped_rows(self.config.exclude or {}, self.config.name, split)
 
     def _prepare_split_single(self, *args, **kwargs):
         """As `datasets` does it, but for its DatasetGenerationError, which says nothing, and loses its cause on the way
@@ -1274,10 +1292,13 @@ class M3IT(datasets.GeneratorBasedBuilder):
                 raise
             raise told from told.__cause__
 
-    def _generate_examples(self, pieces):
+    def _generate_examples(self, pieces, excluded=()):
         names = list(self.info.features)
         for piece in pieces:
             for key, row in self.read(piece):
+                if excluded and id_of(row) in excluded:
+                    self._note("m3it-drops", {"id": id_of(row), "reason": excluded[id_of(row)], "error": ""})
+                    continue
                 if "corrected" in row:
                     self._note("m3it-corrected", row["corrected"])
                 yield key, {name: row[name] for name in names}
@@ -1320,7 +1341,7 @@ class M3IT(datasets.GeneratorBasedBuilder):
         elif "images" in row:
             row["image_base64_str"] = [base64.b64encode(image).decode() for image in image_bytes(row)]
         corrections = (self.config.corrections or {}).get(self.config.name)
-        if self.config.meta or corrections:
+        if self.config.meta or corrections or self.config.exclude:
             meta = {"id": key, **read_meta(row)}
             meta["id"] = key if meta["id"] in (None, "") else str(meta["id"])
             if corrections and meta["id"] in corrections:

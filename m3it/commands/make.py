@@ -14,6 +14,7 @@ from m3it.commands.options import (
     BaseUrl,
     Cluster,
     Configs,
+    Exclude,
     ExtraBody,
     Fields,
     Json,
@@ -288,6 +289,7 @@ def release(
         str | None, Option(metavar="ORG/NAME", help="Say what an upload to the Hub would send; with --yes, send it.")
     ] = None,
     yes: Annotated[bool, Option("--yes", help="Send what --push says. A new repository is private.")] = False,
+    exclude: Exclude = None,
     workers: Workers = 1,
     cluster: Cluster = None,
 ) -> None:
@@ -318,6 +320,7 @@ def release(
         on_error=on_error,
         fields=as_fields(fields),
         corrections=corrections,
+        exclude=None if exclude is None else str(exclude),
         workers=workers,
         cluster=cluster,
         progress=progress,
@@ -325,6 +328,9 @@ def release(
     if counted := run.get("corrections"):
         left = ", ".join(f"{name} {row_id}" for name, ids in counted["no_such_row"].items() for row_id in ids)
         say(f"{counted['num_rows']:,} rows corrected" + (f"; no such row: {left}" if left else ""))
+    if counted := run.get("exclude"):
+        strange = f"; {counted['no_such_row']:,} more are not here: is it the list of another release?"
+        say(f"{counted['num_rows']:,} rows of the drop list left out{strange if counted['no_such_row'] else ''}")
     for split, proof in run["splits"].items():
         out_of_in = f"{proof['rows_in']:,} rows in, {proof['rows_out']:,} out{as_drops(proof['drops'])}"
         say(f"{split}: {out_of_in}, {proof['digest'][:16]}")

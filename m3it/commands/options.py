@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -17,7 +18,7 @@ from typer import Exit, Option
 from m3it import __version__
 from m3it.work.terminal import printable
 
-READ, MAKE, TRAIN, SCORE = "Read", "Make", "Train", "Score"
+READ, MAKE, CURATE, TRAIN, SCORE = "Read", "Make", "Curate", "Train", "Score"
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 MOST = 10**12  # of what is counted and not held; what is held in memory has limits of its own: a number with a few
 # digits too many is wrong usage, and brings no machine down
@@ -36,6 +37,9 @@ License = Annotated[
 ]
 OnError = Annotated[
     Literal["raise", "drop"], Option(help="drop: leave out rows that cannot be read, count and list them.")
+]
+Exclude = Annotated[
+    Path | None, Option(help="Leave out the rows of this list: of m3it leaks or duplicates, or an id a line.")
 ]
 Seed = Annotated[
     int, Option(help="What random choices are drawn from: the same seed, the same result.", min=0, max=2**32 - 1)

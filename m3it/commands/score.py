@@ -15,6 +15,7 @@ from m3it.commands.options import (
     BaseUrl,
     BatchSize,
     Configs,
+    Exclude,
     ExtraBody,
     Ids,
     Json,
@@ -95,6 +96,7 @@ def score(
     out: Annotated[Path | None, Option(help="Folder for scores.json. Default: the first one's.")] = None,
     repo: Annotated[str | None, Option(help="What was predicted: checks rows and references.")] = None,
     metric: Annotated[list[str] | None, Option(help="One more metric for every config, e.g. chrf.")] = None,
+    exclude: Exclude = None,
     seed: Seed = 0,
     reasoning_tags: ReasoningTags = None,
     as_json: Json = False,
@@ -112,7 +114,8 @@ def score(
 
         predictions = [import_logs(logs_of, predictions, out)]
     tags = reasoning_tags or None
-    found = score_predictions(predictions, out, repo=repo, metrics=metric or (), seed=seed, reasoning_tags=tags)
+    options = {"repo": repo, "metrics": metric or (), "seed": seed, "reasoning_tags": tags, "exclude": exclude}
+    found = score_predictions(predictions, out, **options)
     say(json.dumps(found, ensure_ascii=False) if as_json else score_table(found))
 
 

@@ -1,1 +1,1 @@
-"""Rows looked at critically: what models and rules say of them."""
+"""Rows looked at critically: what a set holds twice or where it must not, and what rules and models find odd."""

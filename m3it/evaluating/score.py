@@ -26,6 +26,7 @@ from m3it.evaluating.row_scores import (
     score_rows,
 )
 from m3it.evaluating.runs import Place, Row, Run, ScoreError, check_references, pool_captions, read_runs, usable
+from m3it.reading.drop_list import DropList, dropped_rows, read_drop_list
 from m3it.work.folder import write_json, write_text
 from m3it.work.runner import versions
 
@@ -53,17 +54,22 @@ def score(
     metrics: Iterable[str] = (),
     seed: int = 0,
     reasoning_tags: Sequence[str] | None = None,
+    exclude: Path | str | None = None,
 ) -> dict[str, Any]:
     """Score predictions and write scores.json and row_scores.jsonl into `out`; returns what scores.json holds.
 
     `repo`: where the rows are, to see that no row is missing and no reference has changed since. `metrics`: more of
-    them, for every config. `reasoning_tags`: see runs.read_run. With several models, the first is compared with each
-    other one.
+    them, for every config. `reasoning_tags`: see runs.read_run. `exclude`: a drop list, whose rows are not scored. With
+    several models, the first is compared with each other one.
     """
     if unknown := [name for name in metrics if name not in METRICS]:
         raise ValueError(f"Unknown metric {unknown[0]!r}: expected one of {', '.join(METRICS)}")
     runs = read_runs(paths, reasoning_tags)
-    runs = pool_captions(check_references(run, repo) if repo else run for run in runs)
+    runs = [check_references(run, repo) if repo else run for run in runs]
+    kept = [without(run, read_drop_list(exclude)) for run in runs] if exclude else runs
+    num_excluded = sum(len(rows) for run in runs for rows in run.rows.values())
+    num_excluded -= sum(len(rows) for run in kept for rows in run.rows.values())
+    runs = pool_captions(kept)
     models, lines = [], []
     for run in runs:
         scored = {
@@ -77,7 +83,8 @@ def score(
     found = {
         "command": "score",
         "options": {"predictions": [str(path) for path in paths], "metrics": list(metrics), "seed": seed}
-        | ({"reasoning_tags": list(reasoning_tags)} if reasoning_tags else {}),
+        | ({"reasoning_tags": list(reasoning_tags)} if reasoning_tags else {})
+        | ({"exclude": str(exclude), "num_excluded": num_excluded} if exclude else {}),
         "versions": versions("numpy", "sacrebleu"),
         "num_resamples": NUM_RESAMPLES,
         "models": models,
@@ -87,6 +94,20 @@ def score(
     write_text(Path(out) / "row_scores.jsonl", text)
     write_json(Path(out) / "scores.json", found)
     return found
+
+
+def without(run: Run, drop_list: DropList) -> Run:
+    """The run without the rows of a drop list, which are not missing either; ScoreError where none is left."""
+    rows, num_rows = {}, dict(run.num_rows)
+    for (config, split), found in run.rows.items():
+        dropped = dropped_rows(drop_list, config, split)
+        kept = [row for row in found if row["id"] not in dropped]
+        if not kept:
+            raise ScoreError(f"{config}/{split}: all {len(found)} predicted rows are on the drop list. Leave it out.")
+        rows[config, split] = kept
+        if (config, split) in num_rows:
+            num_rows[config, split] -= len(found) - len(kept)
+    return run._replace(rows=rows, num_rows=num_rows)
 
 
 def _dataset(run: Run, place: Place, scored: Scored | None) -> Row:

@@ -34,7 +34,8 @@ from m3it.mixing.mixed_part import Access, MixedPart, open_parts
 from m3it.mixing.order import LANES, Order, Place, Series, allot, mix
 from m3it.mixing.part import Part
 from m3it.mixing.row_access import Grouped, Indexed
-from m3it.mixing.selection import Selection, as_names, check_weights, find_weights, read_drop_list
+from m3it.mixing.selection import Selection, as_names, check_weights, find_weights
+from m3it.reading.drop_list import DropList, dropped_rows, read_drop_list
 from m3it.rows.instance import M3ITError, ShardError, choose, hash_of, shuffled
 
 SPENT = object()
@@ -50,7 +51,7 @@ class Mixture(IterableDataset):
     weights       "size" (an epoch has every row once), "sqrt", a temperature T (size ** (1 / T)), or name -> share
     batch_size    rows that are read together: best the batch size of one device
     tasks, languages, exclude_held_out, license="commercial"    which configs, where `configs` does not name them
-    drop_list     row ids to leave out, or a file with one a line
+    drop_list     row ids to leave out; or a file with one a line, or as `m3it leaks` and `m3it duplicates` write it
     on_error      "raise", or "drop": at most `max_drops` rows of a dataset
     transform     called with each row where it is read; an M3ITError that it raises counts as a row that cannot be read
     resample_instructions       another of the dataset's instructions in every pass over it
@@ -74,7 +75,7 @@ class Mixture(IterableDataset):
         languages: Iterable[str] | None = None,
         exclude_held_out: bool = False,
         license: str | None = None,
-        drop_list: Iterable[str] | str | os.PathLike = (),
+        drop_list: Iterable[str] | str | os.PathLike | DropList = (),
         on_error: str = "raise",
         max_drops: int = 100,
         transform: Callable[[dict[str, Any]], Any] | None = None,
@@ -116,6 +117,12 @@ class Mixture(IterableDataset):
         return [part for part in opened if part.share]
 
     @cached_property
+    def _dropped(self) -> dict[str, dict[str, str]]:
+        """Label of a part -> the ids of its rows that are on the drop list."""
+        parts = {mixed.name: mixed.part for mixed in self.mixed_parts}
+        return {label: dropped_rows(self.drop_list, part.name or label, part.split) for label, part in parts.items()}
+
+    @cached_property
     def order(self) -> Order:
         """The order of all rows."""
         sizes = np.array([part.rows.num_rows for part in self.mixed_parts])
@@ -154,7 +161,8 @@ class Mixture(IterableDataset):
             reads = self.order.reads_per_epoch(i)
             lines.append(f"{line}, each read {reads:.1f} times an epoch" if reads > 1.5 * quota / size else line)
         totals = f"{'in all':<28}{sum(part.rows.num_rows for part in self.mixed_parts):>12,}{'':>8}{self.num_rows:>12,}"
-        left_out = f"; {len(self.drop_list)} row ids on the drop list" if self.drop_list else ""
+        number = sum(map(len, self.drop_list.values()))
+        left_out = f"; {number} row ids on the drop list" if number else ""
         return "\n".join([*lines, f"{totals}  seed {self.seed}, {LANES} lanes, batches of {self.batch_size}{left_out}"])
 
     # ---- rows
@@ -221,7 +229,7 @@ class Mixture(IterableDataset):
 
     def _finish(self, part: MixedPart, row: dict[str, Any], in_pass: int) -> Any:
         """The row with its instruction, transformed; None if it is on the drop list."""
-        if row["id"] in self.drop_list:
+        if row["id"] in self._dropped[part.name]:
             return None
         if self.resample_instructions or self.instructions_per_dataset:
             row["instruction"] = self._instruction(part, row, in_pass)

@@ -120,12 +120,3 @@ def read_weights(path: str | os.PathLike) -> Any:
     if not isinstance(table, dict):
         raise ValueError(f"weights: {os.fspath(path)} holds a {type(table).__name__}, expected an object, name: share")
     return table
-
-
-def read_drop_list(given: Iterable[str] | str | os.PathLike) -> frozenset[str]:
-    """The row ids to leave out: as given, or the lines of a file, which end at line feeds and nothing else: an id may
-    hold a line separator."""
-    if isinstance(given, (str, os.PathLike)):
-        lines = Path(given).read_bytes().decode("utf-8-sig").split("\n")
-        return frozenset(line.strip(" \t\r") for line in lines if line.strip())
-    return frozenset(given)

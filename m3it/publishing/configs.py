@@ -5,11 +5,10 @@ import posixpath
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from M3IT import CATALOGUE, M3IT, Repository, find_shards, twin_of
+from M3IT import CATALOGUE, M3IT, Repository
 from m3it.catalogue import catalogue_order, lookup
-from m3it.reading.layouts import layout
+from m3it.reading.layouts import list_configs
 from m3it.reading.load import load_builder
-from m3it.reading.published.raw import Legacy
 from m3it.rows.instance import M3ITError
 
 REFUSED = set('<>:/\\|?*"')  # `datasets` makes folders of config names
@@ -45,6 +44,7 @@ def open_configs(
     fields: dict[str, str] | None = None,
     on_error: str = "raise",
     corrections: str | None = None,
+    exclude: str | None = None,
 ) -> list[ReleaseConfig]:
     """The configs of a repository, or those that are asked for, each with its builder, in the catalogue's order."""
     repository = Repository(repo)  # listed once, whatever the number of configs
@@ -57,21 +57,12 @@ def open_configs(
             raise M3ITError("text: a release has a config of this name, with the texts of all. Rename its folder.")
         if (pictures := f"{name}-images") in names:
             raise M3ITError(f"{pictures}: in a release this is {name} with its pictures. Rename its folder.")
-        builder = load_builder(repository, name, meta=True, fields=fields, on_error=on_error, corrections=corrections)
+        lists = {"corrections": corrections, "exclude": exclude}
+        builder = load_builder(repository, name, meta=True, fields=fields, on_error=on_error, **lists)
         opened.append(ReleaseConfig.of(builder))
     if not opened:
         raise M3ITError(f"{repo}: no rows found in it, nothing to release.")
     return opened
-
-
-def list_configs(repository: Repository) -> list[str]:
-    """The configs of a repository of any layout; of a release, each dataset once."""
-    kind = layout(repository)
-    if issubclass(kind, Legacy):
-        return kind.configs(repository)
-    found = find_shards(repository)
-    twins = {twin for name in found if (twin := twin_of(repository, found, name)) != name}
-    return [name for name in found if name not in twins]
 
 
 def origin(opened: list[ReleaseConfig], splits: dict[str, Any]) -> dict[str, Any]:

@@ -74,8 +74,12 @@ def instances(
             builder.refuse(path, offset, key, error)  # raises
         drops.append(Drop(key, reason_of(error)))  # no list in the cache of a worker's machine
 
+    excluded = builder.excluded(split)
     for path, *bounds in pieces:
         for key, row in builder.read((path, *bounds), refused=refused):
+            if excluded and (reason := excluded.get(id_of(row))):
+                drops.append(Drop(id_of(row), reason))
+                continue
             try:
                 complete_row(row, config, split, path, decode)
                 if converse:

@@ -33,6 +33,7 @@ from m3it.publishing.jsonl import release_lines
 from m3it.publishing.parquet import FILE_KINDS, split_digest, write_shard
 from m3it.publishing.release_card import write_card
 from m3it.reading.corrections import unused
+from m3it.reading.drop_list import strangers
 from m3it.rows.instance import M3ITError
 from m3it.work.folder import Folder, absolute, digest_of, sha256_of, write_text
 from m3it.work.runner import Made, Piece, Progress, map_shards, open_executor, silent, write_run
@@ -54,6 +55,7 @@ def release(
     on_error: str = "raise",
     fields: dict[str, str] | None = None,
     corrections: str | None = None,
+    exclude: str | None = None,
     workers: int = 1,
     cluster: str | None = None,
     progress: Progress = silent,
@@ -62,12 +64,12 @@ def release(
 
     `images`: "both", "native" (image files only, under the names of the datasets) or "base64". `format`: "parquet";
     "jsonl", a card without a script for rows that are in the schema already; or a name in FORMATS, what other tools
-    read. `corrections`: a TSV file of corrected texts; run.json counts them, and lists those that name no row. Killed
-    and called again, it goes on.
+    read. `corrections`: a TSV file of corrected texts; run.json counts them, and lists those that name no row.
+    `exclude`: a drop list as `m3it leaks` writes it; run.json counts its rows by reason. Killed and called again, it goes on.
     """
     out = absolute(out)
-    refuse_wishes(images, format, corrections, out)
-    opened = open_configs(repo, configs, fields, on_error, corrections)
+    refuse_wishes(images, format, corrections, exclude, out)
+    opened = open_configs(repo, configs, fields, on_error, corrections, exclude)
     for config in opened:
         refuse_source(config.builder.repository, out)
     refuse_others_card(Folder(out))
@@ -79,6 +81,7 @@ def release(
     options |= {"shard_bytes": shard_bytes, "on_error": on_error}
     options |= {"chunks": "content-defined"} if CHUNKED else {}  # other bytes: begun without, it is not gone on with
     options |= {"corrections": sha256_of(Path(corrections))} if corrections else {}
+    options |= {"exclude": sha256_of(Path(exclude))} if exclude else {}
     has_configs = format not in FORMATS or FORMATS[format].HAS_CONFIGS
     pieces = [
         piece
@@ -103,10 +106,11 @@ def release(
         record["beside"] = {path: file for path, file in record["beside"].items() if not path.startswith(".work/")}
     Folder(out).sweep()
     told = {"corrections": count_corrections(out, records, opened)} if corrections else {}
+    told |= {"exclude": count_excluded(records, opened)} if exclude else {}
     return write_run(f"{out}/run.json", "release", options, records, **origin(opened, splits), **told)
 
 
-def refuse_wishes(images: str, format: str, corrections: str | None, out: str) -> None:
+def refuse_wishes(images: str, format: str, corrections: str | None, exclude: str | None, out: str) -> None:
     """ValueError or M3ITError for options that do not go together."""
     if images not in KINDS_BY_IMAGES or format not in ACCEPTED_FORMATS:
         known = f"{', '.join(KINDS_BY_IMAGES)}; {', '.join(ACCEPTED_FORMATS)}"
@@ -117,6 +121,8 @@ def refuse_wishes(images: str, format: str, corrections: str | None, out: str) -
         raise M3ITError(f"{out}: format {format} makes a file of each picture, in a folder. Pass a folder as --out.")
     if corrections and format == "jsonl":
         raise M3ITError(f"{corrections}: corrected rows must be written anew. Pass --format parquet.")
+    if exclude and format == "jsonl":
+        raise M3ITError(f"{exclude}: what is left of the rows must be written anew. Pass --format parquet.")
 
 
 def upload_line(out: str) -> str:
@@ -245,6 +251,21 @@ def count_corrections(out: str, records: dict[str, dict[str, Any]], opened: list
     left = {name: unused(corrections, name, found) for name, found in row_ids.items()}
     num_rows = sum(len(corrections.get(name, {})) - len(left[name]) for name in row_ids)
     return {"num_rows": num_rows, "no_such_row": {name: ids for name, ids in left.items() if ids}}
+
+
+def count_excluded(records: dict[str, dict[str, Any]], opened: list[ReleaseConfig]) -> dict[str, Any]:
+    """How many rows the drop list left out, and how many it names that no released config has: of another release?"""
+    dropped: dict[str, list[str]] = {}
+    for record in records.values():
+        dropped.setdefault(record["arguments"]["config"], []).extend(row_id for row_id, _ in record["drops"])
+    num_rows = strange = 0
+    for config in opened:
+        builder, ids = config.builder, set(dropped.get(config.name, ()))
+        splits = list(builder.shards(config.name))
+        listed = {row_id for split in splits for row_id in builder.excluded(split)}
+        num_rows += len(listed & ids)
+        strange += len(strangers(builder.config.exclude or {}, config.name, splits, ids))
+    return {"num_rows": num_rows, "no_such_row": strange}
 
 
 def describe_configs(out: str, records: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import huggingface_hub
 
-from M3IT import M3IT, UNREADABLE, Repository, as_row, find_shards, http_status
+from M3IT import M3IT, UNREADABLE, Repository, as_row, find_shards, http_status, twin_of
 from m3it.reading.published.files import BRANCH, PARQUET, converted_files, locate
 from m3it.reading.published.joined import TRANSLATED, Joined, Legacy80
 from m3it.reading.published.raw import Converted, Legacy, code, say
@@ -60,6 +60,16 @@ def layout(repository: Repository) -> type[M3IT]:
     if any(posixpath.basename(path) in ("instructions.json", "instruction.json") for path in files):
         return Legacy
     return M3IT if find_shards(repository) or not any(locate(repository, raw) for raw in TABLE.values()) else Legacy
+
+
+def list_configs(repository: Repository) -> list[str]:
+    """The configs of a repository of any layout; of a release, each dataset once."""
+    kind = layout(repository)
+    if issubclass(kind, Legacy):
+        return kind.configs(repository)
+    found = find_shards(repository)
+    twins = {twin for name in found if (twin := twin_of(repository, found, name)) != name}
+    return [name for name in found if name not in twins]
 
 
 def choose_builder(

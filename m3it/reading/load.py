@@ -14,6 +14,7 @@ import datasets
 from M3IT import M3IT, M3ITError, Repository, ShardError, config_names, find_shards, id_of
 from m3it.reading.as_is import AsIs, is_as_is, texts_of
 from m3it.reading.corrections import check_configs, read_corrections, unused
+from m3it.reading.drop_list import read_drop_list, strangers
 from m3it.reading.layouts import choose_builder, layout
 from m3it.reading.published.raw import Legacy
 
@@ -44,16 +45,19 @@ def load_builder(
     storage_options: dict[str, Any] | None = None,
     fields: dict[str, str] | None = None,
     corrections: str | os.PathLike | None = None,
+    exclude: Any = None,
     **options: Any,
 ) -> M3IT:
     """The builder that reads config `name` of the repository at `path`; `options` are M3ITConfig's: images, meta,
-    on_error. `corrections`: a TSV file (m3it/reading/corrections.py). A `path` that is a Repository is listed once for
-    all of its configs."""
+    on_error. `corrections`: a TSV file (m3it/reading/corrections.py). `exclude`: rows to leave out, ids or a file
+    (m3it/reading/drop_list.py); its own `read` gives them all the same. A `path` that is a Repository is listed once
+    for all of its configs."""
     repository = path if isinstance(path, Repository) else Repository(path, revision, token, storage_options, cache_dir)
     pinned = revision not in (None, "main") or "@" in repository.path
     kind, repository = choose_builder(repository, name, pinned, token, cache_dir, fields)
     options |= {"fields": fields} if fields else {}
     options |= {"corrections": read_corrections(corrections) or None} if corrections else {}
+    options |= {"exclude": read_drop_list(exclude) or None} if exclude else {}
     builder = kind(
         cache_dir=cache_dir, repository=repository, config_name=name, token=token, repo_id=repository.repo_id, **options
     )
@@ -75,6 +79,7 @@ def load_dataset(
     on_error: str = "raise",
     fields: dict[str, str] | None = None,
     corrections: str | os.PathLike | None = None,
+    exclude: Any = None,
     revision: str | None = None,
     token: str | bool | None = None,
     cache_dir: str | None = None,
@@ -94,9 +99,10 @@ def load_dataset(
     unread: `m3it check` looks at them. `meta`: one more column, a JSON string with the row id and what the source knew.
     `on_error="drop"`: rows that cannot be read are left out, counted by reason, and listed in the builder's manifest.
     `fields`: where raw rows that m3it cannot map keep their inputs, outputs, images (docs/it-broke.md). `corrections`:
-    a TSV file of corrected texts, read instead of theirs (docs/translate.md). `columns`: the only ones to give.
-    `filters`: of Parquet, which rows to give, as `datasets` and pyarrow take them. The configs `text` and
-    `<dataset>-images` of a release come with all of their columns, as from plain `datasets`.
+    a TSV file of corrected texts, read instead of theirs (docs/translate.md). `exclude`: row ids, or a drop list as
+    `m3it leaks` writes it: these rows are left out, counted and listed as dropped ones are (docs/curate.md).
+    `columns`: the only ones to give. `filters`: of Parquet, which rows to give, as `datasets` and pyarrow take them.
+    The configs `text` and `<dataset>-images` of a release come with all of their columns, as from plain `datasets`.
     Other arguments of `datasets.load_dataset` are taken too, so that old programs run unchanged: trust_remote_code,
     verification_mode and their like change nothing here, no remote code ever runs; what would change the rows, such as
     data_files, is a TypeError that says what to do instead.
@@ -105,11 +111,12 @@ def load_dataset(
     repository = path if isinstance(path, Repository) else Repository(path, revision, token, storage_options, cache_dir)
     options = {"on_error": on_error, "columns": columns, "filters": filters}
     if name is not None and (name == "text" or name.endswith("-images")) and is_as_is(repository, name):
-        if fields or corrections:
-            raise M3ITError(f"{name}: comes as it is, without fields and corrections. Leave them out.")
+        if fields or corrections or exclude:
+            raise M3ITError(f"{name}: comes as it is, without fields, corrections and exclude. Leave them out.")
         builder: M3IT = AsIs(cache_dir, repository=repository, config_name=name, token=token, **options)
     else:
         options |= {"images": images, "meta": meta, "fields": fields, "corrections": corrections}
+        options |= {"exclude": exclude}
         builder = load_builder(repository, name, revision=revision, token=token, cache_dir=cache_dir, **options)
     if streaming:
         return builder.as_streaming_dataset(split=split)
@@ -133,6 +140,17 @@ def _say_what_is_missing(builder: M3IT, drops: Counter) -> None:
             drops.total(),
             counts,
             builder.manifest,
+        )
+    excluded, splits = (
+        builder.config.exclude or {},
+        builder.shards(builder.config.name) if builder.config.exclude else (),
+    )
+    if left := strangers(excluded, builder.config.name, splits, _dropped_ids(builder)):
+        logger.warning(
+            "%s: %s rows of the drop list are not in it, the first is %s. Is it the list of another release?",
+            builder.config.name,
+            len(left),
+            left[0],
         )
     if left := unused(builder.config.corrections or {}, builder.config.name, corrected_ids(builder)):
         logger.warning(
@@ -195,6 +213,14 @@ def corrected_ids(builder: M3IT) -> list[str]:
         return []
     with open(path, encoding="utf-8") as file:
         return [json.loads(line)["id"] for line in file]
+
+
+def _dropped_ids(builder: M3IT) -> set[str]:
+    """The ids of the rows that were left out."""
+    if not os.path.exists(builder.manifest):
+        return set()
+    with open(builder.manifest, "rb") as file:
+        return {json.loads(line)["id"] for line in file}
 
 
 def count_drops(builder: M3IT, start: int = 0) -> Counter:

@@ -115,16 +115,17 @@ def is_plain(image_bytes):
     return bool(_plain_jpeg_size(image_bytes) or _plain_png_size(image_bytes))
 
 
-def pixels(image_bytes, row_id="", max_side_pixels=None):
+def pixels(image_bytes, row_id="", max_side_pixels=None, exact=False):
     """The image as a uint8 array (height, width, 3), RGB, upright, writable; ImageError names `row_id` and the first
     bytes.
 
     With `max_side_pixels` a larger image is reduced (bicubic) so that its longer side has exactly that many pixels.
+    `exact`: by Pillow alone, so that the values do not depend on which extras are there.
     """
     image = _open(image_bytes, row_id)
     target = _reduced_size(_stored_size(image), max_side_pixels)
     orientation = _orientation(image, image_bytes)
-    array = _decode_fast(image, image_bytes, target)
+    array = None if exact else _decode_fast(image, image_bytes, target)
     if array is None:
         array = _decode(image, image_bytes, target, row_id)
     return _upright(array, orientation)

@@ -11,7 +11,7 @@ from prediction_files import dataset_line, failure, line, write_run
 
 from m3it.evaluating.metrics import METRICS
 from m3it.evaluating.row_scores import Scored, resample
-from m3it.evaluating.runs import read_runs
+from m3it.evaluating.runs import ScoreError, read_runs
 from m3it.evaluating.score import _difference, compare, score
 from m3it.evaluating.tables import score_table
 
@@ -41,6 +41,18 @@ def test_a_failed_row_is_never_scored_as_empty(tmp_path):
     without = write_run(tmp_path / "b", rows)
     found = [dataset_line(score([run], tmp_path / "out"), "viquae")["scores"] for run in (with_failure, without)]
     assert found[0] == found[1]
+
+
+def test_rows_of_a_drop_list_are_neither_scored_nor_missing(tmp_path):
+    run = write_run(tmp_path / "a", [line(0, "paris"), line(1, "rome")], num_rows={"viquae/test": 2})
+    (tmp_path / "drop.jsonl").write_text('{"config": "viquae", "split": "test", "id": "row-1"}\n')
+    report = score([run], tmp_path / "out", exclude=tmp_path / "drop.jsonl")
+    found = dataset_line(report, "viquae")
+    assert (found["num_rows"], found["num_missing"], found["scores"]["f1"]["score"]) == (1, 0, 100.0)
+    assert report["options"]["num_excluded"] == 1
+    (tmp_path / "drop.jsonl").write_text("row-0\nrow-1\n")
+    with pytest.raises(ScoreError, match="viquae/test: all 2 predicted rows are on the drop list"):
+        score([run], tmp_path / "out", exclude=tmp_path / "drop.jsonl")
 
 
 def test_what_a_model_thinks_aloud_is_not_scored(tmp_path):

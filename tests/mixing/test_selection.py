@@ -7,7 +7,7 @@ from mixtures import mix_of
 from M3IT import Repository
 from m3it.mixing.mixture import Mixture
 from m3it.mixing.part import Part
-from m3it.mixing.selection import as_names, check_weights, find_weights, held, read_drop_list, read_weights
+from m3it.mixing.selection import as_names, check_weights, find_weights, held, read_weights
 
 
 def test_weights():
@@ -78,18 +78,6 @@ def test_a_table_that_no_mixture_can_have_is_refused_before_the_datasets_are_kno
     for wrong in ({}, {"a": 0}, {"a": "much"}, "siz", -1):
         with pytest.raises(ValueError, match="weights"):
             check_weights(wrong)
-
-
-def test_a_drop_list_is_ids_or_a_file_with_one_a_line(tmp_path):
-    (tmp_path / "drop.txt").write_text(" row-1\nrow-2 \n\n", "utf-8")
-    assert read_drop_list(tmp_path / "drop.txt") == read_drop_list(str(tmp_path / "drop.txt")) == {"row-1", "row-2"}
-    assert read_drop_list(["row-1", "row-1"]) == {"row-1"}
-
-
-def test_the_ids_of_a_drop_list_end_at_line_feeds_alone(tmp_path):
-    ids = {"a\u2028b3", "\u2029c", "d\x85", "e\rf", "g\x0bh"}
-    (tmp_path / "drop.txt").write_bytes("\ufeff".encode() + "".join(f"{i}\r\n" for i in sorted(ids)).encode())
-    assert read_drop_list(tmp_path / "drop.txt") == ids
 
 
 def test_one_name_is_as_good_as_a_list_of_one():
