@@ -31,12 +31,12 @@ from m3it.commands.options import (
     as_drops,
     as_extra_body,
     as_fields,
-    as_size,
     default_repo,
     progress,
     say,
     split_option,
 )
+from m3it.work.terminal import as_size
 
 
 @app.command(rich_help_panel=MAKE)

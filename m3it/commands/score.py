@@ -184,10 +184,7 @@ def judge(
         max_cost=max_cost,
         extra_body=as_extra_body(extra_body),
     )
-    e = chat.estimate(requests(match, evidences))
-    cost = "" if e.cost is None else f", at most about {e.cost:.2f}"
-    tokens = f"about {e.prompt_tokens:,} tokens in, at most {e.completion_tokens:,} out"
-    say(f"{e.num_requests:,} requests, {e.num_kept:,} replies on disk; the others {tokens}{cost}", err=True)
+    say(chat.estimate(requests(match, evidences)).told(), err=True)
     found = judge_pairs(match, chat, out, num_evidences=evidences, reasoning_tags=tags, progress=progress)
     say(json.dumps(found, ensure_ascii=False) if as_json else verdict_table(found))
 

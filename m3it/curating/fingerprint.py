@@ -77,8 +77,11 @@ def gone(folder: Folder, pieces: list[Piece], configs: set[str] | None) -> Itera
             yield path
 
 
-def plan(repository: Repository, configs: list[str], on_error: str) -> Iterator[Piece]:
-    """The files of prints of a repository: some pieces of one of its files each."""
+def plan(
+    repository: Repository, configs: list[str], on_error: str, folder: str = "prints", ending: str = "parquet"
+) -> Iterator[Piece]:
+    """The files of prints of a repository, or of what else is found in its rows: some pieces of one of its files
+    each."""
     where = hashlib.sha256((repository.repo_id or repository.root).encode()).hexdigest()[:12]
     for config in configs or list_configs(repository):
         builder = load_builder(repository, config, meta=True, on_error=on_error)
@@ -88,7 +91,7 @@ def plan(repository: Repository, configs: list[str], on_error: str) -> Iterator[
                 name = hashlib.sha256(stamp.encode()).hexdigest()[:16]
                 arguments = {"config": config, "split": split, "pieces": [list(piece) for piece in group]}
                 arguments["repo"] = repository.path
-                yield Piece(f"prints/{where}/{config}/{split}-{name}.parquet", arguments, (), {"builder": builder})
+                yield Piece(f"{folder}/{where}/{config}/{split}-{name}.{ending}", arguments, (), {"builder": builder})
 
 
 def groups(pieces: list[Any]) -> Iterator[list[Any]]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from M3IT import M3IT, id_of, image_bytes, public_url
+from m3it.reading.drop_list import write_drop_list
 from m3it.reading.load import load_builder
 from m3it.rows.instance import M3ITError, hash_of
 from m3it.work.chat import Answer, Chat, ChatError, Reply, Request, message
@@ -183,8 +184,8 @@ def rate(
 
     A line has `id`, `config`, `split`, the ratings, whole numbers from 1 to 5 (`image_correspondence` is null in a row
     without pictures), and `evidence`; or `error` where there is no rating. A reply that cannot be read is asked for
-    once more. `drop_below`: ids of rows with a rating below it go to drop.txt, a drop list; rows without a rating never
-    do. A killed run goes on from the replies on disk, if `chat` keeps them in the same place.
+    once more. `drop_below`: rows with a rating below it go to drop.jsonl, a drop list; rows without a rating never do.
+    A killed run goes on from the replies on disk, if `chat` keeps them in the same place.
     """
     tags, out = reasoning_tags or REASONING_TAGS, Path(out)
     with alone_in(out):
@@ -208,9 +209,10 @@ def rate(
         text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines.values())
         write_text(out / "ratings.jsonl", text)
         if drop_below:
-            dropped = [row_id for row_id, line in lines.items() if _lowest_rating(line) < drop_below]
-            write_text(out / "drop.txt", "".join(row_id + "\n" for row_id in dropped))
-            found["num_dropped"] = len(dropped)
+            low = [line for line in lines.values() if _lowest_rating(line) < drop_below]
+            named = [{name: line[name] for name in ("config", "split", "id")} for line in low]
+            write_drop_list(out / "drop.jsonl", [{**row, "reason": f"rated below {drop_below}"} for row in named])
+            found["num_dropped"] = len(low)
         write_json(out / "rate.json", found)
     return found
 
@@ -265,3 +267,14 @@ def _histogram(values: Iterable[int | None]) -> dict[str, int]:
 
 def _lowest_rating(line: dict[str, Any]) -> int:
     return min((line[name] for name in RATINGS if line.get(name)), default=max(VALUES))
+
+
+def rate_text(found: dict[str, Any]) -> str:
+    """What rate.json holds, as lines."""
+    head = f"{found['num_rows']:,} rows rated by {found['model']}"
+    lines = [f"{head:<46}" + "".join(f"{value:>8}" for value in VALUES)]
+    lines += [f"{name:<46}" + "".join(f"{n:>8,}" for n in counts.values()) for name, counts in found["ratings"].items()]
+    lines += [f"{number:,} failed: {reason}" for reason, number in found["failed"].items()]
+    if "num_dropped" in found:
+        lines.append(f"{found['num_dropped']:,} rows on the drop list")
+    return "\n".join(lines)

@@ -68,6 +68,8 @@ class ParquetRows(pq.ParquetWriter):
             **({"use_content_defined_chunking": True} if CHUNKED else {}),
         )  # fmt: skip
         self.own = own
+        if CHUNKED:  # what `datasets` writes, and the Hub reads: the tag optimized-parquet goes by it
+            self.add_key_value_metadata({"content_defined_chunking": "true"})
 
     def write(self, rows: Rows, about: dict[str, str]) -> None:
         """Write the rows as one row group."""

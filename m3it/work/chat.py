@@ -73,6 +73,12 @@ class Estimate(NamedTuple):
     completion_tokens: int
     cost: float | None
 
+    def told(self) -> str:
+        """The estimate as a line."""
+        cost = "" if self.cost is None else f", at most about {self.cost:.2f}"
+        tokens = f"about {self.prompt_tokens:,} tokens in, at most {self.completion_tokens:,} out"
+        return f"{self.num_requests:,} requests, {self.num_kept:,} replies on disk; the others {tokens}{cost}"
+
 
 def server_name(base_url: str | None = None) -> str:
     """The URL of a server, by default of OpenAI's, as it is shown and kept: without user, password and query. Capitals

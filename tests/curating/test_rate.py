@@ -70,7 +70,9 @@ def test_ratings_are_kept_in_the_order_of_the_rows_and_counted(tmp_path):
         "relevance": {"1": 1, "2": 0, "3": 0, "4": 0, "5": 3},
     }
     assert (found["num_rows"], found["failed"], found["num_dropped"]) == (4, {}, 3)
-    assert (tmp_path / "out/drop.txt").read_text("utf-8") == "row-0\nrow-1\nrow-2\n"
+    dropped = [json.loads(line) for line in (tmp_path / "out/drop.jsonl").read_text("utf-8").splitlines()]
+    assert dropped[0] == {"config": "viquae", "split": "train", "id": "row-0", "reason": "rated below 3"}
+    assert [line["id"] for line in dropped] == ["row-0", "row-1", "row-2"]
 
 
 def test_the_pictures_go_along_with_their_own_bytes_and_before_the_text(tmp_path):
