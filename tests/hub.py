@@ -261,7 +261,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     disable_nagle_algorithm = True  # else a body waits up to 40 ms for the acknowledgement of its headers
 
     def do_GET(self):
-        form = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        form = self.read_form()
         hub = self.server.hub
         time.sleep(hub.latency_seconds)
         fault = hub.take_fault(self.command, urllib.parse.unquote(self.path))
@@ -276,7 +276,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
         except ConnectionError:  # the client has enough, as one that tests a timeout or reads half a stream
             self.close_connection = True
 
-    do_HEAD = do_POST = do_GET
+    do_HEAD = do_POST = do_PUT = do_GET
+
+    def read_form(self):
+        """The body of a request; of one without a length, its chunks."""
+        if "Content-Length" in self.headers or "Transfer-Encoding" not in self.headers:
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        chunks = []
+        while size := int(self.rfile.readline(), 16):
+            chunks.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(chunks)
 
     def send(self, reply, kind):
         """Send the range that was asked for, or half of it; the log has its line before the client sees a byte."""

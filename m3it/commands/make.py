@@ -30,6 +30,7 @@ from m3it.commands.options import (
     as_drops,
     as_extra_body,
     as_fields,
+    as_size,
     default_repo,
     progress,
     say,
@@ -228,6 +229,10 @@ def release(
     on_error: OnError = "raise",
     fields: Fields = None,
     corrections: Annotated[str | None, Option(help="TSV file of corrected texts.")] = None,
+    push: Annotated[
+        str | None, Option(metavar="ORG/NAME", help="Say what an upload to the Hub would send; with --yes, send it.")
+    ] = None,
+    yes: Annotated[bool, Option("--yes", help="Send what --push says. A new repository is private.")] = False,
     workers: Workers = 1,
     cluster: Cluster = None,
 ) -> None:
@@ -236,12 +241,17 @@ def release(
     Example: m3it release . --out release"""
     from M3IT import Repository
     from m3it.publishing.check import check as check_repository
+    from m3it.publishing.push import refuse_name
     from m3it.publishing.release import ACCEPTED_FORMATS, KINDS_BY_IMAGES, upload_line
     from m3it.publishing.release import release as release_repository
 
     for option, given, known in (("format", format, ACCEPTED_FORMATS), ("images", images, KINDS_BY_IMAGES)):
         if given not in known:
             raise typer.BadParameter(f"--{option} {given}: expected {', '.join(known)}")
+    if (yes and not push) or (push and (format == "jsonl" or "://" in out)):
+        raise typer.BadParameter("expected --push ORG/NAME with --yes, with rows in the release, in a local folder")
+    if push:
+        refuse_name(push)  # before the work
     run = release_repository(
         repo,
         out,
@@ -268,7 +278,27 @@ def release(
     report = check_repository(Repository(out), tell=partial(say, err=True))
     if any(finding.level == "error" for finding in report.findings):
         raise Exit(1)
-    say(upload_line(out))
+    if push:
+        push_release(out, push, yes)
+    else:
+        say(upload_line(out))
+
+
+def push_release(out: str, repo_id: str, yes: bool) -> None:
+    """Say what a push sends; send it, if it is meant."""
+    from m3it.publishing.push import plan_push, push
+
+    plan = plan_push(out, repo_id)
+    size = as_size(sum(plan.files.values()))
+    say(f"{repo_id}: {len(plan.files):,} files, {size}, in up to {plan.num_requests:,} requests")
+    if not yes:
+        say("Nothing was sent: add --yes to send them.")
+        return
+    pushed = push(plan)
+    if pushed.others:
+        few = ", ".join(pushed.others[:5]) + ", ..." * (len(pushed.others) > 5)
+        say(f"{len(pushed.others):,} files lie there that are not of this release: {few}", err=True)
+    say(f"{pushed.url}: all files are there. A new repository is private, until its settings say otherwise.")
 
 
 @app.command(rich_help_panel=MAKE)

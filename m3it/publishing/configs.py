@@ -77,8 +77,12 @@ def list_configs(repository: Repository) -> list[str]:
 def origin(opened: list[ReleaseConfig], splits: dict[str, Any]) -> dict[str, Any]:
     """What run.json says of where the rows are from, and the proof that they are the same."""
     read = {public_name(config.builder.repository): config.builder.repository.commit for config in opened}
-    whole = hashlib.sha256("".join(sorted(proof["digest"] for proof in splits.values())).encode()).hexdigest()
-    return {"source": read, "digest": whole, "splits": splits}
+    return {"source": read, "digest": digest_of_all(splits), "splits": splits}
+
+
+def digest_of_all(splits: dict[str, Any]) -> str:
+    """sha256 over the digests of the splits, as hex: the same rows, the same digest."""
+    return hashlib.sha256("".join(sorted(proof["digest"] for proof in splits.values())).encode()).hexdigest()
 
 
 def public_name(repository: Repository) -> str:

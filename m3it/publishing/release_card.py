@@ -1,4 +1,4 @@
-"""What stands beside the shards of a release: README.md with its YAML, dataset_infos.json, LICENSES.md.
+"""What stands beside the shards of a release: README.md with its YAML, dataset_infos.json, LICENSES.md, croissant.json.
 
 Rendered from what was measured in its files (`release.describe_configs`) and what CATALOGUE says; nothing is typed.
 """
@@ -21,7 +21,8 @@ from m3it.publishing.card_yaml import (
     size_category,
     spelling,
 )
-from m3it.publishing.configs import ReleaseConfig
+from m3it.publishing.configs import ReleaseConfig, digest_of_all
+from m3it.publishing.croissant import croissant
 from m3it.publishing.formats import FORMATS
 from m3it.rows.instance import M3ITError
 from m3it.work.folder import write_text
@@ -137,6 +138,7 @@ def write_card(
     except ValueError as error:
         advice = "Fix what stands between its two lines ---, or take it out."
         raise M3ITError(f"{source.path}/README.md: {error}. {advice}") from error
+    files |= croissant(configs, about, num_rows, digest_of_all(splits))
     for name, content in files.items():
         write_text(f"{out}/{name}", content)
 
