@@ -36,6 +36,10 @@ def check_hub(repository: Repository, tallies: dict[str, Tally] | None = None) -
         yield broken("card-head-readable", "README.md", found, None if repository.repo_id else "warning")
         return
     head, problem = read_head(repository)
+    size, limit = len((cut_head(read_readme(repository))[0] or "").encode()), limit_of("card-head-small")
+    if size > limit:
+        found = f"expected a head of {as_size(limit)} at most, found {as_size(size)}"
+        yield broken("card-head-small", "README.md", found)
     if problem:
         yield broken("card-head-readable", "README.md", problem)
     if head.get("viewer") is False:

@@ -94,6 +94,10 @@ RULES = {
     "card-head-readable": Rule(
         None, "error", "the Hub reads the head of README.md as YAML; with an entry of another shape it shows no config",
         "hub-docs datasets-cards.md", "Fix the head of README.md"),
+    "card-head-small": Rule(
+        500_000, "warning", "each of the viewer's jobs, several for each config and split, reads the whole head of "
+        "README.md, a megabyte in about 8 seconds: 560 configs take it hours", "datasets/utils/metadata.py",
+        "Release fewer with --config, in several repositories, or each once with --images native"),
     "viewer-left-on": Rule(
         "not-for-all-audiences", "error", "the Hub shows no rows where the card says so, or has that tag",
         "dataset-viewer libcommon/operations.py", "Take it out of the head of README.md"),

@@ -18,7 +18,7 @@ NOT_SENT = [".work/*", ".cache/*", ".*.tmp", "*/.*.tmp"]  # notes of our own, an
 CARD = "README.md"  # goes last: the Hub shows what it lists
 OF_THE_HUB = {".gitattributes"}
 FILES_A_REQUEST = 256  # of the questions how each file is to be sent; a commit has about as many
-HTTPError = HfHubHTTPError.__mro__[1]  # of requests, httpx or httpx2: what this huggingface_hub goes through
+HTTPError: Any = HfHubHTTPError.__mro__[1]  # of requests, httpx or httpx2: what this huggingface_hub goes through
 ADVICE = {
     401: "Log in with: hf auth login, or set HF_TOKEN",
     403: "Log in with a token that may write there: hf auth login",

@@ -188,6 +188,19 @@ def a_head_that_is_no_yaml(folder):
     shutil.rmtree(folder / "data")
 
 
+def a_head_of(num_bytes):
+    """What fills the head up to a size."""
+
+    @named(f"a_head_of_{num_bytes}")
+    def spoil(folder):
+        text = (folder / "README.md").read_text("utf-8")
+        _, head, body = text.split("---\n", 2)
+        head += f"# {'x' * (num_bytes - len(head.encode()) - 3)}\n"
+        (folder / "README.md").write_text(f"---\n{head}---\n{body}", "utf-8")
+
+    return spoil
+
+
 def a_viewer_switched_off(folder):
     edit_head(folder, lambda head: head.update(viewer=False))
 
@@ -286,6 +299,7 @@ SPOILT = [
     ("card-head-readable", "warning", no_readme, r"found none\. Run: m3it card"),  # of a folder, which no one shows yet
     ("card-head-readable", "error", a_head_that_is_no_yaml, "expected YAML"),
     ("card-head-readable", "error", configs_that_are_no_mappings, "found 'viquae'"),
+    ("card-head-small", "warning", a_head_of(501_000), "expected a head of 0.5 MB at most, found 0.501 MB"),
     ("viewer-left-on", "error", a_viewer_switched_off, "viewer: false"),
     ("viewer-left-on", "error", a_tag_that_switches_the_viewer_off, "the tag not-for-all-audiences"),
     ("card-metadata-complete", "warning", no_license, "expected a license"),
@@ -307,7 +321,8 @@ ALSO = {
     "a_config_with_a_slash": {"features-match-files"},
     "six_gigabytes_without_a_config_of_texts": {"shards-small"},
     "a_file_of_6000000000": {"shards-small"},
-    "columns_of_ten_megabytes": {"features-match-files", "first-rows-fit"},
+    "columns_of_ten_megabytes": {"card-head-small", "features-match-files", "first-rows-fit"},
+    "many_configs_4001": {"card-head-small"},
     "a_head_that_is_no_yaml": {"card-metadata-complete"},
     "a_config_without_a_name": {"files-listed"},
 }
@@ -317,6 +332,7 @@ WELCOME = [  # as much as a rule allows: test_hub_rules.py
     ("configs-fit-croissant", many_configs(100)),
     ("splits-fit-viewer", splits_of_a_config(30)),
     ("paths-without-at", a_path_with_other_signs),
+    ("card-head-small", a_head_of(500_000)),
     ("viewer-left-on", tags_and_a_viewer_that_is_on),
     ("config-names-valid", a_config_with_blanks_and_umlauts),
     ("files-within-limits", ten_thousand_files_in_a_folder),
