@@ -167,15 +167,15 @@ def record_set(name: str, config: Json, known: dict[str, str]) -> Json:
 
 
 def split_field(name: str) -> Json:
-    """The split of a row, by the name of its file."""
-    by_name = rf"^.*({'|'.join(SPLIT_ORDER)})(?:-\d+-of-\d+)?\.\w+$"
+    """The split of a row, by the name of its file: in the terms that mlcroissant can filter by."""
+    by_name = rf"^({'|'.join(SPLIT_ORDER)}).*$"
     return {
         "@type": "cr:Field",
         "@id": f"{name}/split",
         "dataType": "sc:Text",
         "source": {
             "fileSet": {"@id": f"files/{name}"},
-            "extract": {"fileProperty": "fullpath"},
+            "extract": {"fileProperty": "filename"},
             "transform": {"regex": by_name},
         },
         "references": {"field": {"@id": "splits/name"}},

@@ -132,6 +132,11 @@ def test_mlcroissant_reads_rows_and_pictures(source, tmp_path):
                 assert [hashlib.sha256(bytes_of(image)).hexdigest() for image in row["images"]] == [
                     digest.decode() for digest in row["image_sha256"]
                 ]
+    few = mlcroissant.Dataset(jsonld=str(out / "croissant.json"))
+    filters = {"viquae-images/split": "test"}
+    assert [row["viquae-images/row_id"] for row in few.records("viquae-images", filters)] == [
+        row["row_id"].encode() for row in pq.read_table(out / "data/kvqa/viquae-images/test.parquet").to_pylist()
+    ]
 
 
 def bytes_of(image):
