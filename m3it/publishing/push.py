@@ -5,7 +5,9 @@ folder by the names and sizes of its files. What the Hub has already is not sent
 interrupted goes on.
 """
 
+import glob
 import math
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +19,7 @@ from m3it.rows.instance import M3ITError
 NOT_SENT = [".work/*", ".cache/*", ".*.tmp", "*/.*.tmp"]  # notes of our own, and of huggingface_hub
 CARD = "README.md"  # goes last: the Hub shows what it lists
 OF_THE_HUB = {".gitattributes"}
-FILES_A_REQUEST = 256  # of the questions how each file is to be sent; a commit has about as many
+FILES_A_COMMIT = 100  # hub-docs storage-limits.md: 50 to 100
 HTTPError: Any = HfHubHTTPError.__mro__[1]  # of requests, httpx or httpx2: what this huggingface_hub goes through
 ADVICE = {
     401: "Log in with: hf auth login, or set HF_TOKEN",
@@ -63,9 +65,9 @@ def plan_push(folder: Path | str, repo_id: str) -> Plan:
         raise M3ITError(f"{folder}: expected a release in a folder of this machine. Copy it to a disk first.")
     paths = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
     files = {path: (root / path).stat().st_size for path in filter_repo_objects(paths, ignore_patterns=NOT_SENT)}
-    batches = math.ceil((len(files) - 1) / FILES_A_REQUEST) + 1  # the card is sent by itself
     listing = math.ceil(len(files) / 1000)
-    return Plan(repo_id, root, files, 2 + 3 * batches + len(files) + listing)  # how, where to, commit; the card's YAML
+    asked = 3 * len(list(commits_of(files)))  # how to send, where to, the commit
+    return Plan(repo_id, root, files, 2 + asked + len(files) + listing)  # the repository, and the card's YAML
 
 
 def push(plan: Plan) -> Pushed:
@@ -74,8 +76,14 @@ def push(plan: Plan) -> Pushed:
     api = huggingface_hub.HfApi()
     try:
         url = str(api.create_repo(plan.repo_id, repo_type="dataset", private=True, exist_ok=True))
-        send(api, plan, ignore_patterns=[*NOT_SENT, CARD])
-        send(api, plan, allow_patterns=[CARD], ignore_patterns=NOT_SENT)
+        for paths in commits_of(plan.files):
+            api.upload_folder(
+                repo_id=plan.repo_id,
+                repo_type="dataset",
+                folder_path=str(plan.folder),
+                allow_patterns=list(map(glob.escape, paths)),
+                commit_message="Upload a release of m3it",
+            )
         listed = api.list_repo_tree(plan.repo_id, recursive=True, repo_type="dataset")
         sizes = {entry.path: entry.size for entry in listed if hasattr(entry, "size")}
     except (HTTPError, OSError, RuntimeError, ValueError) as error:  # hf_xet raises RuntimeError, too
@@ -86,14 +94,13 @@ def push(plan: Plan) -> Pushed:
     return Pushed(url, sorted(sizes.keys() - plan.files.keys() - OF_THE_HUB))
 
 
-def send(api: huggingface_hub.HfApi, plan: Plan, **patterns: Any) -> None:
-    """Send files of the release by what is made for many: huggingface_hub 0.25 to 1 have a method of its own for it,
-    newer ones do so wherever a folder is sent."""
-    where: dict[str, Any] = {"repo_id": plan.repo_id, "folder_path": str(plan.folder), "repo_type": "dataset"}
-    if hasattr(api, "upload_large_folder"):
-        api.upload_large_folder(**where, **patterns)
-    else:
-        api.upload_folder(**where, **patterns, commit_message="Upload a release of m3it")
+def commits_of(files: Iterable[str]) -> Iterator[list[str]]:
+    """Yield the files that are sent together, in one commit: what breaks off loses no more. The card is the last, and
+    by itself."""
+    paths = [path for path in files if path != CARD]
+    for start in range(0, len(paths), FILES_A_COMMIT):
+        yield paths[start : start + FILES_A_COMMIT]
+    yield [CARD]
 
 
 def sentence(error: Exception) -> str:

@@ -12,6 +12,7 @@ from hub import find_commit, git, olah_environment, read_entries
 from hub_uploads import UploadHub
 from huggingface_hub import constants
 
+from m3it.publishing import push as push_module
 from m3it.publishing.push import plan_push, push
 from m3it.rows.instance import M3ITError
 from publishing.releases import sums_of
@@ -71,6 +72,26 @@ def test_the_card_comes_last_and_what_is_there_is_not_sent_again(here, spoilable
     push(plan_push(spoilable, "org/again"))
     assert not [request for request in here.requests if request.method == "PUT"]
     assert files_of(here, "org/again")["README.md"] == b"---\n---\nOther.\n"
+
+
+def test_a_large_release_goes_in_several_commits_and_goes_on_with_the_next(here, clean, monkeypatch):
+    monkeypatch.setattr(push_module, "FILES_A_COMMIT", 4)
+    plan = plan_push(clean, "org/large")
+    whole = UploadHub.commit
+
+    def refuse_the_next(hub, repo, ref, form):
+        here.fault("/commit/", 500, method="POST")
+        return whole(hub, repo, ref, form)
+
+    monkeypatch.setattr(UploadHub, "commit", refuse_the_next)
+    with pytest.raises(M3ITError, match="status 500"):
+        push(plan)
+    assert len(files_of(here, "org/large")) == 4
+    monkeypatch.setattr(UploadHub, "commit", whole)
+    push(plan)
+    assert files_of(here, "org/large") == published(clean)
+    log = git(here.git_dir("org/large"), "log", "--format=%s", "main").decode().split("\n")
+    assert log.count("Upload a release of m3it") == 4  # 4 + 4 + 2 files, and the card
 
 
 def test_what_lay_there_before_stays_and_is_said(here, clean, tmp_path):
