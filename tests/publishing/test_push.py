@@ -7,10 +7,12 @@ import subprocess
 import sys
 import time
 
+import huggingface_hub
 import pytest
 from hub import find_commit, git, olah_environment, read_entries
 from hub_uploads import UploadHub
 from huggingface_hub import constants
+from packaging.version import Version
 
 from m3it.publishing import push as push_module
 from m3it.publishing.push import plan_push, push
@@ -102,6 +104,7 @@ def test_what_lay_there_before_stays_and_is_said(here, clean, tmp_path):
     assert push(plan_push(clean, "org/old")).others == ["M3IT.py", "data/rows.jsonl"]
 
 
+@pytest.mark.skipif(Version(huggingface_hub.__version__) < Version("1.2"), reason="huggingface_hub < 1.2 does not wait")
 @pytest.mark.parametrize("pattern", ["preupload", "objects/batch", "/lfs/"])
 def test_a_429_is_waited_out(here, clean, pattern):
     repo = f"org/busy-{len(pattern)}"
