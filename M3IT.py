@@ -1230,7 +1230,7 @@ class M3IT(datasets.GeneratorBasedBuilder):
         hint = f" Did you mean {near!r}?" if near and near != name else ""
         more = f" and {len(found) - 8} more" if len(found) > 8 else ""
         what = f"Unknown config {name!r}" if name else "Config name is missing"
-        held = ", ".join(found[:8]) or "no shards below data/"
+        held = ", ".join(found[:8]) or "no shards below data/; other sets of rows are read by m3it.Part"
         where = self.repository.root if self.repository.path == "." else self.repository.path
         example = f" Pick one, e.g. load_dataset({self.repository.path!r}, {found[0]!r})." if found and not name else ""
         return ValueError(writable(f"{what}.{hint} {where} holds {held}{more}.{example}"))

@@ -31,7 +31,6 @@ from m3it.commands.options import (
     as_drops,
     as_extra_body,
     as_fields,
-    as_size,
     default_repo,
     progress,
     say,
