@@ -5,6 +5,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -279,6 +280,33 @@ def test_killed_in_the_middle_of_a_shard_and_called_again_it_ends_with_the_same_
     release(str(large), out, shard_bytes=4_000_000)
     assert sums_of(out) == expected
     assert not list(out.rglob("*.tmp"))
+
+
+@pytest.mark.slow
+def test_the_jobs_of_slurm_make_the_same_bytes(source, made, tmp_path, monkeypatch):
+    """The example of docs/cluster.md: dask-jobqueue writes the script for sbatch, and its stand-in for tests starts the
+    same workers on this machine."""
+    local = pytest.importorskip("dask_jobqueue.local", reason="dask-jobqueue is in no extra of ours")
+    from dask_jobqueue import SLURMCluster
+
+    (example,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs/cluster.md").read_text("utf-8"), re.M | re.S)
+    submitted = []
+
+    class StandIn(local.LocalCluster):
+        def __init__(self, **options):
+            with SLURMCluster(**options) as slurm:
+                submitted.append(slurm.job_script())
+            super().__init__(cores=1, processes=1, memory="1GB", local_directory=str(tmp_path))
+
+        def scale(self, jobs):
+            super().scale(jobs=2)
+
+    given = example.replace("s3://raw/M3IT", str(source)).replace("s3://releases/M3IT", str(tmp_path / "out"))
+    names = {"SLURMCluster": StandIn}
+    exec(given.replace("from dask_jobqueue import SLURMCluster\n", ""), names)
+    assert sums_of(tmp_path / "out") == sums_of(made[0])
+    for line in ("#SBATCH -p cpu", "#SBATCH -A project", "#SBATCH --cpus-per-task=8", "--nthreads 1 --nworkers 8"):
+        assert line in submitted[0]
 
 
 def test_a_cluster_that_loses_a_worker_makes_the_same_bytes(large, expected, tmp_path):

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -263,6 +264,30 @@ def test_a_run_killed_on_two_processes_goes_on_on_one_two_and_four(data, base, t
         assert Counter(taken[:60]) == expected and len(taken) - 60 < 2 * processes
     assert rows_of(tmp_path / "on-2") == rows_of(tmp_path / "whole")
     assert losses_of(tmp_path / "on-2") == losses_of(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_two_nodes_take_every_row_once_as_one_node_with_two_processes_does(data, base, tmp_path):
+    """docs/cluster.md: `m3it train` under one torchrun for each node; both nodes are this machine."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    rows = ["--model", base, "--repo", data, "--config", "viquae", "--config", "vist", "--epochs", 1, "--log-rows"]
+    options = [*rows, "--batch-size", 2, "--fp32", "--out", tmp_path / "out"]
+    meet = ["--nnodes", 2, "--nproc-per-node", 1, "--master-addr", "127.0.0.1", "--master-port", port]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    nodes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "torch.distributed.run"]
+            + [str(word) for word in (*meet, "--node-rank", rank, "-m", "m3it", "train", *options)],
+            env=environment,
+        )
+        for rank in (0, 1)
+    ]
+    assert [node.wait() for node in nodes] == [0, 0]
+    assert sorted(path.name for path in (tmp_path / "out/rows").iterdir()) == ["0.jsonl", "1.jsonl"]
+    taken = sum(rows_of(tmp_path / "out"), [])
+    assert Counter(taken[:50]) == Counter(ids_of(mixture_of(data, batch_size=2), 50)) and len(set(taken[:50])) == 50
+    assert json.loads((tmp_path / "out/run.json").read_text("utf-8"))["mixture"]["rows_consumed"] == len(taken)
 
 
 def test_a_line_of_a_row_log_counts_if_it_is_whole_and_the_checkpoint_has_its_step():
