@@ -27,7 +27,7 @@ from m3it.rows.jsonl import line_parts
 ROOT = Path(__file__).parents[1]
 CONFIGS = ("viquae", "nlvr", "vist")  # one, two and five pictures a row
 COLOURS = {"red": (220, 20, 20), "green": (20, 200, 20), "blue": (20, 20, 230), "white": (250, 250, 250)}
-STEPS = 60
+STEPS = 150
 
 
 # ---- trainers
