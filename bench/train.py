@@ -156,7 +156,7 @@ for step in range(24):
 print(json.dumps(waited / (time.perf_counter() - began)))
 """
 PACKED = """
-import itertools, json, time
+import json, time
 import torch
 from m3it.mixing.mixture import Mixture
 from m3it.mixing.part import Part
@@ -165,27 +165,32 @@ from m3it.models.tiny import make_tiny
 from m3it.training.train import texts_of
 from m3it.training.trainer import on_answers
 torch.set_num_threads(1)
-shares = {how!r} == "packed, pictures shared"
-mixture = Mixture(None, parts=[Part({folder!r}, {name!r})], batch_size=64, share_pictures=shares)
-model, processor = make_tiny(texts_of(mixture))
-collator = Collator(processor, {length}, pack={how!r} != "padded", share_pictures=shares)
-mixture.transform = collator.prepare
-optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
-empty = places = answers = pictures = 0
-for step in range(2 + {steps}):
-    if step == 2:  # the first ones are slower
-        began = time.process_time()
-    batch = collator(mixture.batch(64 * step, 64 * step + 64))
-    model(**on_answers(batch)).loss.backward()
-    optimizer.step()
-    optimizer.zero_grad()
-    if step >= 2:
-        empty += int((batch["input_ids"] == processor.tokenizer.pad_token_id).sum())
-        places += batch["input_ids"].numel()
-        answers += int((batch["labels"] != -100).sum())
-        pictures += len(batch["pixel_values"])
-seconds = time.process_time() - began
-print(json.dumps([64 * {steps} / seconds, answers / seconds, empty / places, pictures / 64 / {steps}]))
+
+def learn(how):
+    shares = how == "packed, pictures shared"
+    mixture = Mixture(None, parts=[Part({folder!r}, {name!r})], batch_size=64, share_pictures=shares)
+    model, processor = make_tiny(texts)
+    collator = Collator(processor, {length}, pack=how != "padded", share_pictures=shares)
+    mixture.transform = collator.prepare
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
+    empty = places = answers = pictures = 0
+    for step in range(2 + {steps}):
+        if step == 2:  # the first ones are slower
+            began = time.process_time()
+        batch = collator(mixture.batch(64 * step, 64 * step + 64))
+        model(**on_answers(batch)).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        if step >= 2:
+            empty += int((batch["input_ids"] == processor.tokenizer.pad_token_id).sum())
+            places += batch["input_ids"].numel()
+            answers += int((batch["labels"] != -100).sum())
+            pictures += len(batch["pixel_values"])
+    seconds = time.process_time() - began
+    return [64 * {steps} / seconds, answers / seconds, empty / places, pictures / 64 / {steps}]
+
+texts = texts_of(Mixture(None, parts=[Part({folder!r}, {name!r})]))
+print(json.dumps([learn(how) for how in {how!r}]))
 """
 HOW = ("padded", "packed", "packed, pictures shared")
 WORDS = "a red blue small large dog cat man woman ball tree car street house near under holding looking at the of"
@@ -328,9 +333,10 @@ def measure_packing(folder: Path, steps: int, repeats: int) -> list[list[str]]:
     for name, length in (("easy-vqa", 128), ("coco", 256), ("visual-dialog", 256)):
         found: dict[str, list[list[float]]] = {how: [] for how in HOW}
         for _ in range(repeats):
-            for how in HOW:
-                code = PACKED.format(folder=str(folder), name=name, length=length, how=how, steps=steps)
-                found[how].append(json.loads(call([sys.executable, "-c", code]).strip().split("\n")[-1]))
+            code = PACKED.format(folder=str(folder), name=name, length=length, how=HOW, steps=steps)
+            measured = json.loads(call([sys.executable, "-c", code]).strip().split("\n")[-1])
+            for how, line in zip(HOW, measured, strict=True):
+                found[how].append(line)
         median = {
             how: [statistics.median(column) for column in zip(*lines, strict=True)] for how, lines in found.items()
         }

@@ -130,10 +130,8 @@ class Mixture(IterableDataset):
         by_size = self._weights == "size"  # in an epoch each dataset has its own number of rows, exactly
         quotas = sizes if by_size else np.maximum(allot(int(sizes.sum()), shares), 1)
         series = [
-            Series(hash_of(part.name, "", self.seed, "order"), size, rows.sizes, rows.row_bytes, rows.together)
-            for part, rows, size in zip(
-                self.mixed_parts, [p.rows for p in self.mixed_parts], sizes.tolist(), strict=True
-            )
+            Series(hash_of(name, "", self.seed, "order"), rows.num_rows, rows.sizes, rows.row_bytes, rows.together)
+            for name, rows in ((part.name, part.rows) for part in self.mixed_parts)
         ]
         return Order(series, quotas, self.batch_size, self.seed)
 
@@ -293,11 +291,8 @@ class Mixture(IterableDataset):
         files = {part.name: part.fingerprint() for part in self.mixed_parts}
         quotas = dict(zip(files, self.order.quotas.tolist(), strict=True))
         order = {"seed": self.seed, "batch_size": self.batch_size, "files": files, "rows per epoch": quotas}
-        return {
-            "rows_consumed": self.rows_consumed,
-            **order,
-            **({"share_pictures": True} if self.share_pictures else {}),
-        }
+        shares = {"share_pictures": True} if self.share_pictures else {}  # states of before have no such entry
+        return {"rows_consumed": self.rows_consumed, **order, **shares}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a state of this mixture; M3ITError that says what differs if it is another one's."""

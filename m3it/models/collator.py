@@ -40,8 +40,8 @@ class Text(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """A row whose images are decoded and counted; `whole` is its text, answers included; `digests`, of the files of its
-    images, are there where rows may share them."""
+    """A row whose images are decoded and counted; `whole` is its text, answers included; `digests`: of the files of
+    its images, where rows may share them."""
 
     id: str
     messages: list[dict[str, Any]]
@@ -101,15 +101,9 @@ class Collator:
         """The row with its images decoded; M3ITError names the row where one is broken, or lacks its place, or where
         the processor refuses it."""
         messages = [self._plain(message, row["id"]) for message in to_messages(row)]
-        digests = tuple(map(digest_of, row["images"])) if self.share_pictures else ()
-        images = (
-            [self._decode(image, row["id"]) for image in row["images"]]
-            if not digests
-            else [
-                self._decode_once(image, digest, row["id"])
-                for image, digest in zip(row["images"], digests, strict=True)
-            ]
-        )
+        digests = tuple(digest_of(image) if self.share_pictures else b"" for image in row["images"])
+        pairs = zip(row["images"], digests, strict=True)
+        images = [self._picture(image, digest, row["id"]) for image, digest in pairs]
         prepared = Prepared(row["id"], messages, images, digests=digests)
         prepared = prepared._replace(whole=self.text(prepared))
         if self._is_in_doubt(prepared):
@@ -150,16 +144,16 @@ class Collator:
         """The batch to generate from: what comes before the last answer, padded on the left."""
         return self.plain.without_breakers(self._encode(rows, self.prompt, "left")[0], "left")
 
-    def _decode(self, image: bytes, row_id: str) -> Image.Image:
-        return Image.fromarray(pixels(image, row_id, self._most_pixels(image, row_id)))
-
-    def _decode_once(self, image: bytes, digest: bytes, row_id: str) -> Image.Image:
-        """The picture; those of one file are one object, while the rows about it come soon after each other."""
-        if digest not in self._decoded:
+    def _picture(self, image: bytes, digest: bytes, row_id: str) -> Image.Image:
+        """The image, decoded; once for rows that share it and come soon after each other."""
+        if digest and digest in self._decoded:
+            return self._decoded[digest]
+        picture = Image.fromarray(pixels(image, row_id, self._most_pixels(image, row_id)))
+        if digest:
             if len(self._decoded) >= KEPT_PICTURES:
                 del self._decoded[next(iter(self._decoded))]
-            self._decoded[digest] = self._decode(image, row_id)
-        return self._decoded[digest]
+            self._decoded[digest] = picture
+        return picture
 
     def _most_pixels(self, image: bytes, row_id: str) -> int | None:
         """The longer side at which an image is decoded, None for its own."""
@@ -271,11 +265,7 @@ class Collator:
         prepared = [row if isinstance(row, Prepared) else self.prepare(row) for row in rows]
         while True:
             texts = [write(row) for row in prepared]
-            batch = (
-                self._process_shared(prepared, texts)
-                if self.share_pictures and side == "right"
-                else (self._process(prepared, texts, side))
-            )
+            batch = self._process_shared(prepared, texts, side)
             lengths = batch["attention_mask"].sum(1).tolist()
             excess = [max(0, length - self.max_length) if self.max_length else 0 for length in lengths]
             if not any(excess):
@@ -298,12 +288,12 @@ class Collator:
         """The character after the last place for an image."""
         return max((text.text.rfind(place) + len(place) for place in self.places if place in text.text), default=0)
 
-    def _process_shared(self, rows: list[Prepared], texts: list[Text]) -> dict[str, Any]:
-        """The batch of all rows, of which the processor sees one for each set of pictures: the others have its tokens
-        up to the last picture, and their own after it."""
-        owners = self._owners(rows, texts)
+    def _process_shared(self, rows: list[Prepared], texts: list[Text], side: str) -> dict[str, Any]:
+        """The batch of all rows. Of those to learn from that share pictures, the processor sees the first alone: the
+        others have its tokens up to the last picture, and their own after it."""
+        owners = self._owners(rows, texts) if side == "right" else range(len(rows))
         firsts = sorted(set(owners))
-        batch = self._process([rows[i] for i in firsts], [texts[i] for i in firsts], "right")
+        batch = self._process([rows[i] for i in firsts], [texts[i] for i in firsts], side)
         if len(firsts) == len(rows):
             return batch
         tails = [self._tail(text, coded) for text, coded in zip(texts, self._coded(texts), strict=True)]

@@ -71,19 +71,15 @@ def pack(
         for key, value in batch.items()
         if key in TOKENS and key != "attention_mask"
     }
-    first = [bundle.rows[0] for sequence in sequences for bundle in sequence]
     whose = sorted(set(owners))
-    shown = [whose.index(owners[row]) for row in first]
     counts = [num_images[row] for row in whose]
+    shown = [whose.index(owners[bundle.rows[0]]) for sequence in sequences for bundle in sequence]
     pictures = pictures_of(batch, held, shown, counts)
-    others = {key: value for key, value in batch.items() if key not in TOKENS and key not in pictures}
-    positions = torch.arange(mask.shape[1]).expand(mask.shape)[None]
+    positions = torch.arange(mask.shape[1]).expand(mask.shape)
     if held == "patches":
-        which = [whose.index(owner) for owner in owners]
-        positions = rope_positions(batch, which, counts, processor)
-    packed["position_ids"] = positions.flatten(1)[:, at].masked_fill(empty, 0)
-    if held != "patches":
-        packed["position_ids"] = packed["position_ids"][0]
+        positions = rope_positions(batch, [whose.index(owner) for owner in owners], counts, processor)
+    packed["position_ids"] = positions.flatten(-2)[..., at].masked_fill(empty, 0)
+    others = {key: value for key, value in batch.items() if key not in TOKENS and key not in pictures}
     return {**packed, "attention_mask": mask_of(group, branch), **pictures, **others}
 
 
@@ -206,8 +202,8 @@ def rope_positions(batch: dict[str, Any], which: Sequence[int], counts: Sequence
 
 
 def check_packs(model: Any, collator: Any, rows: Iterable[Any]) -> None:
-    """M3ITError where a model does not give rows the same loss packed as padded, since its attention takes no mask of
-    our own (flash attention, state spaces, a sliding window) or counts positions by itself."""
+    """M3ITError where a model does not give rows the same loss packed as padded: it takes no mask of ours (flash
+    attention, a recurrent state), or counts positions by itself."""
     name = type(model).__name__
     text = model.config.get_text_config()
     if text.is_encoder_decoder:

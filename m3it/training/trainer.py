@@ -185,7 +185,7 @@ def on_answers(inputs: dict[str, Any]) -> dict[str, Any]:
     the same loss. Of a small model, and of one with a large vocabulary, logits are a good part of the work. In packed
     rows answers stand everywhere: there, logits of the tokens before each that is learned, and of no other."""
     labels, length = inputs["labels"], inputs["labels"].shape[1]
-    if inputs["attention_mask"].ndim == 4:
+    if "position_ids" in inputs:  # packed
         learned = labels.roll(-1, dims=1) != -100
         learned[:, -1] = False
         some = {"logits_to_keep": learned, "shift_labels": labels.roll(-1, dims=1)[learned]}
