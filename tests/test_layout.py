@@ -57,7 +57,7 @@ def test_no_import_runs_upward():
 
 def test_every_folder_has_its_place_in_the_table():
     wings = {path.name.removesuffix(".py") for path in (ROOT / "m3it").iterdir() if not path.name.startswith("__")}
-    assert wings - {"instructions", "py.typed"} == {*MAY_IMPORT} - {"M3IT", "curating"} | {
+    assert wings - {"instructions", "py.typed"} == {*MAY_IMPORT} - {"M3IT"} | {
         "cli",
         "commands",
         "quickstart",
