@@ -146,6 +146,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     text: list[str] = []
+    random = np.random.default_rng(0)
+    photo = Image.fromarray(random.integers(0, 256, (30, 40, 3), dtype=np.uint8)).resize((640, 480))
+    text += [*speed_table([encoded(Image.fromarray(np.roll(photo, k, axis=1))) for k in range(0, 100, 4)]), ""]
     if options.pictures:
         every = pictures(options.pictures)
         planted = plant(every, 300, 100)
@@ -163,9 +166,6 @@ def main() -> None:
             f"{families}. Fingerprints {printed - begin:.0f} s, search {done - printed:.0f} s.",
             "",
         ]
-    random = np.random.default_rng(0)
-    photo = Image.fromarray(random.integers(0, 256, (30, 40, 3), dtype=np.uint8)).resize((640, 480))
-    text += [*speed_table([encoded(Image.fromarray(np.roll(photo, k, axis=1))) for k in range(0, 100, 4)]), ""]
     text += [*index_table(options.index), "", "Made by `python bench/curate.py`.", ""]
     print("\n".join(text))
     if options.out:

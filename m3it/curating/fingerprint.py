@@ -141,7 +141,8 @@ def prints_of_rows(
                 files = image_bytes(row)
                 seen = {file: seen.get(file) or print_of(file, meta["id"]) for file in files}
             except (ImageError, ShardError) as error:
-                refused(path, int(key.rpartition(":")[2].partition("#")[0]), key, error)
+                offset = int(key.rpartition(":")[2].partition("#")[0])
+                refused(path, offset, key, ShardError(str(error), error.reason))
                 continue
             ids = source_ids(name, meta, len(files))
             pictures = [{"source": said, **seen[file]._asdict()} for said, file in zip(ids, files, strict=True)]

@@ -51,7 +51,7 @@ def leaks(
     is_train &= ~is_evaluation
     pairs = near_codes(known, is_train, is_evaluation)
     found = find_leaks(known, is_train, is_evaluation, pairs)
-    report = {
+    report: dict[str, Any] = {
         "rows": dict(Counter(known.place[is_train | is_evaluation].tolist())),
         "rows_dropped": len({leak.train for leak in found}),
         "blank_pictures": int(known.tiny(np.arange(len(known.first_of_code))).is_blank().sum()),
@@ -76,7 +76,7 @@ def _held(known: Known) -> list[str]:
 def near_codes(known: Known, is_train: np.ndarray, is_evaluation: np.ndarray) -> Pairs:
     """The pairs of codes of pixels, of training and of evaluation pictures, that are near, or not far beyond."""
     sides = [np.unique(known.codes["pixels"][side[known.row_of]]) for side in (is_train, is_evaluation)]
-    found = near_pairs(*map(known.tiny, sides), limit=LOOK_BEYOND)
+    found = near_pairs(known.tiny(sides[0]), known.tiny(sides[1]), LOOK_BEYOND)
     one, other = sides[0][found.one], sides[1][found.other]
     differ = one != other
     return Pairs(one[differ], other[differ], found.apart[differ])

@@ -20,7 +20,7 @@ RADIUS = 88  # of 256 bits: a window that is off by a fortieth of the picture is
 NEIGHBOURS = 8  # that are looked at, of each view
 # Many pictures show one thing on a plain ground. The less a picture shows, the less another one may differ from it:
 # below FULL in proportion; below BLANK of that it is not compared at all.
-FULL, BLANK = 0.08, 0.1
+FULL, BLANK = 0.06, 0.15
 OFF_GROUND = 12  # of 255: what is another shade than the ground
 STEPS = 4  # of least squares: more change nothing
 EDGE = 2  # pixels of a tiny copy that are not compared: a frame shines through there

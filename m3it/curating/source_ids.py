@@ -34,11 +34,11 @@ RULES = {
 
 def source_ids(dataset: str, meta: dict[str, Any], num_images: int) -> list[str]:
     """The names of a row's pictures, in order; "" for each where meta has none."""
-    said = meta.get("images") or meta.get("image") or meta.get("video")
+    said: Any = meta.get("images") or meta.get("image") or meta.get("video")
     names = said if isinstance(said, list) else [said] * num_images  # all frames of a video have its name
     if len(names) != num_images or not all(isinstance(name, str) for name in names):
         return [""] * num_images
-    return [_source_id(dataset, name) for name in names]
+    return [_source_id(dataset, str(name)) for name in names]
 
 
 def _source_id(dataset: str, name: str) -> str:

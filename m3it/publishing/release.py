@@ -65,8 +65,8 @@ def release(
     `images`: "both", "native" (image files only, under the names of the datasets) or "base64". `format`: "parquet";
     "jsonl", a card without a script for rows that are in the schema already; or a name in FORMATS, what other tools
     read. `corrections`: a TSV file of corrected texts; run.json counts them, and lists those that name no row.
-    `exclude`: a drop list as `m3it leaks` writes it; run.json counts its rows by reason. Killed and called again, it
-    goes on.
+    `exclude`: a drop list as `m3it leaks` writes it; run.json counts its rows by reason.
+    Killed and called again, it goes on.
     """
     out = absolute(out)
     refuse_wishes(images, format, corrections, exclude, out)

@@ -1,0 +1,32 @@
+"""What is found again of planted copies: bench/curate.py's measurement, on fewer pictures."""
+
+import importlib.util
+
+import pytest
+from conftest import ROOT
+from planted import KINDS, pictures, plant, write_repository
+
+from m3it.curating.fingerprint import fingerprint
+from m3it.curating.known import read_known
+
+pytest.importorskip("pdqhash", reason="m3it[curate] is not installed")
+pytest.importorskip("usearch", reason="m3it[curate] is not installed")
+
+
+@pytest.mark.slow
+def test_planted_copies_are_found_and_few_others(tmp_path):
+    spec = importlib.util.spec_from_file_location("bench_curate", ROOT / "bench/curate.py")
+    bench = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(bench)
+    every = pictures(8000)
+    planted = plant(every, 60, 40)
+    write_repository(tmp_path / "repo", every, planted)
+    fingerprint([str(tmp_path / "repo")], tmp_path / "prints", workers=2)
+    known = read_known([str(tmp_path / "prints")], tmp_path)
+    found = bench.measure(known, planted, [picture.family for picture in every], half=1)
+    recall = {kind: hits["found"] / hits["planted"] for kind, hits in found["hits"].items()}
+    assert recall["exact"] == 1
+    assert min(recall[kind] for kind in ("JPEG 30", "half size", "PNG of JPEG", "grey")) >= 0.95
+    assert sum(recall[kind] for kind in KINDS if kind != "flip") / (len(KINDS) - 1) >= 0.9
+    # Scenes with the same few things at the same places, and frames of one clip, are alike by nature.
+    assert found["false"].total() <= 1e-4 * found["pairs"]
