@@ -45,10 +45,10 @@ def test_a_release_of_messages_is_read_as_rows(repository, tmp_path):
     out = tmp_path / "messages"
     release(str(repository), out, format="messages")
     rows = list(load_dataset(out, "viquae", split="test", meta=True, images=True, streaming=True))
-    assert [row["inputs"] for row in rows] == [f"Answer the question.\nWhat is {i}?" for i in (20, 21, 22)]
+    assert [row["inputs"] for row in rows] == [f"What is {i}?" for i in (20, 21, 22)]
     assert [row["outputs"] for row in rows] == ["answer 20", "answer 21", "answer 22"]
     assert [json.loads(row["meta"])["id"] for row in rows] == ["row-20", "row-21", "row-22"]
-    assert rows[0]["instruction"] == "" and rows[0]["images"][0].size == (8, 6)
+    assert rows[0]["instruction"] == "Answer the question." and rows[0]["images"][0].size == (8, 6)
 
 
 def test_another_conversation_says_who_reads_it(tmp_path):
@@ -67,7 +67,7 @@ def test_a_part_of_a_mixture_may_be_a_release_of_messages(repository, tmp_path):
     release(str(repository), tmp_path / "messages", format="messages")
     mixture = Mixture(None, parts=[Part(str(tmp_path / "messages"), "okvqa-zh", split="validation")], batch_size=1)
     row = mixture.row(0)
-    assert row["inputs"].startswith("Answer the question.\n什么 ") and len(row["images"]) == 1
+    assert (row["instruction"], row["inputs"][:3]) == ("Answer the question.", "什么 ") and len(row["images"]) == 1
 
 
 def plainly(released, name, split, **options):
