@@ -54,7 +54,7 @@ def flag_rows(
         records = map_shards(write_flags, pieces, out, options, executor, progress, "quality")
     write_drops(f"{out}/drops.jsonl", records)
     write_run(f"{out}/run.json", "quality", options, records)
-    flags = [json.loads(line) for path in records for line in folder.open(path)]
+    flags = [flag for path in records for flag in _read(folder, path)]
     found = {
         "num_rows": sum(record["num_rows"] for record in records.values()),
         "rules": {rule: _counts(flag for flag in flags if flag["rule"] == rule) for rule in RULES},
@@ -66,6 +66,12 @@ def flag_rows(
         rows = [{name: flag[name] for name in ("config", "split", "id", "reason")} for flag in by_place.values()]
         write_drop_list(f"{out}/drop.jsonl", reversed(rows))
     return found
+
+
+def _read(folder: Folder, path: str) -> list[dict[str, str]]:
+    """The flags in a file."""
+    with folder.open(path) as file:
+        return [json.loads(line) for line in file]
 
 
 def _counts(flags: Iterable[dict[str, str]]) -> dict[str, int]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from m3it.curating.prints import COLOURS, SIDE
 from m3it.rows.instance import M3ITError
+from m3it.work.extras import install
 
 RADIUS = 88  # of 256 bits: a window that is off by a fortieth of the picture is within 80 in 99 of 100 cases
 NEIGHBOURS = 8  # that are looked at, of each view
@@ -160,7 +161,7 @@ def build_index(hashes: np.ndarray) -> Any:
     try:
         from usearch.index import Index
     except ImportError as error:
-        raise M3ITError("The search for near pictures needs usearch: pip install 'm3it[curate]'") from error
+        raise M3ITError(f"The search for near pictures needs usearch: {install('curate')}") from error
     index = Index(ndim=256, metric="hamming", dtype="b1", expansion_search=128)
     index.add(np.arange(len(hashes)), np.ascontiguousarray(hashes), threads=1)
     return index

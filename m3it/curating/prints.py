@@ -14,6 +14,7 @@ from PIL import Image
 
 from m3it.rows.images import pixels
 from m3it.rows.instance import M3ITError
+from m3it.work.extras import install
 
 VERSION = 1  # of what is measured: prints of another one are not compared
 SIDE, COLOURS = 32, 16  # pixels a side of the tiny copy, and of its two colours, which need fewer as in a JPEG
@@ -59,7 +60,7 @@ def _pdqhash() -> Any:
     try:
         import pdqhash
     except ImportError as error:
-        raise M3ITError("Fingerprints need pdqhash: pip install 'm3it[curate]'") from error
+        raise M3ITError(f"Fingerprints need pdqhash: {install('curate')}") from error
     return pdqhash
 
 
