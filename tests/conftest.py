@@ -79,3 +79,17 @@ def repository(tmp_path):
         tmp_path / "repo/data/kvqa/okvqa/zh/validation.jsonl", [make_row(i, inputs=f"什么 {i}") for i in range(4)]
     )
     return tmp_path / "repo"
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory) -> Path:
+    """The small model from scratch, with random weights."""
+    pytest.importorskip("torch")
+    import m3it.models.loading  # noqa: F401  (so that transformers knows its classes)
+    from m3it.models.tiny import make_tiny
+
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    model, processor = make_tiny(["Answer the question. What is 1?", "answer 20"], 32, 32, 2)
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder

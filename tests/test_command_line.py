@@ -18,7 +18,7 @@ from conftest import ROOT, make_row, write_rows
 from m3it.cli import app
 
 SAMPLE = 90  # cases of the fast run, about 30 seconds of one core
-HEAVY = {"train", "predict", "evaluate", "quickstart"}  # they import PyTorch first
+HEAVY = {"train", "predict", "evaluate", "quickstart", "demo"}  # they import PyTorch first
 CLOSED = "http://127.0.0.1:9/v1"  # nobody listens there
 BROKE = ["--base-url", CLOSED, "--prices", "1", "1", "--max-cost", "0"]  # stops before the first request
 
@@ -50,6 +50,7 @@ USUAL = {
         **{"--config": "viquae", "": BROKE},
     },
     "report": {"runs": "{predictions}", "--out": "{page}"},
+    "demo": {"--model": "{folder}", "--repo": "{repo}", "--out": "{out}"},
 }
 PATHS = {
     **{"missing": "{folder}/none", "empty file": "{empty}", "file": "{file}", "folder": "{folder}"},

@@ -61,6 +61,7 @@ ReasoningTags = Annotated[
 ExtraBody = Annotated[
     str | None, Option(metavar="JSON", help="More fields of each request to a server, e.g. '{\"top_p\": 0.8}'.")
 ]
+Port = Annotated[int, Option(help="Of 127.0.0.1; 0 for any that is free.", min=0, max=65535)]
 Json = Annotated[bool, Option("--json", help="Print one JSON value.")]
 
 

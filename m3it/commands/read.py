@@ -17,6 +17,7 @@ from m3it.commands.options import (
     Json,
     License,
     Limit,
+    Port,
     Repo,
     app,
     as_fields,
@@ -106,15 +107,16 @@ def browse(
     predictions: Annotated[
         list[Path] | None, Option(help="Folder that m3it predict wrote, to show beside the rows; may be repeated.")
     ] = None,
-    port: Annotated[int, Option(help="Of 127.0.0.1; 0 for any that is free.", min=0, max=65535)] = 7860,
+    port: Port = 7860,
 ) -> None:
     """Rows in the browser, on this machine alone.
 
     Example: m3it browse --predictions predictions"""
+    from m3it.showing.browse.app import build
     from m3it.showing.browse.pages import Pages
-    from m3it.showing.browse.server import serve
+    from m3it.showing.door import serve
 
-    serve(Pages(default_repo(repo), predictions or []), port, lambda url: say(f"{url}  (Ctrl-C ends it)"))
+    serve(build(Pages(default_repo(repo), predictions or [])), port, lambda url: say(f"{url}  (Ctrl-C ends it)"))
 
 
 @app.command(rich_help_panel=READ)

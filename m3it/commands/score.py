@@ -1,9 +1,12 @@
 """Models asked, scored and compared."""
 
 import json
+import shlex
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
+import typer
 from typer import Argument, Option
 
 from m3it.commands.options import (
@@ -19,6 +22,7 @@ from m3it.commands.options import (
     OnError,
     Parallel,
     PicturesFrom,
+    Port,
     Prices,
     ReasoningTags,
     Repo,
@@ -27,6 +31,7 @@ from m3it.commands.options import (
     as_extra_body,
     as_ids,
     default_repo,
+    holds_rows,
     progress,
     say,
     split_option,
@@ -217,3 +222,50 @@ def evaluate(
         say(f"pictures not shown, {problem}", err=True)
     if scores:
         say(f"{score_table(scores)}\n{out / 'report.html'}")
+
+
+@app.command(rich_help_panel=SCORE)
+def demo(
+    model: Annotated[
+        list[str] | None,
+        Option(help="Hub id or folder, or a server's name for a model. Twice: a blind comparison of two."),
+    ] = None,
+    base_url: Annotated[
+        str | None, Option(help="OpenAI-compatible server, for each model that is no folder here.")
+    ] = None,
+    repo: Annotated[
+        str | None, Option(help="Take rows of it. Default: this folder where data/ holds rows, else none.")
+    ] = None,
+    out: Annotated[Path, Option(help="Folder for votes.jsonl, of two models.")] = Path("votes"),
+    port: Port = 7860,
+    max_tokens: Annotated[int, Option(help="Longest answer.", min=1, max=1_000_000)] = 256,
+    space: Annotated[
+        Path | None, Option(help="Open nothing: write a Hugging Face Space that asks a model of the Hub.")
+    ] = None,
+) -> None:
+    """A model asked about pictures, in the browser.
+
+    Example: m3it demo --model quickstart/tiny"""
+    names = model or []
+    if space:
+        from m3it.showing.demo.space import write_space
+
+        if base_url or repo or len(names) > 1:
+            raise typer.BadParameter("--space goes with one --model, and with neither --base-url nor --repo")
+        write_space(space, names[0] if names else None)
+        say(f"{space}: a Space. Look at it, then: hf upload NAME {shlex.quote(str(space))} --repo-type space")
+        return
+    if not 0 < len(names) < 3 or len(set(names)) < len(names):
+        raise typer.BadParameter("--model: expected one model, or two different ones to compare")
+    from m3it.evaluating.votes import ballots_in
+    from m3it.showing.browse.pages import Pages
+    from m3it.showing.demo.app import build
+    from m3it.showing.demo.rounds import load_models
+    from m3it.showing.door import load_gradio, serve
+
+    load_gradio("demo")
+    where = repo or ("." if holds_rows() else None)
+    pages = Pages(where) if where else None
+    with ballots_in(out) if len(names) > 1 else nullcontext() as ballots:
+        page = build(load_models(names, base_url, max_tokens), pages, ballots)
+        serve(page, port, lambda url: say(f"{url}  (Ctrl-C ends it)"))

@@ -148,6 +148,7 @@ def quickstart(
     say(f"  m3it show easy-vqa --repo {data} --split test --images rows.png        # its questions")
     say(f"  m3it predict --model {model} --config viquae --out eval/viquae         # another dataset")
     say("  m3it train --model tiny --config shapes --epochs 4 --out runs/shapes   # a harder one")
+    say(f"  m3it demo --model {model} --repo {data}                     # ask it yourself, in the browser")
 
 
 def as_table(lines: list[dict[str, Any]]) -> str:

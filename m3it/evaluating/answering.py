@@ -1,19 +1,23 @@
 """Questions answered: by a model of transformers in this process, or by one behind an OpenAI-compatible server.
 
 In: an iterator of `Question`s.  Out: `Answered`, in the same order; a row that fails has an error instead of a
-prediction, and the others go on.
+prediction, and the others go on. Or one question, and its answer as it is written: `stream`.
 """
 
+import json
 import logging
+import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
+from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 from M3IT import image_bytes
 from m3it.rows.instance import M3ITError
-from m3it.work.chat import Chat, ChatError, Request, message
+from m3it.work.chat import Chat, ChatError, Request, message, without_images
+from m3it.work.completions import Tell
 from m3it.work.reasoning import REASONING_TAGS, open_thought, without_reasoning
 
 MAX_REFUSALS = 3  # of rows with so many pictures, none of which the server took: the others are not sent
@@ -38,6 +42,13 @@ class Question(NamedTuple):
         return image_bytes(self.row)
 
 
+def question_of(row: dict[str, Any], row_id: str, place: Mapping[str, str], tail: dict[str, Any]) -> Question:
+    """The question that a row asks. `place`: its config and split, as far as it has them."""
+    prompt = "\n".join(text for text in (row["instruction"], row["inputs"]) if text)
+    head = {"id": row_id, **place, "prompt": prompt}
+    return Question({**row, "outputs": "", "meta": {}, "id": row_id}, head, tail)
+
+
 class Answered(NamedTuple):
     """What became of a question: a prediction, or else an error."""
 
@@ -45,6 +56,14 @@ class Answered(NamedTuple):
     prediction: str | None
     error: str
     seconds: float
+
+
+class Seen(NamedTuple):
+    """What a model gets to see of a question: its text, and its pictures as RGB, or none where they are sent as they
+    are."""
+
+    prompt: str
+    pictures: list[Any]
 
 
 class LocalModel:
@@ -71,13 +90,36 @@ class LocalModel:
             for question, (prediction, error) in zip(batch, answers, strict=True):
                 yield Answered(question, prediction, error, seconds)
 
+    def stream(self, question: Question) -> Iterator[str]:
+        """Yield the text so far, again and again, and last the prediction; M3ITError where there is none."""
+
+        def write(tell: Tell) -> str:
+            import torch
+
+            try:
+                return self._generate([self._prepare(question)], tell)[0]
+            except torch.OutOfMemoryError as error:
+                raise M3ITError(f"{question.head['id']}: {' '.join(str(error).split())}") from error
+
+        return streamed(write)
+
+    def seen(self, question: Question) -> Seen:
+        """What the model sees of a question: its prompt and its pictures, read back from the tensors."""
+        from m3it.models.seen import pictures_of, prompt_of
+
+        batch = self.collator.prompts([self._prepare(question)])
+        pictures = pictures_of(batch, self.collator.processor.image_processor) if question.num_images else []
+        return Seen(prompt_of(batch, self.collator.tokenizer), pictures)
+
+    def _prepare(self, question: Question) -> Any:
+        return self.collator.prepare({**question.row, "images": question.images})
+
     def _answer(self, batch: list[Question]) -> list[tuple[str | None, str]]:
         """(prediction, error) of each."""
         import torch
 
         try:
-            rows = [self.collator.prepare({**question.row, "images": question.images}) for question in batch]
-            return [(text, "") for text in self._generate(rows)]
+            return [(text, "") for text in self._generate([self._prepare(question) for question in batch])]
         except (M3ITError, torch.OutOfMemoryError) as error:
             found = " ".join(str(error).split())
         if len(batch) == 1:
@@ -85,14 +127,18 @@ class LocalModel:
         half = len(batch) // 2
         return self._answer(batch[:half]) + self._answer(batch[half:])
 
-    def _generate(self, rows: list[Any]) -> list[str]:
-        """The texts that the model finds likeliest, token by token."""
+    def _generate(self, rows: list[Any], tell: Tell | None = None) -> list[str]:
+        """The texts that the model finds likeliest, token by token; `tell` gets that of a single row so far."""
         import torch
 
         tokenizer, settings = self.collator.tokenizer, self.model.generation_config
         batch = {name: tensor.to(self.device) for name, tensor in self.collator.prompts(rows).items()}
         ends = tokenizer.eos_token_id if settings.eos_token_id is None else settings.eos_token_id
         first = ends[0] if isinstance(ends, list) else ends
+        # A thought that the chat template has opened begins in the prompt: without its mark, one that does not end
+        # would pass for an answer.
+        prompts = tokenizer.batch_decode(batch["input_ids"][:, -PROMPT_END:])
+        opened = [open_thought(prompt, self.reasoning_tags) for prompt in prompts]
         pad = first if tokenizer.pad_token_id is None else tokenizer.pad_token_id
         with torch.inference_mode():
             tokens = self.model.generate(
@@ -102,14 +148,14 @@ class LocalModel:
                 num_beams=1,
                 eos_token_id=ends,
                 pad_token_id=pad,
+                # The last bytes may be those of half a character: it is told with the next token.
+                streamer=_Streamer(lambda row: tell(opened[0] + self._decode(row)[0].strip().rstrip("\ufffd")))
+                if tell
+                else None,
             )
         length = batch["input_ids"].shape[1]
         if torch.equal(tokens[:, :length], batch["input_ids"]):  # some classes give the prompt again, some do not
             tokens = tokens[:, length:]
-        # A thought that the chat template has opened begins in the prompt: without its mark, one that does not end
-        # would pass for an answer.
-        prompts = tokenizer.batch_decode(batch["input_ids"][:, -PROMPT_END:])
-        opened = [open_thought(prompt, self.reasoning_tags) for prompt in prompts]
         return [mark + text.strip() for mark, text in zip(opened, self._decode(tokens), strict=True)]
 
     def _decode(self, tokens: Any) -> list[str]:
@@ -120,6 +166,26 @@ class LocalModel:
         if len(hidden) == len(special):
             return list(tokenizer.batch_decode(tokens, skip_special_tokens=True))
         return [tokenizer.decode([token for token in row if token not in hidden]) for row in tokens.tolist()]
+
+
+class _Streamer:
+    """What `generate` writes its tokens to, those of one row: the prompt's first, then one at a time. `tell` gets the
+    row so far, (1, length)."""
+
+    def __init__(self, tell: Callable[[Any], None]):
+        self.tell, self.tokens = tell, None
+
+    def put(self, tokens: Any) -> None:
+        if self.tokens is None:
+            self.tokens = tokens.new_empty(0)  # the prompt is no part of the answer
+            return
+        import torch
+
+        self.tokens = torch.cat([self.tokens, tokens.reshape(-1)])
+        self.tell(self.tokens[None])
+
+    def end(self) -> None:
+        """What `generate` returns is the answer."""
 
 
 class ServedModel:
@@ -147,6 +213,26 @@ class ServedModel:
             seconds, start = time.perf_counter() - start, time.perf_counter()
             yield Answered(question, reply.text if reply else None, error, seconds)
 
+    def stream(self, question: Question) -> Iterator[str]:
+        """Yield the text so far, again and again where the server streams, and last its answer; M3ITError where there
+        is none."""
+
+        def ask(tell: Tell) -> str:
+            reply = self.chat.ask([self._message(question)], tell=tell, **self.options)
+            if reply.fault:
+                raise ChatError(reply.fault)
+            return reply.text
+
+        return streamed(ask)
+
+    def seen(self, question: Question) -> Seen:
+        """What is sent of a question: each picture goes with its own bytes, of which the sha256 stands here."""
+        sent = without_images({"messages": [self._message(question)]})
+        return Seen(json.dumps(sent["messages"], indent=1, ensure_ascii=False), [])
+
+    def _message(self, question: Question) -> dict[str, Any]:
+        return message(question.head["prompt"], question.images, row_id=question.head["id"])
+
     def _request(self, question: Question, waiting: list[tuple[Question, str]]) -> Request | None:
         """What to send; None, with the reason in `waiting`, where there is no use in it."""
         number, error, request = question.num_images, "", None
@@ -155,8 +241,7 @@ class ServedModel:
             error = f"not sent: {self.chat.server} refused {refused}"
         else:
             try:
-                asked = message(question.head["prompt"], question.images, row_id=question.head["id"])
-                request = Request([asked], options=self.options)
+                request = Request([self._message(question)], options=self.options)
             except M3ITError as broken:
                 error = str(broken)
         waiting.append((question, error))
@@ -171,3 +256,37 @@ class ServedModel:
 
 def _pictures(number: int) -> str:
     return f"{number or 'no'} picture{'' if number == 1 else 's'}"
+
+
+class _Closed(Exception):
+    """Nobody reads on."""
+
+
+def streamed(work: Callable[[Tell], str]) -> Iterator[str]:
+    """Yield what `work` tells while it runs, the newest where the reader is slower, and last what it returns. Once the
+    reader goes away, it ends at the next word."""
+    told: SimpleQueue[tuple[str, Exception | None, bool]] = SimpleQueue()
+    closed = threading.Event()
+
+    def tell(text: str) -> None:
+        if closed.is_set():
+            raise _Closed
+        told.put((text, None, False))
+
+    def run() -> None:
+        try:
+            told.put((work(tell), None, True))
+        except Exception as error:  # raised again below, in the reader's thread
+            told.put(("", error, True))
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        is_last = False
+        while not is_last:
+            text, error, is_last = told.get()
+            if error:
+                raise error
+            if is_last or told.empty():
+                yield text
+    finally:
+        closed.set()

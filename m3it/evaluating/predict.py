@@ -20,7 +20,7 @@ from typing import Any
 
 from M3IT import CATALOGUE, M3IT, id_of, public_url
 from m3it.catalogue import lookup
-from m3it.evaluating.answering import Answered, LocalModel, Question, ServedModel
+from m3it.evaluating.answering import Answered, LocalModel, Question, ServedModel, question_of
 from m3it.evaluating.references import reference_fields
 from m3it.evaluating.runs import NO_ANSWER, Key, Row, ScoreError, answer_in, count_fields, parse_line, read_object
 from m3it.reading.load import load_builder
@@ -72,9 +72,7 @@ def read_questions(
     rows = builder.rows(split)
     rows = rows if ids is None else islice((row for row in rows if id_of(row) in ids), len(ids))
     for row in islice(rows, limit):
-        prompt = "\n".join(text for text in (row["instruction"], row["inputs"]) if text)
-        head = {"id": id_of(row), "config": config, "split": split, "prompt": prompt}
-        yield Question({**row, "outputs": "", "meta": {}, "id": head["id"]}, head, reference_fields(config, row))
+        yield question_of(row, id_of(row), {"config": config, "split": split}, reference_fields(config, row))
 
 
 # ---- the run

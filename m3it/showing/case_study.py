@@ -1,8 +1,8 @@
 """What a report shows: what the folders hold, and which rows of it.
 
-In: folders of predictions, of scores.json, of judge.json, and of a training (trainer_state.json).  Out: `Found`, and
-the rows, as `Case`s, with their pictures. Rows are shown by rule, never picked: those of the case study by hash among
-rows on which the models' scores differ, those of the gallery by the lowest score of the dataset's own metric.
+In: folders of predictions, of scores.json, of judge.json, of votes.jsonl, and of a training (trainer_state.json).  Out:
+`Found`, and the rows, as `Case`s, with their pictures. Rows are shown by rule, never picked: those of the case study by
+hash among rows on which the models' scores differ, those of the gallery by the lowest score of the dataset's metric.
 """
 
 import json
@@ -15,6 +15,7 @@ from M3IT import image_bytes
 from m3it.evaluating.metrics import METRICS
 from m3it.evaluating.row_scores import GRADED, own_metrics
 from m3it.evaluating.runs import Key, Place, Run, read_runs
+from m3it.evaluating.votes import count_votes, read_votes
 from m3it.reading.load import find_rows
 from m3it.rows.images import encode, pixels
 from m3it.rows.instance import M3ITError, hash_of
@@ -23,7 +24,7 @@ from m3it.work.folder import lines_of
 NUM_CASES = 8  # rows of the case study
 NUM_WORST = 6  # rows of a dataset in the gallery
 SIDE_PIXELS = 360
-FILES = ("predictions.jsonl", "scores.json", "judge.json", "trainer_state.json", "run.json")
+FILES = ("predictions.jsonl", "scores.json", "judge.json", "trainer_state.json", "votes.jsonl", "run.json")
 # What each file must hold, by the kind of value, for a report to begin with it; what lies below is met on the way.
 SHAPES: dict[str, dict[str, type]] = {
     "scores.json": {"models": list, "comparisons": list, "options": dict},
@@ -39,13 +40,14 @@ class ReportError(M3ITError):
 
 
 class Found(NamedTuple):
-    """What the folders hold: predictions, scores by model and row, judgements, curves; settings by path; for each
-    config and split the repository of its rows."""
+    """What the folders hold: predictions, scores by model and row, judgements, votes on each two models, curves;
+    settings by path; for each config and split the repository of its rows."""
 
     runs: list[Run]
     scores: dict[str, Any]
     row_scores: dict[tuple[str, Key], dict[str, float]]
     judges: list[dict[str, Any]]
+    votes: list[dict[str, Any]]
     curves: dict[str, list[dict[str, Any]]]
     settings: dict[str, Any]
     repos: dict[Place, str]
@@ -68,15 +70,15 @@ def gather(paths: Sequence[Path | str], repo: str | None = None) -> Found:
     """What the folders, and the folders in them, hold; ReportError for nothing, and for predictions without scores."""
     if missing := [path for path in paths if not Path(path).is_dir()]:
         raise ReportError(
-            f"{missing[0]}: expected a folder of predictions, scores, verdicts or a training; there is none."
+            f"{missing[0]}: expected a folder of predictions, scores, verdicts, votes or a training; there is none."
         )
     folders = dict.fromkeys(f for path in map(Path, paths) for f in (path, *sorted(path.glob("*/"))) if f.is_dir())
     files = {name: [f / name for f in folders if (f / name).exists()] for name in FILES}
     of_training = {file.parent.parent: file for file in sorted(files["trainer_state.json"], key=_step)}
     files["trainer_state.json"] = list(of_training.values())  # the last checkpoint knows of all steps
-    found = {name: {str(file.parent): _json(file) for file in files[name]} for name in FILES[1:]}
+    found = {name: {str(file.parent): _json(file) for file in files[name]} for name in SHAPES}
     if not any(files[name] for name in FILES if name != "run.json"):
-        raise ReportError(f"{', '.join(map(str, paths))}: nothing to report. Name folders of {', '.join(FILES[:4])}.")
+        raise ReportError(f"{', '.join(map(str, paths))}: nothing to report. Name folders of {', '.join(FILES[:5])}.")
     if files["predictions.jsonl"] and not files["scores.json"]:
         named = " ".join(str(file.parent) for file in files["predictions.jsonl"])
         raise ReportError(
@@ -92,7 +94,9 @@ def gather(paths: Sequence[Path | str], repo: str | None = None) -> Found:
     row_scores = dict(_row_scores(file.with_name("row_scores.jsonl") for file in files["scores.json"]))
     curves = {path: state["log_history"] for path, state in found["trainer_state.json"].items()}
     judges = list(found["judge.json"].values())
-    return Found(runs, scores, row_scores, judges, curves, _settings_of(found), _repos_of(found["run.json"], repo))
+    votes = count_votes(line for file in files["votes.jsonl"] for line in read_votes(file))
+    settings, repos = _settings_of(found), _repos_of(found["run.json"], repo)
+    return Found(runs, scores, row_scores, judges, votes, curves, settings, repos)
 
 
 def _settings_of(found: dict[str, dict[str, Any]]) -> dict[str, Any]:

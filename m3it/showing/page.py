@@ -19,7 +19,15 @@ from m3it.rows.instance import M3ITError
 from m3it.showing.case_study import Case, Found, mark, points_of
 from m3it.showing.curves import curve
 from m3it.showing.score_bars import COUNTED, bars_by_dataset, bars_by_group, facts, score_line, sorted_lines
-from m3it.showing.standing import VERDICTS, counted, dataset_lines, majority_by_place, model_summary, summary
+from m3it.showing.standing import (
+    VERDICTS,
+    VOTE_KINDS,
+    counted,
+    dataset_lines,
+    majority_by_place,
+    model_summary,
+    summary,
+)
 from m3it.showing.tallies import tallies
 
 if TYPE_CHECKING:
@@ -78,6 +86,8 @@ def render_page(
         comparisons=found.scores["comparisons"],
         verdicts=VERDICTS,
         judges=found.judges,
+        votes=found.votes,
+        vote_kinds=VOTE_KINDS,
         curves=list(filter(None, (curve(path, log) for path, log in found.curves.items()))),
         case_cards=_cards(cases, pictures, colours),
         worst=[_gallery(place, _cards(some, pictures, colours), found) for place, some in worst.items()],

@@ -11,6 +11,7 @@ from m3it.showing.case_study import Found
 
 MAX_NAMED = 3  # datasets that a sentence names; of more it says how many they are
 VERDICTS = {"win": "first wins", "tie": "tie", "lose": "second wins", "unreadable": "unreadable"}  # and their meaning
+VOTE_KINDS = {"win": "first is better", "tie": "tie", "bad": "both are bad", "lose": "second is better"}
 THAN = {"above": "above", "no different": "no different from", "below": "below"}
 Majority = dict[Place, tuple[str, float]]  # the commonest reference, and what always giving it would score
 
@@ -61,6 +62,9 @@ def summary(found: Found) -> str:
         days = " to ".join(dict.fromkeys(judge["replies"]["days"]))
         dated = f" on {days}" if days else ""
         said.append(f"A judge compared {listed(judge['models'])} on {counted(num_rows, 'row')}{dated}.")
+    for of in found.votes:
+        num_votes = sum(of[kind] for kind in VOTE_KINDS)
+        said.append(f"People compared {listed(of['models'])} blindly in {counted(num_votes, 'vote')}.")
     if found.curves:
         said.append(f"The losses of {counted(len(found.curves), 'training')} are below.")
     return " ".join(said)

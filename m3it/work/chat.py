@@ -27,7 +27,7 @@ from M3IT import RETRY_SECONDS, nearest
 from m3it.rows.images import encode, media_type, pixels
 from m3it.rows.instance import M3ITError
 from m3it.work import cache
-from m3it.work.completions import REFUSED, Fault, joined, read_completion
+from m3it.work.completions import REFUSED, Fault, Tell, joined, read_completion
 from m3it.work.completions import Reply as Reply  # part of what Chat gives
 from m3it.work.folder import write_text
 
@@ -148,13 +148,14 @@ class Chat:
         self.cost = self._reserved = self._not_before = 0.0
         self._num_reserved = self._longest = 0
         self._refused_options: set[str] = set()
-        self._streaming = False
+        self._streaming = self._unstreamed = False
         self._client: Any = None
         self._change = threading.Condition()  # guards the counts; told when a request ends
 
-    def ask(self, messages: list[dict[str, Any]], sample: int = 0, **options: Any) -> Reply:
-        """The reply, from disk or from the server; ChatError says why there is none."""
-        return self._ask(Request(messages, sample, options), threading.Event())
+    def ask(self, messages: list[dict[str, Any]], sample: int = 0, tell: Tell | None = None, **options: Any) -> Reply:
+        """The reply, from disk or from the server; ChatError says why there is none. `tell` gets the text so far, again
+        and again, where the server streams."""
+        return self._ask(Request(messages, sample, options), threading.Event(), tell)
 
     def ask_all(self, requests: Iterable[Request | None], on_error: str = "raise") -> Iterator[Answer]:
         """Yield the replies in the order of the requests, which are drawn as needed; of equals one is asked.
@@ -218,7 +219,7 @@ class Chat:
 
     # ---- one request
 
-    def _ask(self, request: Request, stop: threading.Event) -> Reply:
+    def _ask(self, request: Request, stop: threading.Event, tell: Tell | None = None) -> Reply:
         path = self.path(request)
         if kept := _read(path):
             with self._change:
@@ -226,8 +227,8 @@ class Chat:
             return kept
         reserved = self._reserve(request)
         try:
-            body, reply = self._send(request, stop)
-            told = {"server": self.server, "request": _without_images(body)}
+            body, reply = self._send(request, stop, tell)
+            told = {"server": self.server, "request": without_images(body)}
             write_text(path, json.dumps({**told, "sample": request.sample, "reply": reply._asdict()}, indent=1))
             with self._change:
                 self.num_asked += 1
@@ -267,7 +268,7 @@ class Chat:
                     )
                 self._change.wait()
 
-    def _send(self, request: Request, stop: threading.Event) -> tuple[dict[str, Any], Reply]:
+    def _send(self, request: Request, stop: threading.Event, tell: Tell | None) -> tuple[dict[str, Any], Reply]:
         """(what was sent, the reply), tried again after faults that pass."""
         num_tries, num_before = 0, self.num_asked
         while True:
@@ -275,9 +276,9 @@ class Chat:
                 pass  # others may have put it off meanwhile
             if stop.is_set():
                 raise ChatError("not asked: another request ended the run")
-            num_replies, body = self.num_asked, self._body(request)
+            num_replies, body = self.num_asked, self._body(request, tell is not None)
             try:
-                return body, self._exchange(body)
+                return body, self._exchange(body, tell or (lambda _: None))
             except Fault as fault:
                 if self._yield_to(fault, body):
                     continue
@@ -294,9 +295,10 @@ class Chat:
                     self._not_before = max(self._not_before, time.monotonic() + fault.wait_seconds)
                 stop.wait(wait)
 
-    def _body(self, request: Request) -> dict[str, Any]:
+    def _body(self, request: Request, told: bool) -> dict[str, Any]:
+        """What is sent; `told`: as a stream, if the server can."""
         asked = self._options(request)
-        if self._streaming:
+        if self._streaming or (told and not self._unstreamed):
             asked = {**asked, "stream": True, "stream_options": {"include_usage": True}}
         options = {name: value for name, value in asked.items() if name not in self._refused_options}
         if "max_tokens" in asked and "max_tokens" not in options:
@@ -305,12 +307,15 @@ class Chat:
 
     def _yield_to(self, fault: "Fault", body: dict[str, Any]) -> bool:
         """Whether the request can be asked in another way: newer models rename max_tokens and fix temperature, some
-        servers answer only as a stream."""
+        servers answer only as a stream, some never."""
         if fault.streams_only and "stream" not in body:
             with self._change:
                 first, self._streaming = not self._streaming, True
             if first:
                 logger.warning("%s: answers only as a stream; asked so", self.server)
+            return True
+        if fault.no_stream and "stream" in body and "stream" not in self.extra_body and not self._streaming:
+            self._unstreamed = True
             return True
         option = fault.option
         if option not in ("max_tokens", "temperature", "stream_options") or option not in body:
@@ -323,7 +328,7 @@ class Chat:
             logger.warning("%s: %s takes no such %s; %s", self.server, self.model, option, instead)
         return True
 
-    def _exchange(self, body: dict[str, Any]) -> Reply:
+    def _exchange(self, body: dict[str, Any], tell: Tell) -> Reply:
         """One request to the server and its reply, or Fault."""
         client = self._connect()
         import openai
@@ -334,7 +339,7 @@ class Chat:
             found = client.chat.completions.create(
                 model=self.model, messages=body["messages"], extra_body=options, **streaming
             )
-            found = joined(found) if streaming else found
+            found = joined(found, tell) if streaming else found
         except (openai.APIError, json.JSONDecodeError) as error:
             raise Fault(error) from error
         except Exception as error:  # while a stream is read, the client lets through what its transport raises
@@ -413,7 +418,7 @@ def _read(path: Path) -> Reply | None:
     return None
 
 
-def _without_images(body: dict[str, Any]) -> dict[str, Any]:
+def without_images(body: dict[str, Any]) -> dict[str, Any]:
     """The body with every data URI cut down to its media type and the sha256 of the image's bytes."""
 
     def cut(part: dict[str, Any]) -> dict[str, Any]:

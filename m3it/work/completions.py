@@ -6,7 +6,7 @@ as a stream; an error with its status or under 200.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from M3IT import stated_wait
 REFUSED = (400, 413, 415, 422)  # the server refuses this request; it may well take the next one
 PASSING = (408, 409, 425, 429)  # as every status from 500 on: the same request may pass later
 STREAM_ONLY = re.compile(r"(?=.*stream)(?=.*(?:\bonly\b|\bmust\b|\brequire|\benable\b|non-?\s?stream))", re.I | re.S)
+Tell = Callable[[str], None]  # gets the text of a reply, as far as it has come
 STREAMED = re.compile(r"\s*(?:data|event|id)?:")  # how server-sent events begin
 
 
@@ -55,10 +56,15 @@ class Streamed(ValueError):
     """Server-sent events that nobody asked for."""
 
 
+class Unstreamed(ValueError):
+    """No stream, where one was asked for."""
+
+
 class Fault(Exception):
     """An exchange that failed; `str` is what the server said, in one line. `passes`: the same request may pass later,
     as after a cut, a timeout, garbage, 408, 409, 425, 429 and 5xx. `option`: the one that the model refuses;
-    `streams_only`: the server answers only as a stream; `blocked`: it answers this request with nothing."""
+    `streams_only`: the server answers only as a stream; `no_stream`: it does not stream; `blocked`: it answers this
+    request with nothing."""
 
     def __init__(self, error: Exception):
         body: Any = getattr(error, "body", None) if isinstance(getattr(error, "body", None), dict) else {}
@@ -74,6 +80,7 @@ class Fault(Exception):
         refused = self.status in REFUSED
         self.option = "stream_options" if refused and "stream_options" in said else self.option
         self.streams_only = isinstance(error, Streamed) or (refused and STREAM_ONLY.search(said) is not None)
+        self.no_stream = isinstance(error, Unstreamed) or (refused and "stream" in said and not self.option)
         self.wait_seconds = stated_wait(getattr(getattr(error, "response", None), "headers", {}))
 
 
@@ -141,10 +148,12 @@ def _whole(value: Any, otherwise: int) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else otherwise
 
 
-def joined(chunks: Iterable[Any]) -> Any:
-    """The completion that a stream of pieces amounts to; Fault where it ends before the model did."""
+def joined(chunks: Iterable[Any], tell: Tell = lambda _: None) -> Any:
+    """The completion that a stream of pieces amounts to; Fault where it ends before the model did. `tell` gets the text
+    so far, with each piece."""
     said: dict[str, list[str]] = {"content": [], "refusal": [], "reasoning_content": [], "reasoning": []}
     found = SimpleNamespace(model=None, created=None, usage=None, finish_reason=None)
+    chunk = None
     for chunk in chunks:
         for name in ("model", "created", "usage"):
             setattr(found, name, getattr(chunk, name, None) or getattr(found, name))
@@ -153,6 +162,9 @@ def joined(chunks: Iterable[Any]) -> Any:
             for name, pieces in said.items():
                 piece = getattr(getattr(choice, "delta", None), name, None)
                 pieces.append("".join(_text_of(piece)[:1]) if name == "content" else str(piece or ""))
+            tell("".join(said["content"]))
+    if chunk is None:
+        raise Fault(Unstreamed("expected a stream, found none"))
     if not found.finish_reason:
         raise Fault(ValueError("the stream ended before the reply did"))
     message = SimpleNamespace(**{name: "".join(pieces) for name, pieces in said.items()})

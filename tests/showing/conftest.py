@@ -1,7 +1,11 @@
-"""Shared by the tests of showing: two models that were asked, scored and judged."""
+"""Shared by the tests of showing: two models that were asked, scored and judged; and a page served in this process."""
 
 import re
 import shutil
+import socket
+import threading
+import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -48,3 +52,27 @@ def runs(made_runs, tmp_path) -> Path:
     for file in tmp_path.glob("run/*/run.json"):
         file.write_text(file.read_text("utf-8").replace(str(made_runs), str(tmp_path)), "utf-8")
     return tmp_path / "run"
+
+
+@pytest.fixture
+def serving():
+    """A context manager that serves a page of Gradio in this process, and gives its address."""
+
+    @contextmanager
+    def serve(page):
+        import uvicorn
+
+        from m3it.showing import door
+
+        running = uvicorn.Server(uvicorn.Config(door.program_of(page), log_level="error"))
+        with socket.socket() as opened:
+            opened.bind(("127.0.0.1", 0))
+            thread = threading.Thread(target=running.run, args=([opened],), daemon=True)
+            thread.start()
+            while not running.started:
+                time.sleep(0.05)
+            yield f"http://127.0.0.1:{opened.getsockname()[1]}"
+            running.should_exit = running.force_exit = True
+            thread.join()
+
+    return serve

@@ -192,6 +192,30 @@ def test_a_server_that_answers_only_as_a_stream_is_asked_so(tmp_path, caplog, to
     ]
 
 
+def test_who_is_told_gets_the_text_as_it_is_streamed(tmp_path):
+    with ChatServer(lambda request: events(request, "a ", "red ", "circle")) as server:
+        chat, told = Chat("m", server.url, cache_dir=tmp_path), []
+        reply = chat.ask(requests(1)[0].messages, tell=told.append, temperature=0)
+        assert reply.text == "a red circle" and reply.completion_tokens == 3
+        assert list(dict.fromkeys(told)) == ["a ", "a red ", "a red circle"]
+        assert chat.ask(requests(1)[0].messages, temperature=0) == reply  # of the disk: it is the same request
+    assert [body["stream"] for body in server.asked] == [True]
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+def test_a_server_that_does_not_stream_is_asked_for_one_reply(tmp_path, refuses):
+    def reply(request):
+        if refuses and "stream" in request:
+            raise Refuse(400, "stream is not supported here")
+        return "a circle"  # whether a stream was asked for or not
+
+    with ChatServer(reply) as server:
+        chat, told = Chat("m", server.url, cache_dir=tmp_path), []
+        for request in requests(2):
+            assert chat.ask(request.messages, tell=told.append).text == "a circle"
+    assert told == [] and [body.get("stream") for body in server.asked] == [True, None, None]
+
+
 def test_a_stream_that_ends_early_is_asked_for_again(tmp_path):
     cut = iter([True, False])
 

@@ -3,7 +3,6 @@
 The address in the browser says the view, too, so that it can be sent.
 """
 
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from types import SimpleNamespace
@@ -13,6 +12,7 @@ from urllib.parse import urlencode
 from m3it.rows.instance import M3ITError
 from m3it.showing.browse.cards import cards_html, note_html
 from m3it.showing.browse.pages import MARKS, Page, Pages, View
+from m3it.showing.door import load_gradio
 
 KNOWN = (M3ITError, OSError, ValueError)  # what is said in a sentence above the rows
 NAMES = ("config", *View._fields[1:])  # of the address
@@ -63,19 +63,14 @@ class Controls:
             every = [entry for entry in every if getattr(entry, name) == getattr(wanted, name)] or every
         config = every[0].config
         if config == view.config:
-            return view._replace(row=0)
+            return view
         split = view.split if view.split in self.pages.splits(config) else ""
         return View(config, split, search=view.search, pictures=view.pictures)
 
 
 def build(pages: Pages) -> Any:
     """The page as Gradio's Blocks."""
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when Gradio is imported
-    try:
-        import gradio as gr
-    except ImportError as error:
-        told = "m3it browse needs Gradio: pip install 'm3it[demo]', on a clone pip install -e '.[demo]'"
-        raise M3ITError(told) from error
+    gr = load_gradio("browse")
     with gr.Blocks(title="M3IT rows", analytics_enabled=False) as page:
         _listen(page, _lay_out(pages), pages)
     return page
@@ -146,12 +141,14 @@ def _listen(page: Any, made: SimpleNamespace, pages: Pages) -> None:
 
     def on(listen: Any, ask: Callable[..., View], *parts: Any) -> None:
         """Show what `ask` makes of the view before and of some components: of these alone, since what another one
-        says may have changed while the event was on its way."""
+        says may have changed while the event was on its way. It gives the same view back where nothing is chosen: to
+        Gradio it is input, too, if one passes a list with Tab."""
 
         def handle(given: dict[Any, Any], request: gr.Request, progress: Any = gr.Progress()) -> dict[Any, Any]:  # noqa: B008
             view = given[made.view]
             try:
-                return show(ask(view, *[given[part] for part in parts] or [request]), progress)
+                asked = ask(view, *[given[part] for part in parts] or [request])
+                return {made.view: view} if asked is view else show(asked, progress)
             except KNOWN as error:
                 told = {made.note: note_html(str(error), True)}
             if not view.config:  # an address that is wrong: the first page, with the sentence
@@ -167,15 +164,20 @@ def _listen(page: Any, made: SimpleNamespace, pages: Pages) -> None:
         """The view with one part of it as a component says it."""
         return lambda view, said: view._replace(**{**more, name: said or ""})
 
+    def chooses(name: str, **more: Any) -> Callable[[View, Any], View]:
+        """The same of a list."""
+        change = changes(name, **more)
+        return lambda view, said: view if getattr(view, name) == (said or "") else change(view, said)
+
     on(page.load, lambda _, request: of_address(dict(request.query_params)))
     on(made.task.input, lambda view, name: Controls(pages).chosen(view, task=name), made.task)
     on(made.dataset.input, lambda view, name: Controls(pages).chosen(view, dataset=name), made.dataset)
     on(made.language.input, lambda view, code: Controls(pages).chosen(view, language=code), made.language)
-    on(made.split.input, changes("split", row=0), made.split)
-    on(made.beside.input, changes("beside"), made.beside)
+    on(made.split.input, chooses("split", row=0), made.split)
+    on(made.beside.input, chooses("beside"), made.beside)
     on(made.search.submit, changes("search", row=0), made.search)
-    on(made.pictures.input, changes("pictures", row=0), made.pictures)
-    on(made.answers.input, changes("answers", row=0), made.answers)
+    on(made.pictures.input, chooses("pictures", row=0), made.pictures)
+    on(made.answers.input, chooses("answers", row=0), made.answers)
     on(made.row.submit, lambda view, said: of_address({**view._asdict(), "row": said.strip()}), made.row)
     on(made.row_id.submit, lambda view, said: view._replace(row=pages.find(view, said.strip())), made.row_id)
     on(made.before.click, lambda view, _: view._replace(row=pages.before(view)))

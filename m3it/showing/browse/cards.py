@@ -68,11 +68,11 @@ def _pictures(card: Card) -> str:
     files = [image["bytes"] for image in card.row["images"]]
     dataset = lookup(card.config).dataset
     word = "frame" if dataset and dataset.modality == "video" else "picture"
-    shown = "".join(_picture(file, f"{word} {i} of {len(files)}") for i, file in enumerate(files, 1))
+    shown = "".join(picture_html(file, f"{word} {i} of {len(files)}") for i, file in enumerate(files, 1))
     return f'<div class="pictures">{shown}</div>' if files else ""
 
 
-def _picture(file: bytes, name: str) -> str:
+def picture_html(file: bytes, name: str) -> str:
     """A picture that a click, or the space bar, enlarges; or why it cannot be shown."""
     try:
         width, height = size(file)

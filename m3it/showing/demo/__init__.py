@@ -1,0 +1,1 @@
+"""A model asked in the browser: `m3it demo`."""
