@@ -6,7 +6,6 @@ folder for screenshots.
 
 import os
 import shutil
-import threading
 from pathlib import Path
 
 import pytest
@@ -195,25 +194,3 @@ def test_a_pasted_picture_is_added(page, two):
     page.get_by_alt_text("picture 2 of 2").wait_for()
     page.get_by_role("button", name="Remove pictures").click()
     page.get_by_alt_text("picture 2 of 2").wait_for(state="detached")
-
-
-def test_an_answer_is_stopped(page, rows, serving):
-    going = threading.Event()
-
-    def reply(request):
-        going.wait(60)
-        return "too late"
-
-    with (
-        ChatServer(reply) as server,
-        serving(build_demo(load_models(["slow"], server.url), Pages(rows))) as url,
-    ):
-        page.goto(url)
-        page.get_by_alt_text("picture 1 of 1").wait_for()
-        page.get_by_role("button", name="Ask", exact=True).click()
-        page.get_by_text("The model answers").wait_for()
-        page.get_by_role("button", name="Stop").click()
-        page.get_by_text("Stopped.").wait_for()
-        going.set()
-        page.wait_for_timeout(3000)
-        assert page.get_by_text("Stopped.").is_visible() and page.get_by_text("too late").count() == 0
