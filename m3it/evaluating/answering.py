@@ -93,7 +93,16 @@ class LocalModel:
 
     def stream(self, question: Question) -> Iterator[str]:
         """Yield the text so far, again and again, and last the prediction; M3ITError where there is none."""
-        return streamed(lambda tell: self._generate([self._prepare(question)], tell)[0])
+
+        def write(tell: Tell) -> str:
+            import torch
+
+            try:
+                return self._generate([self._prepare(question)], tell)[0]
+            except torch.OutOfMemoryError as error:
+                raise M3ITError(f"{question.head['id']}: {' '.join(str(error).split())}") from error
+
+        return streamed(write)
 
     def seen(self, question: Question) -> Seen:
         """What the model sees of a question: its prompt and its pictures, read back from the tensors."""

@@ -16,7 +16,8 @@ from m3it.work.extras import install
 HOST = "127.0.0.1"
 # What a browser may ask for. Gradio would serve and take files, too.
 OPEN_PATHS = ("/assets/", "/static/", "/svelte/", "/gradio_api/queue/", "/gradio_api/heartbeat/", "/gradio_api/app_id")
-OPEN_FILES = ("/", "/config", "/theme.css", "/favicon.ico", "/manifest.json", "/gradio_api/startup-events")
+OPEN_FILES = ("/", "/config", "/theme.css", "/favicon.ico", "/manifest.json")
+OPEN_FILES += ("/gradio_api/startup-events", "/gradio_api/cancel")
 MAX_BODY_BYTES = 32_000_000  # of a request: pictures come in it, as base64
 FRAMES, FRAMES_OF_SPACE = "'none'", "https://huggingface.co https://*.hf.space"  # pages that may hold this one
 # No other host, whatever a row, a model or Gradio's own page says.

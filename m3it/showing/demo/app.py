@@ -184,7 +184,7 @@ def _listen_to_questions(made: SimpleNamespace, models: dict[str, Model], ballot
     answered = [made.note, made.answers, made.voting, made.round]
     listeners = [made.ask.click, made.instruction.submit, made.inputs.submit]
     going = gr.on(listeners, answer, asking, answered, api_visibility="private", show_progress="hidden")
-    stop = {"cancels": [going], "api_visibility": "private", "queue": False}
+    stop = {"cancels": [going], "api_visibility": "private"}
     made.stop.click(lambda: note_html("Stopped."), None, made.note, **stop)
     for kind, button in made.votes.items():
         _on(button.click, lambda asked, kind=kind: vote(asked, kind), made.round, answered)
