@@ -199,6 +199,7 @@ LANGUAGES: dict[str, Language] = {row[0]: Language(*row) for row in [
 # fmt: on
 
 FIELDS = ("instruction", "inputs", "image_base64_str", "outputs")  # the published columns, in the published order
+SAID = ("prompt", "completion", "references")  # of a release: its rows once more, for trainers and evaluators
 SPLITS = {"train": "train", "validation": "validation", "val": "validation", "dev": "validation", "test": "test"}
 SHARD = re.compile(rf"({'|'.join(SPLITS)})(?:-(\d+)-of-(\d+))?\.(jsonl|jsonl\.gz|jsonl\.zst|parquet)")
 DESCRIPTION = "M3IT: 40 vision-language datasets as instruction, inputs, image_base64_str, outputs; seven of them in 80 languages."
@@ -616,15 +617,16 @@ def cut(repository, paths):
     return pieces
 
 
-def read_rows(repository, piece, columns=None, filters=None):
+def read_rows(repository, piece, columns=None, filters=None, said=True):
     """Yield (offset, line or row) of the rows that begin in a piece: bytes of JSON, or of Parquet dicts (offset: row
     number), a ShardError where one cannot be made of what the file holds. `as_row` makes rows of them. ShardError at the
-    end if the file is another one by then. `columns`, `filters`: what is read of Parquet, as pyarrow takes them."""
+    end if the file is another one by then. `columns`, `filters`: what is read of Parquet, as pyarrow takes them; `said`:
+    whether, of a release, what its other columns say once more."""
     path, start, stop = piece
     if path.endswith(".jsonl"):
         rows = _read_lines(repository, path, start, stop)
     elif path.endswith(".parquet"):
-        rows = _read_parquet(repository, path, start, stop, columns, filters)
+        rows = _read_parquet(repository, path, start, stop, columns, filters, said)
     else:
         rows = _read_compressed(repository, path)
     try:
@@ -679,8 +681,10 @@ def unpack(file):
     return pyarrow.CompressedInputStream(pyarrow.PythonFile(compressed, mode="r"), "zstd")
 
 
-def _read_parquet(repository, path, start, stop, columns, filters):
+def _read_parquet(repository, path, start, stop, columns, filters, said):
     file = open_parquet(repository, path, pre_buffer=True)
+    if not said and columns is None and {*SAID, "image_sha256"} <= {*file.schema_arrow.names}:
+        columns = [name for name in file.schema_arrow.names if name not in SAID]
     number = 0
     for i in range(file.num_row_groups):
         group = file.metadata.row_group(i)
@@ -1198,7 +1202,7 @@ class M3IT(datasets.GeneratorBasedBuilder):
         if filters is not None and not piece[0].endswith(".parquet"):
             found = f"filters={filters!r}: expected Parquet, found {piece[0]}"
             raise M3ITError(f"{found}. Leave them out, and call .filter(...) on what you loaded.")
-        return read_rows(self.repository, piece, columns, filters)
+        return read_rows(self.repository, piece, columns, filters, said=False)
 
     def map_row(self, row, place):
         """The rows that one line holds, in our schema: here, itself, or what a release for trainers says in messages."""
@@ -1223,7 +1227,7 @@ class M3IT(datasets.GeneratorBasedBuilder):
         hint = f" Did you mean {near!r}?" if near and near != name else ""
         more = f" and {len(found) - 8} more" if len(found) > 8 else ""
         what = f"Unknown config {name!r}" if name else "Config name is missing"
-        held = ", ".join(found[:8]) or "no shards below data/"
+        held = ", ".join(found[:8]) or "no shards below data/; other sets of rows are read by m3it.Part"
         where = self.repository.root if self.repository.path == "." else self.repository.path
         example = f" Pick one, e.g. load_dataset({self.repository.path!r}, {found[0]!r})." if found and not name else ""
         return ValueError(writable(f"{what}.{hint} {where} holds {held}{more}.{example}"))

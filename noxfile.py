@@ -1,4 +1,5 @@
-"""`nox -s matrix`: the tests of loading under every `datasets` that we promise, each in an environment of its own."""
+"""`nox -s matrix`: the tests of loading under every `datasets` that we promise, each in an environment of its own.
+`nox -s trainers clients`: what other people's programs read of our releases, and learn from them."""
 
 import nox
 
@@ -41,6 +42,32 @@ def trainers(session: nox.Session, trainer: str) -> None:
     session.install("-e", ".", trainer, env={"PIP_CONSTRAINT": ".ci/constraints.txt"})
     session.run("pip", "uninstall", "-y", "-q", "torchvision", "torchaudio")  # their wheels want CUDA's libraries
     session.run("python", "tests/read_messages.py", trainer)
+
+
+CLIENTS = {
+    "trl": ("trl", "peft"),
+    "ms-swift": ("ms-swift",),
+    "llamafactory": ("llamafactory",),
+    "webdataset": ("webdataset",),
+    "energon": ("megatron-energon",),
+    "litdata": ("litdata", "polars"),
+}
+FETCH = "import sys, urllib.request; urllib.request.urlretrieve(*sys.argv[1:])"
+TRL_SCRIPT = "https://raw.githubusercontent.com/huggingface/trl/v{}/examples/scripts/sft_vlm.py"  # not in its package
+
+
+@nox.session(venv_backend="venv", reuse_venv=True)
+@nox.parametrize("client", list(CLIENTS), ids=list(CLIENTS))
+def clients(session: nox.Session, client: str) -> None:
+    """What other people's programs read of a release, and learn from it: rows and pictures, as they stand."""
+    session.install("-e", ".[train]", *CLIENTS[client], env={"PIP_CONSTRAINT": ".ci/constraints.txt"})
+    session.run("pip", "uninstall", "-y", "-q", "torchvision", "torchaudio")  # their wheels want CUDA's libraries
+    session.run("python", "tests/clients.py", client)
+    if client == "trl":
+        version = session.run("python", "-c", "import trl; print(trl.__version__)", silent=True).strip()
+        script = f"{session.create_tmp()}/sft_vlm.py"
+        session.run("python", "-c", FETCH, TRL_SCRIPT.format(version), script)
+        session.run("python", "tests/clients.py", client, script)
 
 
 @nox.session(venv_backend="venv", reuse_venv=True)

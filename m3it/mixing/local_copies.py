@@ -9,6 +9,7 @@ from typing import Any
 
 from M3IT import RangeFile, Repository, ShardError, unpack
 from m3it.mixing.json_array import lines
+from m3it.mixing.tab_table import table_lines
 from m3it.work.cache import digest, keep
 
 BLOCK_BYTES = 16 << 20
@@ -23,7 +24,8 @@ def is_remote(repository: Repository) -> bool:
 
 class Copies(Repository):
     """A repository with local copies of some files; one that was unpacked goes by its name without the ending, an array
-    in JSON by that of JSON Lines. No row is read of a file that has changed since it was listed or copied."""
+    in JSON and a table by that of JSON Lines. No row is read of a file that has changed since it was listed or
+    copied."""
 
     def __init__(self, repository: Repository, copies: dict[str, Path]):
         vars(self).update(vars(repository))
@@ -34,7 +36,7 @@ class Copies(Repository):
     @staticmethod
     def plain(path: str) -> str:
         """The name of a file without the ending of its compression; of an array in JSON, with that of its lines."""
-        return re.sub(r"\.json$", ".jsonl", path.removesuffix(".gz").removesuffix(".zst"))
+        return re.sub(r"\.(json|tsv)$", ".jsonl", path.removesuffix(".gz").removesuffix(".zst"))
 
     def original(self, key: str) -> str:
         """A row's key by the name of the file that was unpacked."""
@@ -101,5 +103,8 @@ def _unpacked(repository: Repository, path: str) -> Iterator[bytes]:
         stream = unpack(stream)
     if path.endswith((".json", ".json.gz", ".json.zst")):
         yield from lines(stream, f"{repository.path}/{path}")
+    if path.endswith(".tsv"):
+        yield from table_lines(stream, f"{repository.path}/{path}")
+        return
     while block := stream.read(BLOCK_BYTES):
         yield block

@@ -7,6 +7,7 @@ messages    images, messages: [{"role": "user", "content": ...}, ...], content a
             as TRL reads them; an <image> in a text marks a picture, as for ms-swift and LLaMA-Factory
 conversations  image or images, conversations: [{"from": "human", "value": ...}, ...], as LLaVA's
 texts       images, texts: [{"user": ..., "assistant": ...}, ...], as FineVision and The Cauldron hold them
+question    index, image (base64, or a JSON list), question, A, B, ..., answer: a table with tabs, as VLMEvalKit's
 or in any, with a function row -> Instance. A conversation that does not fit inputs and outputs stays whole in
 `meta["messages"]`; `to_messages` gives every row's messages.
 """
@@ -18,18 +19,23 @@ import re
 import tarfile
 import unicodedata
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import cached_property
+from itertools import islice
 from typing import Any
 from urllib.parse import unquote
 
-from M3IT import M3IT, SPLITS, M3ITError, ShardError, read_meta
-from m3it.mixing.webdataset import Files, as_row, group
+from M3IT import M3IT, SPLITS, M3ITError, RangeFile, ShardError, read_meta
+from m3it.mixing.webdataset import PICTURES, Files, as_row, group
 from m3it.rows.images import ImageError, read_base64
 from m3it.rows.instance import Instance
 from m3it.rows.messages import from_conversations, from_messages, from_texts, pictures
 
-ROW_ENDINGS = (".parquet", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".tar")
+ROW_ENDINGS = (".parquet", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".tsv", ".tar")
 ABOUT = re.compile(r"(?:.*/)?(?:dataset_infos?|run|config|metadata|package|mixture)\.json")  # no rows, as a rule
 SPLIT_WORD = re.compile(rf"(?:^|[/_.-])({'|'.join(SPLITS)})(?=[/_.-])")
+LETTERS = "ABCDEFGHIJ"
+LONGEST_INDEX = 64  # VLMEvalKit takes an image of so few letters for the index of the row that has the picture
 IS_URL = re.compile(r"(?!data:)[a-zA-Z][a-zA-Z0-9+.-]*://")
 
 
@@ -48,11 +54,31 @@ def as_ours(row: dict[str, Any]) -> dict[str, Any]:
     return {name: row.get(name) for name in ("instruction", "inputs", "outputs", "meta")}
 
 
+def from_question(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of VLMEvalKit's: a question with its hint, options in the columns A, B, ..., and an answer, where there is
+    one."""
+    if isinstance(row.get("image"), str) and len(row["image"]) <= LONGEST_INDEX:
+        told = f"expected a picture in image, found {row['image']!r}, the index of another row. Put its picture here"
+        raise ShardError(told, "no image")
+    options = {letter: f"({letter}) {row[letter]}" for letter in LETTERS if row.get(letter)}
+    asked = [row.get("hint"), row["question"], *(["Options:"] if options else []), *options.values()]
+    answer = row.get("answer") or ""
+    said = {"image", "question", "hint", "answer", "index", *LETTERS}
+    meta = {name: text for name, text in row.items() if text and name not in said}
+    return {
+        "instruction": "",
+        "inputs": "\n".join(text for text in asked if text),
+        "outputs": options.get(answer, answer),
+        "meta": {"id": str(row["index"]), **meta},
+    }
+
+
 SHAPES: dict[tuple[str, ...], Callable[[dict[str, Any]], dict[str, Any]]] = {
     ("instruction", "inputs", "outputs"): as_ours,
     ("messages",): from_messages,
     ("texts",): from_texts,
     ("conversations",): from_conversations,
+    ("index", "question"): from_question,
 }
 
 
@@ -64,6 +90,7 @@ class Other(M3IT):
 
     def __init__(self, *, convert: Callable[[dict[str, Any]], Instance] | None = None, **options: Any):
         self.convert = convert
+        self._begins_with_pictures: bool | None = None  # the first tar, once it was looked into
         self._names: dict[str, dict[str, str]] = {}  # folder -> name in NFC -> name, of those that were looked through
         super().__init__(images=True, **options)
 
@@ -73,9 +100,24 @@ class Other(M3IT):
         return sorted(posixpath.basename(folder) for folder in folders if folder)
 
     def _files(self) -> list[str]:
-        """The files of rows: those of JSON, mostly about a set, only where there are no others."""
+        """The files of rows: those of JSON, mostly about a set, only where there are no others. A tar of pictures alone
+        holds no rows."""
         files = [path for path in self.repository.files if path.endswith(ROW_ENDINGS)]
+        files = [path for path in files if path not in self._tars_of_pictures()]
         return files or [path for path in self.repository.files if path.endswith(".json") and not ABOUT.fullmatch(path)]
+
+    def _tars_of_pictures(self) -> list[str]:
+        """The tars beside files of rows, where the first of them begins with pictures and no texts."""
+        tars = [path for path in self.repository.files if path.endswith(".tar")]
+        rows = (*ROW_ENDINGS[:-1], ".json")
+        if not tars or not any(path.endswith(rows) for path in self.repository.files):
+            return []
+        if self._begins_with_pictures is None:
+            file = RangeFile(self.repository, tars[0])
+            with suppress(tarfile.TarError), tarfile.open(fileobj=file, mode="r:") as archive:
+                names = [member.name for member in islice(filter(tarfile.TarInfo.isfile, archive), 20)]
+                self._begins_with_pictures = all(name.lower().endswith(PICTURES) for name in names)
+        return tars if self._begins_with_pictures else []
 
     def shards(self, config_name: str) -> dict[str, list[str]]:
         """Split -> the files whose path names it; files that name none are the training split."""
@@ -126,7 +168,8 @@ class Other(M3IT):
         row_id = row.get("id", row.get("row_id"))
         own = {"id": str(row_id)} if isinstance(row_id, (str, int)) else {}
         mapped["meta"] = as_text({**own, **meta})
-        return [{**mapped, "images": [{"path": None, "bytes": self._bytes(image)} for image in pictures(row)]}]
+        folder = posixpath.dirname(place)  # of the file of rows
+        return [{**mapped, "images": [{"path": None, "bytes": self._bytes(each, folder)} for each in pictures(row)]}]
 
     def _converted(self, row: dict[str, Any]) -> dict[str, Any]:
         """What the user's function makes of a row; whatever it raises becomes the row's reason."""
@@ -140,7 +183,7 @@ class Other(M3IT):
         meta = as_text({"id": instance.id, **instance.meta})
         return {**texts, "images": [{"path": None, "bytes": image} for image in instance.images], "meta": meta}
 
-    def _bytes(self, image: Any) -> bytes:
+    def _bytes(self, image: Any, folder: str) -> bytes:
         """An image file: its bytes, a struct that holds them, base64 text, or a path below the set's folder."""
         if isinstance(image, dict):
             image = image["bytes"] if image.get("bytes") is not None else image.get("path")
@@ -153,19 +196,49 @@ class Other(M3IT):
                 f"expected an image file, found a URL: download {image[:200]} first, into the set's folder", "a URL"
             )
         if len(image) < 1024 and re.search(r"\.\w{3,4}$", image):
-            return self._file(image)
+            return self._file(image, folder)
         try:
             return read_base64(image)
         except ImageError as error:
             raise ShardError(str(error).rstrip("."), "image is not base64") from error
 
-    def _file(self, name: str) -> bytes:
-        """A file of the set: of its folder or below, by its name exactly, else by one that differs in Unicode form."""
-        root, fs = self.repository.root, self.repository.fs
+    def _file(self, name: str, folder: str) -> bytes:
+        """A file of the set by its path from its root or from the folder of its rows, loose or in a tar of pictures."""
         for spelled in (name, unquote(name)):  # a file server reads %2e%2e as ..
             if spelled.startswith("/") or ".." in re.split(r"[/\\]", spelled):
                 told = f"expected an image file below the set's folder, found {name!r}, which lies elsewhere"
                 raise ShardError(told, "image outside the set")
+        if packed := self._packed.get(name) or self._packed.get(posixpath.join(folder, name)):
+            return self.repository.read(*packed)
+        try:
+            return self._loose_file(name)
+        except ShardError as error:
+            if not folder or error.reason != "missing image":
+                raise
+            with suppress(ShardError):
+                return self._loose_file(posixpath.join(folder, name))
+            raise
+
+    @cached_property
+    def _packed(self) -> dict[str, tuple[str, int, int]]:
+        """Path -> (tar, start, stop) of the pictures that lie in tars: as if each were unpacked where it lies, or into
+        a folder of its own name."""
+        found: dict[str, tuple[str, int, int]] = {}
+        for path in self._tars_of_pictures():
+            try:
+                with tarfile.open(fileobj=RangeFile(self.repository, path), mode="r:") as archive:
+                    for member in filter(tarfile.TarInfo.isfile, archive):
+                        place = (path, member.offset_data, member.offset_data + member.size)
+                        for folder in (posixpath.dirname(path), path.removesuffix(".tar")):
+                            found[posixpath.normpath(posixpath.join(folder, member.name))] = place
+            except tarfile.TarError as error:
+                raise ShardError(f"{path}: no whole tar ({error}). Download or write it again.") from error
+        return found
+
+    def _loose_file(self, name: str) -> bytes:
+        """A file that lies in the set's folder or below, by its name exactly, else by one that differs in Unicode
+        form."""
+        root, fs = self.repository.root, self.repository.fs
         path = posixpath.join(root, name)
         try:
             if name in self.repository.files:

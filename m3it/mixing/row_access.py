@@ -120,7 +120,7 @@ def _indexed(builder: M3IT, paths: list[str], cache: Path) -> Indexed:
     repository = builder.repository
     copies = {
         path: local_copy(repository, path, cache)
-        if is_remote(repository) or path.endswith((".gz", ".zst", ".json"))
+        if is_remote(repository) or path.endswith((".gz", ".zst", ".json", ".tsv"))
         else Path(repository.root, path)
         for path in paths
     }

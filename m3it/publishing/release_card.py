@@ -67,15 +67,31 @@ Each dataset has its own terms, and its pictures may have others: [LICENSES.md](
 """
 PICTURES = """A config with image files has columns to filter by: `task`, `dataset`, `language`, `license` (of the
 annotations / of the pictures), `num_images`, `width` and `height` (of the first picture), `row_id`, `source_file`,
-`image_sha256`, and `meta`, what the source knew, as JSON. The config `text` holds all rows without pictures: search in
-it, then fetch the pictures by `row_id`. The Hub's search finds words in Latin letters alone; filter the others by
-`language`. ms-swift trains on these configs with
-`--columns '{{"instruction": "system", "inputs": "query", "outputs": "response"}}'`.
+`image_sha256`, and `meta`, what the source knew, as JSON; and each row as a conversation, `prompt` and
+`completion`, with `references`, what an answer is compared with. The config `text` holds all rows without pictures:
+search in it, then fetch the pictures by `row_id`. The Hub's search finds words in Latin letters alone; filter the
+others by `language`.
 
 ```python
 dataset = load_dataset("MMInstruction/M3IT", "{config}", split="{split}", streaming=True)
 ```
 
+## Which config for which trainer
+
+| trainer | config | how |
+|---|---|---|
+| TRL (`sft_vlm.py`, `trl sft`) | `{config}` | `--dataset_name THIS --dataset_config {config}`; it learns the answers |
+| ms-swift | `{config}` | `--columns '{{"instruction":"system","inputs":"query","outputs":"response"}}'` (1) |
+{own}| LLaMA-Factory, nanoVLM | | `m3it release THIS --format messages --out OTHER` |
+| LLaVA, Qwen-VL, InternVL | | `m3it release THIS --format llava --out OTHER` |
+| webdataset, Energon | | `m3it release THIS --format webdataset --out OTHER` |
+| `m3it train`, `m3it.Mixture` | all | as they are |
+
+(1) `--dataset` names its files. Without `--columns` ms-swift trains on nothing, and says nothing.
+
+"""
+OWN_ROWS = """| ms-swift's own entry for M3IT | `{config}` | `--dataset AI-ModelScope/M3IT:{config}`, under that id |
+| programs written for M3IT | `{config}` | as they stand |
 """
 NOTES = {
     "both": "Each dataset is here twice: `viquae` has the published four columns, with base64 strings; `viquae-images` "
@@ -108,6 +124,8 @@ def release_card(
     split = next(iter(configs[shown]["splits"]))
     format = FORMATS.get(holds)
     has_configs = format is None or format.HAS_CONFIGS
+    base64 = next((name for name, config in configs.items() if "image_base64_str" in config["schema"].names), "")
+    own = OWN_ROWS.format(config=base64) if base64 else ""
     snippet = format.SNIPPET if format else SNIPPET
     body = BODY.format(
         rows=num_rows,
@@ -115,22 +133,16 @@ def release_card(
         notes=format.NOTE if format else NOTES[holds],
         counted=f" The Hub adds up all configs, and says {listed:,} rows." if listed != num_rows else "",
         snippet=snippet.format(config=shown, split=split, module="m3it" if holds == "native" else "datasets"),
-        pictures=PICTURES.format(config=first, split=split) if first and not format else "",
+        pictures=PICTURES.format(config=first, split=split, own=own) if first and not format else "",
         table="\n".join(lines),
     )
+    infos = json.dumps(release_infos(configs), indent=1, ensure_ascii=False) + "\n"
     return {
         "README.md": release_head(configs if has_configs else {}, about, shown, num_rows, own_head) + body,
-        **(
-            {"dataset_infos.json": json.dumps(release_infos(configs), indent=1, ensure_ascii=False) + "\n"}
-            if has_configs
-            else {}
-        ),
+        **({"dataset_infos.json": infos} if has_configs else {}),
         "LICENSES.md": licenses_text(about),
         **(format.beside(configs) if format else {}),
     }
-
-
-NO_CONFIGS = {"configs": "", "dataset_info": ""}  # of files that plain `datasets` does not read as configs
 
 
 def write_card(
@@ -164,9 +176,8 @@ def release_head(
     for key, values in (("language", map(scalar, languages)), ("task_categories", CATEGORIES)):
         defaults[key] = "\n- ".join([f"{key}:", *values]) + "\n"
     measured = {"size_categories": f"size_categories:\n- {size_category(num_rows)}\n", "viewer": ""}
-    measured |= (
-        {"configs": files_yaml(configs, first), "dataset_info": columns_yaml(configs)} if configs else NO_CONFIGS
-    )
+    listed = {"configs": files_yaml(configs, first), "dataset_info": columns_yaml(configs)}
+    measured |= listed if configs else dict.fromkeys(listed, "")  # where plain `datasets` reads no files as configs
     return f"---\n{complete_head(own_head, measured, defaults)}---\n"
 
 

@@ -100,7 +100,8 @@ def test_a_function_makes_instances_of_any_row(tmp_path):
 def test_rows_of_an_unknown_shape_say_what_is_expected(tmp_path):
     write_rows(tmp_path / "odd/train.jsonl", [{"question": "?", "answer": "!"}])
     with pytest.raises(
-        ShardError, match=r"expected the fields .*messages; or texts; or conversations; found question, answer.*convert"
+        ShardError,
+        match=r"expected the fields .*messages; or texts; or conversations; or index, question; found.*convert",
     ):
         take(Mixture(None, parts=[Part(str(tmp_path), "odd")]), 1)
 
@@ -223,3 +224,43 @@ def test_a_broken_row_of_an_array_is_named_by_its_file_and_number(tmp_path):
         [mixture.row(i) for i in range(3)]
     rows = Mixture(None, parts=[Part(str(tmp_path / "llava.json"))], batch_size=1, on_error="drop")
     assert {row["id"].partition(":")[0] for row in map(rows.row, range(3)) if row} == {"llava.json"}
+
+
+def llava_rows():
+    return [
+        {
+            "id": f"c{i}",
+            "image": f"shots/{i}.png",
+            "conversations": [{"from": "human", "value": f"<image>\nWhat is {i}?"}, {"from": "gpt", "value": str(i)}],
+        }
+        for i in range(3)
+    ]
+
+
+@pytest.mark.parametrize("ending", ["json", "jsonl", "parquet"])
+@pytest.mark.parametrize("where", ["in a tar beside", "in a tar of that name", "beside", "at the root"])
+def test_pictures_of_conversations_are_found_by_their_paths(tmp_path, ending, where):
+    folder, rows = tmp_path / "set/talks", llava_rows()
+    folder.mkdir(parents=True)
+    if ending == "parquet":
+        write_parquet(folder / "train.parquet", rows, 5)
+    else:
+        text = json.dumps(rows) if ending == "json" else as_jsonl(rows).decode()
+        (folder / f"train.{ending}").write_text(text, "utf-8")
+    if "tar" in where:
+        top = "shots/" if where == "in a tar beside" else ""
+        with tarfile.open(folder / f"{'pictures' if top else 'shots'}.tar", "w") as archive:
+            for i in range(3):
+                info = tarfile.TarInfo(f"./{top}{i}.png")
+                info.size = len(picture(i))
+                archive.addfile(info, io.BytesIO(picture(i)))
+    else:
+        shots = (folder if where == "beside" else tmp_path / "set") / "shots"
+        shots.mkdir()
+        for i in range(3):
+            (shots / f"{i}.png").write_bytes(picture(i))
+    mixture = Mixture(None, parts=[Part(str(tmp_path / "set"), "talks")])
+    found = sorted(map(mixture.row, range(3)), key=lambda row: row["id"])
+    assert [(row["inputs"], row["outputs"], row["images"]) for row in found] == [
+        (f"What is {i}?", str(i), [picture(i)]) for i in range(3)
+    ]

@@ -34,8 +34,8 @@ HAS_CONFIGS = False  # `image` is a text or a list of texts, which no column of 
 NEEDS_DISK = True
 NOTE = (
     "Each row is a conversation, with its pictures as files: LLaVA, LLaVA-NeXT, Qwen-VL's finetuning and InternVL read "
-    "it. A row with several pictures has a list in `image`; the trainer of LLaVA-1.5 cannot hold that, pairs of pictures "
-    "or the frames of a video: it takes one picture a row."
+    "it. A row with several pictures has a list in `image`. The trainer of LLaVA-1.5 takes one picture a row: it holds "
+    "no pairs of pictures, and no frames of a video."
 )
 SNIPPET = """# LLaVA:     --data_path THIS/{config}/{split}.json --image_folder THIS/{config}
 # Qwen-VL:   {{"annotation_path": "THIS/{config}/{split}.jsonl", "data_path": "THIS/{config}"}}
