@@ -305,7 +305,7 @@ def test_the_jobs_of_slurm_make_the_same_bytes(source, made, tmp_path, monkeypat
     names = {"SLURMCluster": StandIn}
     exec(given.replace("from dask_jobqueue import SLURMCluster\n", ""), names)
     assert sums_of(tmp_path / "out") == sums_of(made[0])
-    for line in ("#SBATCH -p cpu", "#SBATCH -A project", "#SBATCH --cpus-per-task=8", "--nthreads 1 --nworkers 8"):
+    for line in ("#SBATCH -p cpu", "#SBATCH -A project", "#SBATCH --cpus-per-task=8", "--nthreads 1", "--nworkers 8"):
         assert line in submitted[0]
 
 
