@@ -29,7 +29,7 @@ OPTIONS = [
 OWN = {  # options that need a word of their own on some commands, and those commands
     "--task": {"list", "convert", "train"},
     "--language": {"list", "train"},
-    "--repo": {"quickstart", "score", "judge", "report"},
+    "--repo": {"quickstart", "score", "judge", "report", "tasks"},
     "--limit": {"languages", "judge"},
     "--images": {"show", "release"},
     "--config": {"check", "predict", "judge", "evaluate"},
