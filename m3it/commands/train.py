@@ -17,6 +17,7 @@ from m3it.commands.options import (
     TRAIN,
     BatchSize,
     Configs,
+    Exclude,
     Json,
     License,
     OnError,
@@ -40,6 +41,7 @@ def train(
     task: Annotated[list[str] | None, Option(help="Only configs of this task.")] = None,
     exclude_held_out: Annotated[bool, Option(help="Leave out what the paper holds out for evaluation.")] = False,
     license: License = None,
+    exclude: Exclude = None,
     weights: Annotated[str, Option(help="size, sqrt, a temperature, or a JSON file of dataset: share.")] = "size",
     epochs: Annotated[float, Option(help="Passes over the mixture.")] = 1.0,
     max_steps: Annotated[int | None, Option(help="Steps, instead of --epochs.", min=1, max=MOST)] = None,
@@ -99,6 +101,7 @@ def train(
         tasks=task or None,
         exclude_held_out=exclude_held_out,
         license=license,
+        drop_list=exclude or (),
         on_error=on_error,
         share_pictures=share_pictures,
     )

@@ -18,12 +18,14 @@ def run_record(settings: Settings, trainer: MixtureTrainer, seconds: float) -> d
     history = trainer.state.log_history
     learned: Any = trainer.model
     parameters = list(learned.parameters())
+    num_listed = sum(map(len, trainer.mixture.drop_list.values()))
     return {
         "command": "train",
         "options": {**trainer.begun.model, **asdict(settings), "processes": trainer.args.world_size},
         "learning_rate": trainer.args.learning_rate,
         "versions": versions(*PACKAGES),
-        "mixture": {**trainer.mixture.state_dict(), "rows_consumed": trainer.rows_consumed},
+        "mixture": {**trainer.mixture.state_dict(), "rows_consumed": trainer.rows_consumed}
+        | ({"rows_on_drop_list": num_listed} if num_listed else {}),
         "num_parameters": sum(parameter.numel() for parameter in parameters),
         "num_learning": sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
         "steps": trainer.state.global_step,
