@@ -4,7 +4,7 @@ import json
 import shlex
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from typer import Argument, Option
@@ -114,8 +114,8 @@ def score(
 
         predictions = [import_logs(logs_of, predictions, out)]
     tags = reasoning_tags or None
-    options = {"repo": repo, "metrics": metric or (), "seed": seed, "reasoning_tags": tags, "exclude": exclude}
-    found = score_predictions(predictions, out, **options)
+    options: dict[str, Any] = {"repo": repo, "metrics": metric or (), "seed": seed, "reasoning_tags": tags}
+    found = score_predictions(predictions, out, **options, exclude=exclude)
     say(json.dumps(found, ensure_ascii=False) if as_json else score_table(found))
 
 

@@ -57,7 +57,7 @@ def open_configs(
             raise M3ITError("text: a release has a config of this name, with the texts of all. Rename its folder.")
         if (pictures := f"{name}-images") in names:
             raise M3ITError(f"{pictures}: in a release this is {name} with its pictures. Rename its folder.")
-        lists = {"corrections": corrections, "exclude": exclude}
+        lists: dict[str, Any] = {"corrections": corrections, "exclude": exclude}
         builder = load_builder(repository, name, meta=True, fields=fields, on_error=on_error, **lists)
         opened.append(ReleaseConfig.of(builder))
     if not opened:
