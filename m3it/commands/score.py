@@ -98,7 +98,13 @@ def score(
     first = predictions[0]
     out = out or (first if first.is_dir() else first.parent)
     tags = reasoning_tags or None
-    options: dict[str, Any] = {"repo": repo, "metrics": metric or (), "seed": seed, "reasoning_tags": tags, "exclude": exclude}
+    options: dict[str, Any] = {
+        "repo": repo,
+        "metrics": metric or (),
+        "seed": seed,
+        "reasoning_tags": tags,
+        "exclude": exclude,
+    }
     found = score_predictions(predictions, out, **options)
     say(json.dumps(found, ensure_ascii=False) if as_json else score_table(found))
 
