@@ -114,8 +114,8 @@ def score(
 
         predictions = [import_logs(logs_of, predictions, out)]
     tags = reasoning_tags or None
-    options: dict[str, Any] = {"repo": repo, "metrics": metric or (), "seed": seed, "reasoning_tags": tags}
-    found = score_predictions(predictions, out, **options, exclude=exclude)
+    options: dict[str, Any] = {"repo": repo, "metrics": metric or (), "seed": seed, "exclude": exclude}
+    found = score_predictions(predictions, out, **options, reasoning_tags=tags)
     say(json.dumps(found, ensure_ascii=False) if as_json else score_table(found))
 
 
