@@ -16,12 +16,12 @@ from m3it.commands.options import (
     as_drops,
     as_fields,
     as_settings,
-    as_size,
     default_repo,
     holds_rows,
     progress,
 )
 from m3it.reading.load import load_builder
+from m3it.work.terminal import as_size
 
 OPTIONS = [
     (name, option) for name, command in get_command(app).commands.items() for option in command.params if option.name

@@ -101,7 +101,7 @@ def test_quickstart_ends_with_how_good_the_answers_are_and_what_to_do_next(m3it,
         f"{TABLE}\nThe report: over here/report.html\nNext:\n  m3it show easy-vqa --repo 'over here' "
     )
     commands = [shlex.split(line, comments=True)[1:] for line in out.split("Next:\n")[1].splitlines()]
-    assert [m3it(command[0], "--help")[0] for command in commands] == [0, 0, 0]
+    assert [m3it(command[0], "--help")[0] for command in commands] == [0, 0, 0, 0]
     for command in commands:  # each option there is
         assert {word for word in command if word.startswith("--")} <= set(m3it(command[0], "--help")[1].split())
     write_rows(tmp_path / "data/vqa/viquae/train.jsonl", [make_row(0)])

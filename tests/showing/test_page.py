@@ -350,4 +350,5 @@ def test_the_markup_is_part_of_the_package():
     declared.read(ROOT / "setup.cfg")
     patterns = declared["options.package_data"]["m3it.showing"].split(", ")
     files = {path.name for path in (ROOT / "m3it/showing").iterdir() if path.is_file() and path.suffix != ".py"}
-    assert files == {"page.html", "page.css"} == {f"page{pattern.removeprefix('*')}" for pattern in patterns}
+    assert files == {"page.html", "page.css", "seen.html", "door.css"}
+    assert {pattern.removeprefix("*") for pattern in patterns} == {f".{name.split('.')[1]}" for name in files}
