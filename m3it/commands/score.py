@@ -51,7 +51,7 @@ def predict(
     ids: Ids = None,
     base_url: Annotated[str | None, Option(help="Ask this OpenAI-compatible server.")] = None,
     batch_size: BatchSize = 8,
-    max_tokens: Annotated[int, Option(help="Longest prediction.", min=1, max=1_000_000)] = 256,
+    max_tokens: Annotated[int, Option(help="Longest answer, in tokens.", min=1, max=1_000_000)] = 256,
     parallel: Parallel = 8,
     on_error: OnError = "raise",
     reasoning_tags: ReasoningTags = None,
@@ -218,7 +218,7 @@ def evaluate(
     limit: Limit = None,
     base_url: Annotated[str | None, Option(help="Ask this OpenAI-compatible server.")] = None,
     batch_size: BatchSize = 8,
-    max_tokens: Annotated[int, Option(help="Longest prediction.", min=1, max=1_000_000)] = 256,
+    max_tokens: Annotated[int, Option(help="Longest answer, in tokens.", min=1, max=1_000_000)] = 256,
     parallel: Parallel = 8,
     on_error: OnError = "raise",
     reasoning_tags: ReasoningTags = None,
@@ -266,7 +266,7 @@ def demo(
     ] = None,
     out: Annotated[Path, Option(help="Folder for votes.jsonl, of two models.")] = Path("votes"),
     port: Port = 7860,
-    max_tokens: Annotated[int, Option(help="Longest answer.", min=1, max=1_000_000)] = 256,
+    max_tokens: Annotated[int, Option(help="Longest answer, in tokens.", min=1, max=1_000_000)] = 256,
     space: Annotated[
         Path | None, Option(help="Open nothing: write a Hugging Face Space that asks a model of the Hub.")
     ] = None,

@@ -29,13 +29,15 @@ OPTIONS = [
 OWN = {  # options that need a word of their own on some commands, and those commands
     "--task": {"list", "convert", "train"},
     "--language": {"list", "train"},
-    "--repo": {"quickstart", "score", "judge", "report", "tasks"},
-    "--limit": {"languages", "judge"},
+    "--repo": {"quickstart", "score", "judge", "report", "tasks", "demo"},
+    "--limit": {"languages", "judge", "rate"},
+    "--root": {"download"},
+    "--check": {"download"},
     "--images": {"show", "release"},
     "--config": {"check", "predict", "judge", "evaluate"},
     "--on-error": {"translate"},
     "--workers": {"train"},
-    "--base-url": {"predict", "evaluate"},
+    "--base-url": {"predict", "evaluate", "demo"},
     "--figures": {"stats", "report"},
 }
 
