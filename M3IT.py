@@ -706,18 +706,18 @@ def _read_parquet(repository, path, start, stop, columns, filters):
 
 
 def _passing(file, group, filters, first, where):
-    """The numbers of the rows of a row group that pass, as far as its columns of plain values tell; None: all may.
+    """The numbers of the rows of a row group that pass, as far as its columns tell; None: all may.
     `first`: the number of its first row in the file; `where` says where a row is."""
-    plain = [field.name for field in file.schema_arrow if not field.type.num_fields]
     if filters.expression is not None:
+        plain = [field.name for field in file.schema_arrow if not field.type.num_fields]
         table = file.read_row_group(group, columns=plain)
         numbered = table.append_column("row of the group", pyarrow.array(range(table.num_rows)))
         return set(numbered.filter(filters.expression)["row of the group"].to_pylist())
-    told = filters.told_by(plain)
+    told = filters.told_by(file.schema_arrow.names)
     if told is None:
         return None
     rows, passing = [], set()
-    for batch in file.read_row_group(group, columns=told.columns(plain)).to_batches():
+    for batch in file.read_row_group(group, columns=told.columns(file.schema_arrow.names)).to_batches():
         rows += _rows_of(batch)
     for number, row in enumerate(rows):
         try:
@@ -1005,9 +1005,13 @@ class RowFilter:
 
     def told_by(self, names):
         """What these columns of a file tell: a filter that lets pass all that this one does, and perhaps more; None if
-        all rows. The id in meta is not always the file's."""
-        known = {*names, *(c.column for c in self._all() if c.column.startswith("meta.") and "meta" in names)}
-        some = [[c for c in each if c.column in known - {"meta.id"}] for each in self.any_of]
+        all rows. The id in meta may be made here."""
+        in_meta = "meta." if "meta" in names else "no meta"
+        return self.only(lambda column: column in names or column.startswith(in_meta) and column != "meta.id")
+
+    def only(self, tells):
+        """The conditions on columns that tell, so that some rows may pass that do not pass all; None if all rows."""
+        some = [[c for c in each if tells(c.column)] for each in self.any_of]
         return RowFilter(some) if some and all(some) else None
 
     def columns(self, held):
@@ -1374,7 +1378,12 @@ class M3IT(datasets.GeneratorBasedBuilder):
         if self.filter and self.filter.expression is not None and not piece[0].endswith(".parquet"):
             found = f"filters={self.filter}: an expression of pyarrow is for Parquet, found {piece[0]}"
             raise M3ITError(f"{found}. Pass a list of (column, operator, value).")
-        return read_rows(self.repository, piece, columns, self.filter)
+        return read_rows(self.repository, piece, columns, self.asked_of_files)
+
+    @property
+    def asked_of_files(self):
+        """What of the filters can be asked of the columns of a file, if it has them."""
+        return self.filter
 
     def map_row(self, row, place):
         """The rows that one line holds, in our schema: here, itself, or what a release for trainers says in messages."""
