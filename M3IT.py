@@ -706,8 +706,8 @@ def _read_parquet(repository, path, start, stop, columns, filters):
 
 
 def _passing(file, group, filters, first, where):
-    """The numbers of the rows of a row group that pass, as far as its columns tell; None: all may.
-    `first`: the number of its first row in the file; `where` says where a row is."""
+    """The numbers of the rows of a row group that may pass, by those of its columns that the filters name; None for all.
+    `first`: the number of its first row in the file. `where`: called with a row's number, says its place."""
     if filters.expression is not None:
         plain = [field.name for field in file.schema_arrow if not field.type.num_fields]
         table = file.read_row_group(group, columns=plain)
@@ -721,7 +721,7 @@ def _passing(file, group, filters, first, where):
         rows += _rows_of(batch)
     for number, row in enumerate(rows):
         try:
-            if told.passes(Columns(as_row(row), {"meta": partial(read_meta, row)}, partial(where, first + number))):
+            if told.passes(Columns(as_row(row), {"meta": partial(stored_meta, row)}, partial(where, first + number))):
                 passing.add(number)
         except UNREADABLE:
             passing.add(number)  # it is refused when it is read
@@ -898,6 +898,12 @@ def image_bytes(row):
     return files
 
 
+def count_images(row):
+    """The number of a row's images, before it was checked: one may stand without its list."""
+    images = row.get("image_base64_str", row.get("images")) or ()
+    return 1 if isinstance(images, str) else len(images)
+
+
 def id_of(row):
     """The id of a row that was read with its meta: what predictions, corrections and drop lists name it by."""
     return str(json.loads(row["meta"])["id"])
@@ -917,6 +923,13 @@ def read_meta(row):
     if not isinstance(meta, dict):
         raise ShardError(f"expected a JSON object in meta, found {row['meta'][:60]!r}", "meta is no object")
     return meta
+
+
+def stored_meta(row):
+    """What the meta of a row in a file says, nothing where there is none; ShardError where it is no JSON object."""
+    if row.get("meta") is not None and not isinstance(row["meta"], str):
+        raise ShardError(f"expected a string in meta, found {_told(row['meta'])}", "meta is no string")
+    return {} if row.get("meta") is None else read_meta(row)
 
 
 # ---- which rows
@@ -1004,18 +1017,19 @@ class RowFilter:
             raise M3ITError(f"{columns.place()}: {told}. It must take each row.") from error
 
     def told_by(self, names):
-        """What these columns of a file tell: a filter that lets pass all that this one does, and perhaps more; None if
-        all rows. The id in meta may be made here."""
-        in_meta = "meta." if "meta" in names else "no meta"
-        return self.only(lambda column: column in names or column.startswith(in_meta) and column != "meta.id")
+        """What can be told from these columns of a file; as `only`."""
+        made = {"meta.id"}  # where the source has none
+        fields = "meta" in names
+        return self.only(lambda name: name in names or fields and name.startswith("meta.") and name not in made)
 
     def only(self, tells):
-        """The conditions on columns that tell, so that some rows may pass that do not pass all; None if all rows."""
+        """The conditions on some columns: a filter that all rows pass that pass this one, and perhaps others; None where
+        every row would."""
         some = [[c for c in each if tells(c.column)] for each in self.any_of]
         return RowFilter(some) if some and all(some) else None
 
     def columns(self, held):
-        """Those of a file's columns that it looks at."""
+        """Those of a file's columns that it looks at: a function may look at all."""
         seen = {"meta" if c.column.startswith("meta.") else c.column for c in self._all()}
         return [name for name in held if not self.any_of or name in seen]
 
@@ -1187,7 +1201,7 @@ def strict_pillow():
 
 def side_of(row, which):
     """The width (0) or the height (1) of a row's first picture, upright, by its header; None where it has none."""
-    for image in image_bytes(row)[:1]:
+    for image in image_bytes(check_row(dict(row)))[:1]:
         picture = open_picture(image)
         is_lying = read_exif(picture, image).get(ORIENTATION) in (5, 6, 7, 8)
         return picture.size[1 - which if is_lying else which]
@@ -1516,7 +1530,7 @@ class M3IT(datasets.GeneratorBasedBuilder):
             return True  # the one was asked when the file was read, the other is refused
         meta = partial(self._meta, row, key)
         made = {
-            "num_images": lambda: len(row.get("image_base64_str") or row.get("images") or ()),
+            "num_images": partial(count_images, row),
             "width": partial(side_of, row, 0),
             "height": partial(side_of, row, 1),
             "row_id": lambda: str(meta()["id"]),
@@ -1544,7 +1558,7 @@ class M3IT(datasets.GeneratorBasedBuilder):
 
     def _meta(self, row, key):
         """What a row's meta says, with its id: the source's own where it has one."""
-        meta = {"id": key, **(read_meta(row) if row.get("meta") is not None else {})}
+        meta = {"id": key, **stored_meta(row)}
         meta["id"] = key if meta["id"] in (None, "") else str(meta["id"])
         return meta
 

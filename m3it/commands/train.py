@@ -30,7 +30,7 @@ from m3it.commands.options import (
     say,
 )
 
-CONDITION = re.compile(r"\s*([\w.-]+?)\s*(==|!=|<=|>=|=|<|>|\bnot in\b|\bin\b)\s*(.+)")
+CONDITION = re.compile(r"\s*([\w.-]+?)\s*(==|!=|<=|>=|=|<|>|\bnot in\b|\bin\b)(?!=)\s*(.+)")
 
 
 @app.command(rich_help_panel=TRAIN)

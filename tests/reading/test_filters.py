@@ -72,7 +72,8 @@ def test_the_same_rows_pass_in_parquet_and_in_json_lines(stored, name):
 
 
 def test_prepared_rows_are_those_of_a_stream_and_of_other_filters_others(stored):
-    for filters, expected in (([("num_images", "==", 2)], [2, 6, 10]), ([("num_images", "==", 3)], [3, 7, 11])):
+    odd = (lambda row: row["num_images"] % 2 == 1, [1, 3, 5, 7, 9, 11])
+    for filters, expected in (([("num_images", "==", 2)], [2, 6, 10]), ([("num_images", "==", 3)], [3, 7, 11]), odd):
         for kind in ("lines", "parquet"):
             assert loaded(stored / kind, filters, streaming=False, num_proc=2) == expected
     with pytest.raises(M3ITError, match=r"okvqa-zh/validation: expected rows, found none that passes filters=meta.lin"):
@@ -143,6 +144,10 @@ def test_a_row_that_cannot_be_read_is_refused_and_not_filtered(tmp_path):
     some = load_dataset(tmp_path, "gqa", split="train", on_error="drop", filters=[("meta.id", "!=", "row-3")])
     assert some["outputs"][:] == ["answer 0"]
     write_rows(tmp_path / "data/vqa/gqa/train.jsonl", rows[3:])
+    alone = make_row(4, image_base64_str=make_row(4)["image_base64_str"][0], meta=None)
+    write_rows(tmp_path / "data/vqa/shapes/train.jsonl", [alone, make_row(5, meta={"a": 1}), {"inputs": "?"}, [1]])
+    options = {"split": "train", "streaming": True, "filters": [("num_images", "==", 1), ("width", "==", 8)]}
+    assert [row["outputs"] for row in load_dataset(tmp_path, "shapes", on_error="drop", **options)] == ["answer 4"]
     with pytest.raises(M3ITError, match="expected base64 in image_base64_str"):
         list(load_dataset(tmp_path, "gqa", split="train", streaming=True, filters=[("width", "==", 8)]))
 
