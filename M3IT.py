@@ -11,6 +11,7 @@ Paper: https://arxiv.org/abs/2306.04387
 import base64
 import contextlib
 import difflib
+import functools
 import gzip
 import hashlib
 import io
@@ -28,7 +29,7 @@ import time
 import zlib
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from functools import cached_property, partial
+from functools import cached_property
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -694,7 +695,11 @@ def _read_parquet(repository, path, start, stop, columns, filters):
     for i in range(file.num_row_groups):
         group = file.metadata.row_group(i)
         if start <= begin_of(group) < stop:
-            kept = None if filters is None else _passing(file, i, filters, number, partial(repository.where, path))
+            kept = (
+                None
+                if filters is None
+                else _passing(file, i, filters, number, functools.partial(repository.where, path))
+            )
             at = 0  # in the row group: of one without a row that passes no picture is read
             for batch in (
                 file.iter_batches(batch_size=32, row_groups=[i], columns=columns) if kept is None or kept else ()
@@ -721,7 +726,11 @@ def _passing(file, group, filters, first, where):
         rows += _rows_of(batch)
     for number, row in enumerate(rows):
         try:
-            if told.passes(Columns(as_row(row), {"meta": partial(stored_meta, row)}, partial(where, first + number))):
+            if told.passes(
+                Columns(
+                    as_row(row), {"meta": functools.partial(stored_meta, row)}, functools.partial(where, first + number)
+                )
+            ):
                 passing.add(number)
         except UNREADABLE:
             passing.add(number)  # it is refused when it is read
@@ -1519,7 +1528,9 @@ class M3IT(datasets.GeneratorBasedBuilder):
         for k, row in enumerate(rows):
             key = f"{place}#{k}" if len(rows) > 1 else place
             try:
-                if self.filter is None or self._passes(found, row, key, partial(self.repository.where, path, offset)):
+                if self.filter is None or self._passes(
+                    found, row, key, functools.partial(self.repository.where, path, offset)
+                ):
                     yield key, self._complete(row, key, self.config.images if images is None else images)
             except UNREADABLE as error:
                 refused(path, offset, key, error)
@@ -1528,11 +1539,11 @@ class M3IT(datasets.GeneratorBasedBuilder):
         """Whether a row passes the filters, which see the columns of its file, and for what is not there ours."""
         if self.filter.expression is not None or not isinstance(row, dict):
             return True  # the one was asked when the file was read, the other is refused
-        meta = partial(self._meta, row, key)
+        meta = functools.partial(self._meta, row, key)
         made = {
-            "num_images": partial(count_images, row),
-            "width": partial(side_of, row, 0),
-            "height": partial(side_of, row, 1),
+            "num_images": functools.partial(count_images, row),
+            "width": functools.partial(side_of, row, 0),
+            "height": functools.partial(side_of, row, 1),
             "row_id": lambda: str(meta()["id"]),
             "source_file": lambda: self.repository.original(key).rpartition(":")[0],
             "meta": meta,
