@@ -122,7 +122,8 @@ class Mixture(IterableDataset):
         """Its datasets, each with its share of an epoch; those of weight 0, or without rows, are left out."""
         sizes = {part.name: part.rows.num_rows for part in self.opened}
         if not any(sizes.values()):
-            raise ValueError(f"The mixture is empty: no row of {', '.join(sizes)} passes filters={self.filters}.")
+            told = f"The mixture is empty: no row of {', '.join(sizes)} passes filters={self.filters}"
+            raise ValueError(f'{told}. Change them; "m3it show {next(iter(sizes))} --json" shows what rows hold.')
         shares = find_weights(sizes, self._weights, {part.name: part.language for part in self.opened})
         for part in self.opened:
             part.share = shares[part.name]

@@ -201,7 +201,8 @@ def _filled(builder: M3IT, split: str | None, drops: Counter, keep_in_memory: bo
     if split in empty or len(empty) == len(builder.info.splits):
         counts = f"; {drops.total()} were dropped, they are listed in {builder.manifest}" if drops else ""
         wanted = f" that passes filters={builder.filter}" if builder.filter else ""
-        raise ShardError(f"{name}/{split or ', '.join(empty)}: expected rows, found none{wanted}{counts}.")
+        advice = f' Change them; "m3it show {name} --json" shows what rows hold.' if builder.filter else ""
+        raise ShardError(f"{name}/{split or ', '.join(empty)}: expected rows, found none{wanted}{counts}.{advice}")
     if not empty or split is not None:
         return builder.as_dataset(split=split, in_memory=keep_in_memory)
     logger.warning("%s: no rows in %s, left out", name, ", ".join(empty))
