@@ -11,11 +11,14 @@ Paper: https://arxiv.org/abs/2306.04387
 import base64
 import contextlib
 import difflib
+import functools
 import gzip
 import hashlib
 import io
 import json
 import logging
+import numbers
+import operator
 import os
 import posixpath
 import re
@@ -37,6 +40,7 @@ import PIL.features
 import PIL.Image
 import PIL.ImageFile
 import pyarrow
+import pyarrow.compute
 import pyarrow.parquet
 
 
@@ -226,6 +230,7 @@ IMAGES_KEY = b'"image_base64_str":'
 NEWLINE = b"\n"
 LFS = b"version https://git-lfs"
 PNG = b"\x89PNG\r\n\x1a\n"
+ORIENTATION = 0x0112  # of EXIF: 5 to 8 are pictures that lie on their side
 CACHE_FOLDER = "m3_it"  # of prepared rows: `datasets` would name it after the module of a class, which may move
 
 logger = logging.getLogger(__name__)
@@ -395,6 +400,10 @@ class Repository:
 
     def size(self, path):
         return self.files[path]["size"]
+
+    def original(self, key):
+        """A row's key by the name that its file has where it was published."""
+        return key
 
     @property
     def local(self):
@@ -620,8 +629,8 @@ def cut(repository, paths):
 def read_rows(repository, piece, columns=None, filters=None, said=True):
     """Yield (offset, line or row) of the rows that begin in a piece: bytes of JSON, or of Parquet dicts (offset: row
     number), a ShardError where one cannot be made of what the file holds. `as_row` makes rows of them. ShardError at the
-    end if the file is another one by then. `columns`, `filters`: what is read of Parquet, as pyarrow takes them; `said`:
-    whether, of a release, what its other columns say once more."""
+    end if the file is another one by then. `columns`, and a RowFilter: what is read of Parquet; rows that it cannot tell
+    from the columns alone are given, too. `said`: whether, of a release, what its other columns say once more."""
     path, start, stop = piece
     if path.endswith(".jsonl"):
         rows = _read_lines(repository, path, start, stop)
@@ -689,7 +698,11 @@ def _read_parquet(repository, path, start, stop, columns, filters, said):
     for i in range(file.num_row_groups):
         group = file.metadata.row_group(i)
         if start <= begin_of(group) < stop:
-            kept = None if filters is None else _passing(file, i, filters)
+            kept = (
+                None
+                if filters is None
+                else _passing(file, i, filters, number, functools.partial(repository.where, path))
+            )
             at = 0  # in the row group: of one without a row that passes no picture is read
             for batch in (
                 file.iter_batches(batch_size=32, row_groups=[i], columns=columns) if kept is None or kept else ()
@@ -700,12 +713,31 @@ def _read_parquet(repository, path, start, stop, columns, filters, said):
         number += group.num_rows
 
 
-def _passing(file, group, filters):
-    """The numbers of the rows of a row group that pass, by its columns of plain values."""
-    plain = [field.name for field in file.schema_arrow if not field.type.num_fields]
-    table = file.read_row_group(group, columns=plain)
-    numbered = table.append_column("row of the group", pyarrow.array(range(table.num_rows)))
-    return set(numbered.filter(pyarrow.parquet.filters_to_expression(filters))["row of the group"].to_pylist())
+def _passing(file, group, filters, first, where):
+    """The numbers of the rows of a row group that may pass, by those of its columns that the filters name; None for all.
+    `first`: the number of its first row in the file. `where`: called with a row's number, says its place."""
+    if filters.expression is not None:
+        plain = [field.name for field in file.schema_arrow if not field.type.num_fields]
+        table = file.read_row_group(group, columns=plain)
+        numbered = table.append_column("row of the group", pyarrow.array(range(table.num_rows)))
+        return set(numbered.filter(filters.expression)["row of the group"].to_pylist())
+    told = filters.told_by(file.schema_arrow.names)
+    if told is None:
+        return None
+    rows, passing = [], set()
+    for batch in file.read_row_group(group, columns=told.columns(file.schema_arrow.names)).to_batches():
+        rows += _rows_of(batch)
+    for number, row in enumerate(rows):
+        try:
+            if told.passes(
+                Columns(
+                    as_row(row), {"meta": functools.partial(stored_meta, row)}, functools.partial(where, first + number)
+                )
+            ):
+                passing.add(number)
+        except UNREADABLE:
+            passing.add(number)  # it is refused when it is read
+    return passing
 
 
 def open_parquet(repository, path, **options):
@@ -878,6 +910,12 @@ def image_bytes(row):
     return files
 
 
+def count_images(row):
+    """The number of a row's images, before it was checked: one may stand without its list."""
+    images = row.get("image_base64_str", row.get("images")) or ()
+    return 1 if isinstance(images, str) else len(images)
+
+
 def id_of(row):
     """The id of a row that was read with its meta: what predictions, corrections and drop lists name it by."""
     return str(json.loads(row["meta"])["id"])
@@ -897,6 +935,154 @@ def read_meta(row):
     if not isinstance(meta, dict):
         raise ShardError(f"expected a JSON object in meta, found {row['meta'][:60]!r}", "meta is no object")
     return meta
+
+
+def stored_meta(row):
+    """What the meta of a row in a file says, nothing where there is none; ShardError where it is no JSON object."""
+    if row.get("meta") is not None and not isinstance(row["meta"], str):
+        raise ShardError(f"expected a string in meta, found {_told(row['meta'])}", "meta is no string")
+    return {} if row.get("meta") is None else read_meta(row)
+
+
+# ---- which rows
+
+OPERATORS = {
+    "==": operator.eq, "=": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt,
+    ">=": operator.ge, "in": lambda value, given: value in given, "not in": lambda value, given: value not in given,
+}  # fmt: skip
+KINDS = {bool: "true or false", str: "a text", numbers.Real: "a number", list: "a list", dict: "an object"}
+PLAIN = {"true or false", "a text", "a number"}
+
+
+class Columns(dict):
+    """What filters see of a row: the columns of its file, and those that a release has beside them, each made when it
+    is asked for. `meta` is an object, `meta.split` one of its fields, None where the row has no such field."""
+
+    def __init__(self, found, made, place):
+        super().__init__((name, value) for name, value in found.items() if name != "meta")
+        self.made, self.place = made, place
+
+    def __missing__(self, name):
+        if name in self.made:
+            self[name] = self.made[name]()
+            return self[name]
+        top, _, path = name.partition(".")
+        if top != "meta" or not path:
+            names = [*dict.fromkeys([*self, *self.made]), *(f"meta.{field}" for field in self["meta"])]
+            names = [each for each in names if each not in ("image_base64_str", "images", "meta")]
+            near = nearest(name, names)
+            hint = f" Did you mean {near!r}?" if near else ""
+            raise M3ITError(f"{self.place()}: filters: there is no {name!r}.{hint} There are {', '.join(names)}.")
+        value = self["meta"]
+        for field in path.split("."):
+            value = value.get(field) if isinstance(value, dict) else None
+        return value
+
+
+class Condition(NamedTuple):
+    """That the value in a column of a row is so."""
+
+    column: str
+    operator: str
+    value: object
+
+    def holds(self, columns):
+        """Whether it is so for a row; a row without a value never passes."""
+        found = columns[self.column]
+        if found is None:
+            return False
+        given = next(iter(self.value)) if isinstance(self.value, frozenset) else self.value
+        if _kind(given) != _kind(found):
+            told = f"filters compare {self.column} with {_kind(given)}, {given!r}, but it is {_kind(found)}"
+            raise M3ITError(f"{columns.place()}: {told}, {repr(found)[:60]}. Compare like with like.")
+        return OPERATORS[self.operator](found, self.value)
+
+    def __str__(self):
+        value = sorted(self.value, key=repr) if isinstance(self.value, frozenset) else self.value
+        return f"{self.column} {self.operator} {value!r}"
+
+
+class RowFilter:
+    """Which rows are wanted. Given as pyarrow takes it: a list of (column, operator, value) that all hold, a list of
+    such lists one of which holds, or an expression, which is for Parquet only; or a function of a row's `Columns`."""
+
+    def __init__(self, given):
+        self.given = given
+        self.expression = given if isinstance(given, pyarrow.compute.Expression) else None
+        self.any_of = [] if callable(given) or self.expression is not None else _conditions(given)
+
+    @classmethod
+    def of(cls, given):
+        """The filter of an argument; None where there is none."""
+        return given if given is None or isinstance(given, cls) else cls(given)
+
+    def passes(self, columns):
+        """Whether a row is wanted."""
+        if self.any_of:
+            return any(all(condition.holds(columns) for condition in each) for each in self.any_of)
+        try:
+            return bool(self.given(columns))
+        except M3ITError:
+            raise
+        except Exception as error:
+            told = f"the function of filters raised {type(error).__name__}: {error}"
+            raise M3ITError(f"{columns.place()}: {told}. It must take each row.") from error
+
+    def told_by(self, names):
+        """What can be told from these columns of a file; as `only`."""
+        made = {"meta.id"}  # where the source has none
+        fields = "meta" in names
+        return self.only(lambda name: name in names or fields and name.startswith("meta.") and name not in made)
+
+    def only(self, tells):
+        """The conditions on some columns: a filter that all rows pass that pass this one, and perhaps others; None where
+        every row would."""
+        some = [[c for c in each if tells(c.column)] for each in self.any_of]
+        return RowFilter(some) if some and all(some) else None
+
+    def columns(self, held):
+        """Those of a file's columns that it looks at: a function may look at all."""
+        seen = {"meta" if c.column.startswith("meta.") else c.column for c in self._all()}
+        return [name for name in held if not self.any_of or name in seen]
+
+    def _all(self):
+        return [condition for each in self.any_of for condition in each]
+
+    def __str__(self):
+        if self.any_of:
+            return " or ".join(" and ".join(map(str, each)) for each in self.any_of)
+        return f"the function {self.given.__qualname__}" if hasattr(self.given, "__qualname__") else str(self.given)
+
+
+def _conditions(given):
+    """The conditions of filters, in lists of which one holds; ValueError where they are none."""
+    some = (list, tuple)
+    lists = [given] if isinstance(given, some) and given and isinstance(given[0], some) and given[0] else []
+    if lists and not isinstance(given[0][0], str):
+        lists = given
+    if not lists or not all(isinstance(each, some) and each for each in lists):
+        raise ValueError(f"filters={given!r}: expected a list of (column, operator, value), or a function of a row")
+    return [[_condition(each) for each in conditions] for conditions in lists]
+
+
+def _condition(given):
+    """A condition; ValueError where it is none."""
+    if not isinstance(given, (list, tuple)) or len(given) != 3 or not isinstance(given[0], str):
+        raise ValueError(f"filters: expected (column, operator, value), found {given!r}")
+    column, sign, value = given
+    if sign not in OPERATORS:
+        raise ValueError(f"filters: unknown operator {sign!r} for {column!r}. There are {', '.join(OPERATORS)}.")
+    values = value if isinstance(value, (list, tuple, set, frozenset)) else [value]
+    kinds = {_kind(each) for each in values}
+    if (sign in ("in", "not in")) == (values is not value) or len(kinds) != 1 or not kinds <= PLAIN:
+        expected = "a list of texts or of numbers" if sign in ("in", "not in") else "a text or a number"
+        raise ValueError(f"filters: expected {expected} after {column} {sign}, found {value!r}")
+    return Condition(column, "==" if sign == "=" else sign, frozenset(value) if values is value else value)
+
+
+def _kind(value):
+    """What a value is, in words."""
+    return next((kind for of, kind in KINDS.items() if isinstance(value, of)), f"of type {type(value).__name__}")
 
 
 # ---- pictures
@@ -1025,6 +1211,15 @@ def strict_pillow():
             PIL.ImageFile.LOAD_TRUNCATED_IMAGES = True
 
 
+def side_of(row, which):
+    """The width (0) or the height (1) of a row's first picture, upright, by its header; None where it has none."""
+    for image in image_bytes(check_row(dict(row)))[:1]:
+        picture = open_picture(image)
+        is_lying = read_exif(picture, image).get(ORIENTATION) in (5, 6, 7, 8)
+        return picture.size[1 - which if is_lying else which]
+    return None
+
+
 def check_picture(image, decode=False):
     """The file as a column of Image can show it: as it was published, but without texts or an EXIF block for which
     Pillow refuses it. ShardError where it is no picture: by its header; with `decode` by all of it, a JPEG at an eighth
@@ -1121,7 +1316,7 @@ class M3ITConfig(datasets.BuilderConfig):
     """`images`: a list of Image instead of the base64 strings; what Pillow does not take for a picture is an error, by its
     header, or with on_error="drop" by decoding it. `meta`: one more column, a JSON string with the row id
     and what the source knew. `on_error`: "raise", or "drop" to leave out rows that cannot be read, count them by
-    reason and list them. `columns`: the only ones to give. `filters`: of Parquet, which rows to give, as pyarrow takes it.
+    reason and list them. `columns`: the only ones to give. `filters`: which rows to give, as RowFilter takes it.
     `corrections`: config -> row id -> field -> (text, who), by m3it/reading/corrections.py. `exclude`: rows to leave
     out, "config/split" -> row id -> reason, by m3it/reading/drop_list.py."""
 
@@ -1161,6 +1356,7 @@ class M3IT(datasets.GeneratorBasedBuilder):
         if kwargs.get("on_error", "raise") not in ("raise", "drop"):  # `datasets` sets it on a copy: no __post_init__
             raise ValueError(f"on_error={kwargs['on_error']!r}: expected 'raise' or 'drop'")
         self.repository = repository
+        self.filter = RowFilter.of(kwargs.get("filters"))
         config_name = self._choose(config_name)
         paths = [] if repository.commit else [path for paths in self.shards(config_name).values() for path in paths]
         for name, default in (("images", False), ("meta", False), ("on_error", "raise")):
@@ -1204,12 +1400,16 @@ class M3IT(datasets.GeneratorBasedBuilder):
         return self.read_rows(piece)
 
     def read_rows(self, piece, columns=None):
-        """`read_rows` of a piece, of Parquet those that pass the filters."""
-        filters = self.config.filters
-        if filters is not None and not piece[0].endswith(".parquet"):
-            found = f"filters={filters!r}: expected Parquet, found {piece[0]}"
-            raise M3ITError(f"{found}. Leave them out, and call .filter(...) on what you loaded.")
-        return read_rows(self.repository, piece, columns, filters, said=False)
+        """`read_rows` of a piece, of Parquet those that may pass the filters."""
+        if self.filter and self.filter.expression is not None and not piece[0].endswith(".parquet"):
+            found = f"filters={self.filter}: an expression of pyarrow is for Parquet, found {piece[0]}"
+            raise M3ITError(f"{found}. Pass a list of (column, operator, value).")
+        return read_rows(self.repository, piece, columns, self.asked_of_files, said=False)
+
+    @property
+    def asked_of_files(self):
+        """What of the filters can be asked of the columns of a file, if it has them."""
+        return self.filter
 
     def map_row(self, row, place):
         """The rows that one line holds, in our schema: here, itself, or what a release for trainers says in messages."""
@@ -1323,16 +1523,58 @@ class M3IT(datasets.GeneratorBasedBuilder):
         does."""
         place, refused = f"{path}:{offset}", refused or self.refuse
         try:
-            rows = self.map_row(as_row(line), place)
+            found = as_row(line)
+            rows = self.map_row(found, place)
         except UNREADABLE as error:
             refused(path, offset, place, error)
             return
         for k, row in enumerate(rows):
             key = f"{place}#{k}" if len(rows) > 1 else place
             try:
-                yield key, self._complete(row, key, self.config.images if images is None else images)
+                if self.filter is None or self._passes(
+                    found, row, key, functools.partial(self.repository.where, path, offset)
+                ):
+                    yield key, self._complete(row, key, self.config.images if images is None else images)
             except UNREADABLE as error:
                 refused(path, offset, key, error)
+
+    def _passes(self, found, row, key, place):
+        """Whether a row passes the filters, which see the columns of its file, and for what is not there ours."""
+        if self.filter.expression is not None or not isinstance(row, dict):
+            return True  # the one was asked when the file was read, the other is refused
+        meta = functools.partial(self._meta, row, key)
+        made = {
+            "num_images": functools.partial(count_images, row),
+            "width": functools.partial(side_of, row, 0),
+            "height": functools.partial(side_of, row, 1),
+            "row_id": lambda: str(meta()["id"]),
+            "source_file": lambda: self.repository.original(key).rpartition(":")[0],
+            "meta": meta,
+        }
+        return self.filter.passes(
+            Columns({**self.common, **row, **(found if isinstance(found, dict) else {})}, made, place)
+        )
+
+    @cached_property
+    def common(self):
+        """What a release says of all rows of the config: task, dataset, language, license; where the catalogue has none
+        such, what its place says."""
+        name = self.config.name
+        own, _, code = name.rpartition("-")
+        is_translation = code in LANGUAGES and own in CATALOGUE and CATALOGUE[own].translated
+        dataset = own if is_translation else name if name in CATALOGUE else getattr(self, "dataset", name)
+        known = CATALOGUE.get(dataset)
+        parts = next(iter(self.shards(name).values()))[0].split("/")
+        task = known.task if known else parts[1] if parts[0] == "data" and len(parts) > 3 else "other"
+        language = code if is_translation else known.language if known else "und"
+        license = f"{known.license} / {known.image_license}" if known else "unknown"
+        return {"task": task, "dataset": dataset, "language": language, "license": license}
+
+    def _meta(self, row, key):
+        """What a row's meta says, with its id: the source's own where it has one."""
+        meta = {"id": key, **stored_meta(row)}
+        meta["id"] = key if meta["id"] in (None, "") else str(meta["id"])
+        return meta
 
     def _complete(self, row, key, images):
         """The row, checked, with the columns of this config; its id is the source's own where it has one."""
@@ -1346,8 +1588,7 @@ class M3IT(datasets.GeneratorBasedBuilder):
             row["image_base64_str"] = [base64.b64encode(image).decode() for image in image_bytes(row)]
         corrections = (self.config.corrections or {}).get(self.config.name)
         if self.config.meta or corrections or self.config.exclude:
-            meta = {"id": key, **read_meta(row)}
-            meta["id"] = key if meta["id"] in (None, "") else str(meta["id"])
+            meta = self._meta(row, key)
             if corrections and meta["id"] in corrections:
                 fields = corrections[meta["id"]]
                 row.update({name: text for name, (text, _) in fields.items()})

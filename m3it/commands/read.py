@@ -85,7 +85,9 @@ def show(
     images: Annotated[Path | None, Option(help="Draw the rows into this PNG file, too.")] = None,
     model: Annotated[str | None, Option(help="With --html: show what this model sees of the rows.")] = None,
     html: Annotated[Path | None, Option(help="The page to write: prompts token by token, pictures as scaled.")] = None,
-    max_length: Annotated[int | None, Option(help="Tokens of a row. Default: what the model can take.", min=1, max=MOST)] = None,
+    max_length: Annotated[
+        int | None, Option(help="Tokens of a row. Default: what the model can take.", min=1, max=MOST)
+    ] = None,
     fields: Fields = None,
     as_json: Json = False,
 ) -> None:

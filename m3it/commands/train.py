@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import sys
 from contextlib import redirect_stdout
@@ -30,6 +31,8 @@ from m3it.commands.options import (
     say,
 )
 
+CONDITION = re.compile(r"\s*([\w.-]+?)\s*(==|!=|<=|>=|=|<|>|\bnot in\b|\bin\b)(?!=)\s*(.+)")
+
 
 @app.command(rich_help_panel=TRAIN)
 def train(
@@ -42,7 +45,12 @@ def train(
     exclude_held_out: Annotated[bool, Option(help="Leave out what the paper holds out for evaluation.")] = False,
     license: License = None,
     exclude: Exclude = None,
-    weights: Annotated[str, Option(help="size, sqrt, a temperature, or a JSON file of dataset: share.")] = "size",
+    weights: Annotated[
+        str, Option(help="size, sqrt, a temperature, languages (english=0.6), or a JSON file of dataset: share.")
+    ] = "size",
+    filter: Annotated[
+        list[str] | None, Option(help="Only rows of which it holds: num_images<=4, meta.split==train2014.")
+    ] = None,
     epochs: Annotated[float, Option(help="Passes over the mixture.")] = 1.0,
     max_steps: Annotated[int | None, Option(help="Steps, instead of --epochs.", min=1, max=MOST)] = None,
     batch_size: BatchSize = 16,
@@ -102,6 +110,7 @@ def train(
         exclude_held_out=exclude_held_out,
         license=license,
         drop_list=exclude or (),
+        filters=[as_condition(text) for text in filter] if filter else None,
         on_error=on_error,
         share_pictures=share_pictures,
     )
@@ -117,14 +126,27 @@ def train(
     say(json.dumps(run, ensure_ascii=False) if as_json else text)
 
 
+def as_condition(text: str) -> tuple[str, str, Any]:
+    """What --filter says: a column, an operator, and a number, or else a text; of another kind as in JSON."""
+    found = CONDITION.fullmatch(text)
+    if not found:
+        raise typer.BadParameter(f"--filter {text}: expected a column, an operator and a value, as in num_images<=4")
+    column, operator, value = found.groups()
+    try:
+        return column, operator.strip(), json.loads(value)
+    except ValueError:
+        return column, operator.strip(), value
+
+
 def as_weights(text: str) -> str | float:
-    """What --weights says, when it is no file: size, sqrt, or a temperature."""
-    if text in ("size", "sqrt"):
+    """What --weights says, when it is no file: size, sqrt, a temperature, or languages with their shares."""
+    if text in ("size", "sqrt") or "=" in text:
         return text
     try:
         return float(text)
     except ValueError:
-        raise typer.BadParameter(f"--weights {text}: expected size, sqrt, a number, or a JSON file") from None
+        told = f"--weights {text}: expected size, sqrt, a number, languages (english=0.6), or a JSON file"
+        raise typer.BadParameter(told) from None
 
 
 @app.command(rich_help_panel=TRAIN)

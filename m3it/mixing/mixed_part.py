@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from M3IT import CATALOGUE, M3IT, Repository, ShardError, find_shards
+import numpy as np
+
+from M3IT import CATALOGUE, M3IT, Repository, RowFilter, ShardError, find_shards
 from m3it.catalogue import instructions, lookup
-from m3it.mixing.local_copies import Copies
 from m3it.mixing.other_sets import Other
 from m3it.mixing.part import Part
 from m3it.mixing.row_access import ByPicture, Grouped, Indexed, open_rows
@@ -30,12 +31,14 @@ from m3it.rows.instance import M3ITError
 
 @dataclass(frozen=True)
 class Access:
-    """How repositories are reached, as for `load_dataset`; and what is done about rows that cannot be read."""
+    """How repositories are reached, as for `load_dataset`; which of their rows are wanted, and what is done about those
+    that cannot be read."""
 
     token: str | bool | None = None
     cache_dir: str | None = None
     storage_options: dict[str, Any] | None = None
     on_error: str = "raise"
+    filters: RowFilter | None = None
 
     def __post_init__(self) -> None:
         if self.on_error not in ("raise", "drop"):
@@ -67,6 +70,12 @@ class MixedPart:
         return dataset.name if dataset else self.name
 
     @property
+    def language(self) -> str:
+        """The code of its language, as the catalogue has it; "" where it is not known."""
+        dataset, language = lookup(self.part.name)
+        return language if dataset else ""
+
+    @property
     def instructions(self) -> tuple[str, ...]:
         """Those that its rows were drawn from; none where they are not known (translations, other people's sets)."""
         if isinstance(self.builder, Legacy) and not isinstance(self.builder, Converted):
@@ -77,9 +86,8 @@ class MixedPart:
         """A row as a mixture gives it: its id, and its images as bytes."""
         meta = json.loads(row["meta"])
         row_id = str(meta.pop("id"))
-        repository = self.builder.repository
-        if row_id == key and isinstance(repository, Copies):
-            row_id = repository.original(key)
+        if row_id == key:
+            row_id = self.builder.repository.original(key)
         if "images" in row:
             images = [image["bytes"] for image in row["images"]]
         else:
@@ -91,11 +99,15 @@ class MixedPart:
         return {"dataset": self.name, "id": row_id, **texts, "images": images, "meta": meta}
 
     def fingerprint(self) -> str:
-        """What identifies its files on any machine: their paths and sizes, and on the Hub the commit."""
+        """What identifies its files on any machine: their paths and sizes, and on the Hub the commit; with filters,
+        which of their rows pass."""
         rows, repository = self.rows, self.builder.repository
         paths = rows.paths if isinstance(rows, Indexed) else sorted({piece[0] for piece in rows.pieces})
         files = [[path, repository.size(path)] for path in paths]
-        return hashlib.sha256(json.dumps([repository.commit, files]).encode()).hexdigest()[:16]
+        told = hashlib.sha256(json.dumps([repository.commit, files]).encode())
+        for numbers in rows.passing.values() if isinstance(rows.passing, dict) else [rows.passing]:
+            told.update(b"" if numbers is None else np.ascontiguousarray(numbers, "<i8"))
+        return told.hexdigest()[:16]
 
     def refuse(self, row_id: str, error: M3ITError) -> None:
         """Raise, or list the row in the manifest."""
@@ -123,7 +135,8 @@ def open_parts(
     parts: Iterable[Part], whole: Part | None, selection: Selection, access: Access, share_pictures: bool = False
 ) -> list[MixedPart]:
     """The wanted ones of some parts, and of the configs of a repository, sorted by name: the order in which they are
-    given changes nothing. ValueError for none at all, for a name twice, and for a split without rows."""
+    given changes nothing. ValueError for none at all, for a name twice, and for a split without rows; one of which no
+    row passes the filters is left to the caller."""
     open_once = functools.cache(functools.partial(open_repository, access=access))  # one listing, however many configs
     chosen = [part for part in parts if selection.takes(part)]
     if whole is not None:
@@ -134,15 +147,16 @@ def open_parts(
     opened = []
     for part in sorted(chosen, key=lambda part: part.label):
         builder = open_builder(part, open_once(part.path, part.revision), access)
-        rows = open_rows(builder, part.split, access.cache_dir)
-        shares = share_pictures and isinstance(rows, Indexed)
-        opened.append(MixedPart(part, ByPicture(rows, access.cache_dir) if shares else rows))
+        rows = open_rows(builder, part.split, access.cache_dir, access.filters)
+        if share_pictures and isinstance(rows, Indexed) and rows.num_rows:
+            rows = ByPicture(rows, access.cache_dir)
+        opened.append(MixedPart(part, rows))
     twice = [name for name, count in Counter(part.name for part in opened).items() if count > 1]
     if twice:
         raise ValueError(
             f"{twice[0]!r} stands in the mixture twice. Name it once, or give each part a label of its own."
         )
-    empty = [mixed.part for mixed in opened if not mixed.rows.num_rows]
+    empty = [mixed.part for mixed in opened if not (mixed.rows.num_rows or mixed.rows.left_out)]
     if empty:
         raise ValueError(f"{empty[0].label}: the split {empty[0].split!r} has no rows. Leave it out.")
     return opened

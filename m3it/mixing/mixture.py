@@ -20,6 +20,7 @@ from typing import Any
 import datasets
 import numpy as np
 
+from M3IT import RowFilter
 from m3it.mixing.loaders import (
     Batches,
     Collate,
@@ -34,7 +35,7 @@ from m3it.mixing.mixed_part import Access, MixedPart, open_parts
 from m3it.mixing.order import LANES, Order, Place, Series, allot, mix
 from m3it.mixing.part import Part
 from m3it.mixing.row_access import Grouped, Indexed
-from m3it.mixing.selection import Selection, as_names, check_weights, find_weights
+from m3it.mixing.selection import Selection, Weights, as_names, check_weights, find_weights
 from m3it.reading.drop_list import DropList, dropped_rows, read_drop_list
 from m3it.rows.instance import M3ITError, ShardError, choose, hash_of, shuffled
 
@@ -48,9 +49,11 @@ class Mixture(IterableDataset):
     Making one reads no data. Its repositories are opened, and their rows counted, when they are first needed: by a row,
     a loader, `num_rows`, or `print(mixture.describe())`. Workers of a plain DataLoader get it opened if it was before.
 
-    weights       "size" (an epoch has every row once), "sqrt", a temperature T (size ** (1 / T)), or name -> share
+    weights       "size" (an epoch has every row once), "sqrt", a temperature T (size ** (1 / T)), name -> share, or
+                  languages with theirs, "english=0.6" or {"english": 0.6, "zh": 0.1}: the others share what is left
     batch_size    rows that are read together: best the batch size of one device
     tasks, languages, exclude_held_out, license="commercial"    which configs, where `configs` does not name them
+    filters       which rows are in it, as for `load_dataset`: the others do not count, and an epoch has none of them
     drop_list     row ids to leave out; or a file with one a line, or as `m3it leaks` and `m3it duplicates` write it
     on_error      "raise", or "drop": at most `max_drops` rows of a dataset
     transform     called with each row where it is read; an M3ITError that it raises counts as a row that cannot be read
@@ -68,13 +71,14 @@ class Mixture(IterableDataset):
         *,
         split: str = "train",
         parts: Iterable[Part] = (),
-        weights: str | float | Mapping[str, float] = "size",
+        weights: Weights = "size",
         seed: int = 0,
         batch_size: int = 16,
         tasks: Iterable[str] | None = None,
         languages: Iterable[str] | None = None,
         exclude_held_out: bool = False,
         license: str | None = None,
+        filters: Any = None,
         drop_list: Iterable[str] | str | os.PathLike | DropList = (),
         on_error: str = "raise",
         max_drops: int = 100,
@@ -95,7 +99,8 @@ class Mixture(IterableDataset):
         if strange := [part for part in self.parts if not isinstance(part, Part)]:
             raise ValueError(f"parts: expected Part(path, ...), found {strange[0]!r}")
         self.selection = Selection(as_names(configs), as_names(tasks), as_names(languages), exclude_held_out, license)
-        self.access = Access(token, cache_dir, storage_options, on_error)
+        self.filters = RowFilter.of(filters)
+        self.access = Access(token, cache_dir, storage_options, on_error, self.filters)
         self.seed, self.batch_size, self.max_drops, self.transform = seed, batch_size, max_drops, transform
         self.resample_instructions, self.instructions_per_dataset = resample_instructions, instructions_per_dataset
         self.share_pictures, self.drop_list = share_pictures, read_drop_list(drop_list)
@@ -108,13 +113,21 @@ class Mixture(IterableDataset):
     # ---- what is in it
 
     @cached_property
+    def opened(self) -> list[MixedPart]:
+        """Its datasets, opened; those of which no row passes the filters, too."""
+        return open_parts(self.parts, self.whole, self.selection, self.access, self.share_pictures)
+
+    @cached_property
     def mixed_parts(self) -> list[MixedPart]:
-        """Its datasets, opened, each with its share of an epoch; those of weight 0 are left out."""
-        opened = open_parts(self.parts, self.whole, self.selection, self.access, self.share_pictures)
-        shares = find_weights({part.name: part.rows.num_rows for part in opened}, self._weights)
-        for part in opened:
+        """Its datasets, each with its share of an epoch; those of weight 0, or without rows, are left out."""
+        sizes = {part.name: part.rows.num_rows for part in self.opened}
+        if not any(sizes.values()):
+            told = f"The mixture is empty: no row of {', '.join(sizes)} passes filters={self.filters}"
+            raise ValueError(f'{told}. Change them; "m3it show {next(iter(sizes))} --json" shows what rows hold.')
+        shares = find_weights(sizes, self._weights, {part.name: part.language for part in self.opened})
+        for part in self.opened:
             part.share = shares[part.name]
-        return [part for part in opened if part.share]
+        return [part for part in self.opened if part.share]
 
     @cached_property
     def _dropped(self) -> dict[str, dict[str, str]]:
@@ -151,17 +164,28 @@ class Mixture(IterableDataset):
         return any(isinstance(part.rows, Grouped) for part in self.mixed_parts)
 
     def describe(self) -> str:
-        """A table of the datasets: rows, share, rows and passes expected per epoch, the order in force."""
+        """A table of the datasets: rows, share, rows and passes expected per epoch, the order in force, the number of
+        rows that do not pass the filters."""
         lines = [f"{'dataset':<28}{'rows':>12}{'share':>8}{'per epoch':>12}{'passes':>8}  order"]
         for i, (part, quota) in enumerate(zip(self.mixed_parts, self.order.quotas.tolist(), strict=True)):
             size, share = part.rows.num_rows, quota / self.num_rows
             line = f"{part.name:<28}{size:>12,}{share:>8.2%}{quota:>12,}{quota / size:>8.2f}  {part.rows.order}"
             reads = self.order.reads_per_epoch(i)
-            lines.append(f"{line}, each read {reads:.1f} times an epoch" if reads > 1.5 * quota / size else line)
+            line += f", each read {reads:.1f} times an epoch" if reads > 1.5 * quota / size else ""
+            lines.append(line + self._filtered(part.rows.left_out))
+        emptied = [part for part in self.opened if not part.rows.num_rows]
+        lines += [f"{part.name:<28}{0:>12}{'':>28}{self._filtered(part.rows.left_out)[1:]}" for part in emptied]
         totals = f"{'in all':<28}{sum(part.rows.num_rows for part in self.mixed_parts):>12,}{'':>8}{self.num_rows:>12,}"
         number = sum(map(len, self.drop_list.values()))
-        left_out = f"; {number} row ids on the drop list" if number else ""
+        left_out = f"; filters: {self.filters}" if self.filters else ""
+        left_out += f"; {number} row ids on the drop list" if number else ""
         return "\n".join([*lines, f"{totals}  seed {self.seed}, {LANES} lanes, batches of {self.batch_size}{left_out}"])
+
+    def _filtered(self, number: int | None) -> str:
+        """How many rows of a dataset the filters leave out, in words."""
+        if not self.filters:
+            return ""
+        return ", filtered as they are read" if number is None else f", {number:,} filtered out"
 
     # ---- rows
 
@@ -291,14 +315,19 @@ class Mixture(IterableDataset):
         files = {part.name: part.fingerprint() for part in self.mixed_parts}
         quotas = dict(zip(files, self.order.quotas.tolist(), strict=True))
         order = {"seed": self.seed, "batch_size": self.batch_size, "files": files, "rows per epoch": quotas}
-        shares = {"share_pictures": True} if self.share_pictures else {}  # states of before have no such entry
-        return {"rows_consumed": self.rows_consumed, **order, **shares}
+        return {
+            "rows_consumed": self.rows_consumed,
+            **order,
+            **({"share_pictures": True} if self.share_pictures else {}),
+            **({"filters": str(self.filters)} if self.filters else {}),
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a state of this mixture; M3ITError that says what differs if it is another one's."""
         own = self.state_dict()
-        theirs = {"share_pictures": False, **state}
-        for name, ours in {"share_pictures": False, **own}.items():
+        absent = {"share_pictures": False, "filters": "none"}  # what a state that does not name them means
+        theirs = {**absent, **state}
+        for name, ours in {**absent, **own}.items():
             if name != "rows_consumed" and theirs.get(name) != ours:
                 raise M3ITError(
                     f"The checkpoint belongs to another mixture: {difference(name, theirs.get(name), ours)}."
@@ -307,7 +336,7 @@ class Mixture(IterableDataset):
 
     def __getstate__(self) -> dict[str, Any]:
         converts = {f"convert of {part.label}": part.convert for part in self.parts}
-        check_travels({"transform": self.transform, **converts})
+        check_travels({"transform": self.transform, "filters": self.filters, **converts})
         opened = {"mixed_parts": self.mixed_parts, "order": self.order}  # so that all workers read what one has listed
         return {**vars(self), **opened, "_held": {}, "_unit": ((-1, -1), []), "_was_read": False}
 

@@ -25,7 +25,7 @@ from itertools import islice
 from typing import Any
 from urllib.parse import unquote
 
-from M3IT import M3IT, SPLITS, M3ITError, RangeFile, ShardError, read_meta
+from M3IT import M3IT, SPLITS, M3ITError, RangeFile, RowFilter, ShardError, read_meta
 from m3it.mixing.webdataset import PICTURES, Files, as_row, group
 from m3it.rows.images import ImageError, read_base64
 from m3it.rows.instance import Instance
@@ -131,6 +131,13 @@ class Other(M3IT):
             word = SPLIT_WORD.search(path.partition(f"{config_name}/")[2] or path)
             splits.setdefault(SPLITS[word[1]] if word else "train", []).append(path)
         return splits
+
+    @property
+    def asked_of_files(self) -> RowFilter | None:
+        """All but what is asked of meta, which is made of the row."""
+        if self.filter is None or self.filter.expression is not None:
+            return self.filter
+        return self.filter.only(lambda column: not column.startswith("meta"))
 
     def _choose(self, name: str | None) -> str:
         return name or "default"

@@ -5,6 +5,10 @@ one by one    local JSON Lines and WebDataset; compressed files, unpacked into t
 a unit        row groups of Parquet, whose footers count the rows; pieces of bigger JSON Lines over a network, whose
               rows are estimated; where pictures are shared, of rows that can be read one by one those about the same
 Which it is depends on the files alone, never on what the cache holds, so that the order of rows does, too.
+
+With filters only the rows that pass are rows: all are looked at once, of Parquet the columns that the filters name, and
+which ones pass is kept in the cache. So an epoch has each of them once, batches are full, and a position is found at
+once. Pieces over a network, too big to be looked through, give those that pass when they are read.
 """
 
 import functools
@@ -18,8 +22,9 @@ import datasets
 import huggingface_hub
 import numpy as np
 import pyarrow
+from datasets.fingerprint import Hasher
 
-from M3IT import M3IT, Repository, ShardError, begin_of, open_parquet
+from M3IT import M3IT, Repository, RowFilter, ShardError, begin_of, open_parquet
 from m3it.mixing.local_copies import Copies, is_remote, local_copy
 from m3it.mixing.webdataset import group
 from m3it.reading.published.joined import Legacy80
@@ -40,6 +45,8 @@ class Indexed:
     sizes = None
     row_bytes = 0  # none are held
     together = False
+    passing: np.ndarray | None = None  # the numbers of the rows that pass the filters, if there are any
+    left_out = 0  # the number of the others
 
     def __init__(
         self,
@@ -55,8 +62,13 @@ class Indexed:
         self.num_rows = int(self.ends[-1])
         self._lines = [np.cumsum(array) for array in counts or ()]  # the rows that end with each line
 
-    def read(self, number: int) -> tuple[str, dict[str, Any]] | None:
-        """(key, row) of a row by its number; None if it was dropped."""
+    def keep(self, passing: np.ndarray) -> None:
+        """Have these rows only."""
+        self.passing, self.left_out, self.num_rows = passing, self.num_rows - len(passing), len(passing)
+
+    def read(self, number: int, refused: Any = None) -> tuple[str, dict[str, Any]] | None:
+        """(key, row) of a row by its number; None if it was dropped. `refused`: as for `M3IT.read`."""
+        number = number if self.passing is None else int(self.passing[number])
         file = int(self.ends.searchsorted(number, "right"))
         line, ending = number - (int(self.ends[file - 1]) if file else 0), ""
         if self.counts is not None:
@@ -64,9 +76,9 @@ class Indexed:
             if self.counts[file][line] > 1:
                 ending = f"#{row - int(self._lines[file][line] - self.counts[file][line])}"
         piece = (self.paths[file], int(self.starts[file][line]), int(self.starts[file][line + 1]))
-        rows = self.builder.read(piece)
+        rows = self.builder.read(piece, refused)
         if self.lines:
-            rows = self.builder.read_line(piece[0], piece[1], self.builder.repository.read(*piece))
+            rows = self.builder.read_line(piece[0], piece[1], self.builder.repository.read(*piece), refused)
         return next((keyed for keyed in rows if keyed[0].endswith(ending)), None)
 
 
@@ -74,6 +86,8 @@ class Grouped:
     """A split that is read a unit at a time: row groups, with known numbers of rows, or pieces, with estimated ones."""
 
     together = False  # whether the rows of a unit follow each other
+    passing: dict[str, np.ndarray] | None = None  # of each file the numbers of the rows that pass, if there are filters
+    left_out: int | None = 0  # the number of the others; None where it is not known
 
     def __init__(
         self,
@@ -88,12 +102,27 @@ class Grouped:
         unit = "row groups" if firsts is not None else "pieces (rows estimated)"
         self.order = f"{unit}, shuffled in windows"
 
+    def keep(self, passing: dict[str, np.ndarray]) -> None:
+        """Have these rows of each file only, and the row groups that hold some."""
+        assert self.firsts is not None
+        files = [passing[path] for path, _, _ in self.pieces]
+        starts = [int(numbers.searchsorted(first)) for numbers, first in zip(files, self.firsts, strict=True)]
+        ends = self.firsts + self.sizes
+        stops = [int(numbers.searchsorted(end)) for numbers, end in zip(files, ends, strict=True)]
+        sizes = np.array(stops, np.int64) - np.array(starts, np.int64)
+        filled = np.flatnonzero(sizes)
+        self.passing, self.left_out, self.num_rows = passing, self.num_rows - int(sizes.sum()), int(sizes.sum())
+        self.pieces, self.sizes = [self.pieces[i] for i in filled], sizes[filled]
+        self.firsts = np.array(starts, np.int64)[filled]
+
     def read(self, unit: int) -> list[tuple[str, dict[str, Any]] | None]:
         """(key, row) of all rows of a unit; None for a dropped one of a row group. A piece without rows: the next."""
         if self.firsts is not None:
-            rows = self.builder.read(self.pieces[unit], images=True)  # bytes as they are, not by way of base64
+            piece, first, size = self.pieces[unit], int(self.firsts[unit]), int(self.sizes[unit])
+            rows = self.builder.read(piece, images=True)  # bytes as they are, not by way of base64
             found = {int(key.rpartition(":")[2]): (key, row) for key, row in rows}
-            return [found.get(int(self.firsts[unit]) + i) for i in range(int(self.sizes[unit]))]
+            numbers = range(size) if self.passing is None else self.passing[piece[0]][first : first + size].tolist()
+            return [found.get(first + i if self.passing is None else i) for i in numbers]
         for after in range(len(self.pieces)):
             piece = self.pieces[(unit + after) % len(self.pieces)]
             if read := list(self.builder.read(piece)):
@@ -109,19 +138,43 @@ class ByPicture(Grouped):
     def __init__(self, rows: Indexed, cache_dir: str | None = None):
         builder = rows.builder
         about = f"pictures {builder.hash} {builder.repository.identity(rows.paths)} {rows.paths}"
+        about += f" {_named(builder.filter)}" if builder.filter else ""
         pictures = keep_array(about, functools.partial(_pictures, rows), cache_of(cache_dir))
         self.rows = rows
         self.numbers, self.starts = _by_picture(np.asarray(pictures))
         super().__init__(builder, [(path, 0, 0) for path in rows.paths], np.diff(self.starts), 0)
         self.order = "full shuffle of pictures, with their rows"
+        self.left_out, self.passing = rows.left_out, None if rows.passing is None else {"": rows.passing}
 
     def read(self, unit: int) -> list[tuple[str, dict[str, Any]] | None]:
         """(key, row) of the rows about the unit's pictures; None for a dropped one."""
         return [self.rows.read(number) for number in self.numbers[self.starts[unit] : self.starts[unit + 1]].tolist()]
 
 
-def open_rows(builder: M3IT, split: str, cache_dir: str | None = None) -> Indexed | Grouped:
-    """How the rows of a split are read, by kind, size and place of its files; what was counted is kept in the cache."""
+def open_rows(
+    builder: M3IT, split: str, cache_dir: str | None = None, wanted: RowFilter | None = None
+) -> Indexed | Grouped:
+    """How the rows of a split are read, or only those that are wanted, by kind, size and place of its files; what was
+    counted is kept in the cache."""
+    rows = _open_all(builder, split, cache_dir, wanted)
+    if not wanted or rows.left_out is None:
+        return rows
+    builder.filter = wanted  # from here on: the index of a file counts all of its rows
+    name, identity = f"passing {_named(wanted)} {builder.hash}", builder.repository.identity
+    if isinstance(rows, Indexed):
+        about = f"{name} {identity(rows.paths)} {rows.paths}"
+        rows.keep(keep_array(about, functools.partial(_passing, rows), cache_of(cache_dir)))
+        return rows
+    passing = {}
+    for path in dict.fromkeys(piece[0] for piece in rows.pieces):
+        find = functools.partial(_passing_of_parquet, builder, path)
+        passing[path] = keep_array(f"{name} {identity([path])} {path}", find, cache_of(cache_dir))
+    rows.keep(passing)
+    return rows
+
+
+def _open_all(builder: M3IT, split: str, cache_dir: str | None, wanted: RowFilter | None) -> Indexed | Grouped:
+    """How the rows of a split are read: all of them, but those that are wanted of pieces over a network."""
     shards = builder.shards(builder.config.name)
     if split not in shards:
         raise ValueError(f"{builder.config.name} has no split {split!r}; it has {', '.join(shards) or 'none'}.")
@@ -135,6 +188,7 @@ def open_rows(builder: M3IT, split: str, cache_dir: str | None = None) -> Indexe
         return _row_groups(builder, paths, cache)
     far = is_remote(repository) and sum(repository.size(path) for path in paths) > COPY_BYTES
     if far and all(path.endswith(".jsonl") for path in paths):
+        builder.filter = wanted
         return _pieces(builder, paths, cache)
     return _indexed(builder, paths, cache)
 
@@ -142,6 +196,38 @@ def open_rows(builder: M3IT, split: str, cache_dir: str | None = None) -> Indexe
 def cache_of(cache_dir: str | None) -> Path:
     """The folder of the cache."""
     return Path(cache_dir or datasets.config.HF_DATASETS_CACHE).expanduser()
+
+
+def _named(wanted: RowFilter) -> str:
+    """What tells filters from others, and a function from one of the same name."""
+    return f"{wanted} {Hasher.hash(wanted.given) if callable(wanted.given) else ''}"
+
+
+def _passing(rows: Indexed) -> np.ndarray:
+    """The numbers of the rows that pass the filters of their builder, and of those that cannot be read: what becomes of
+    these is decided where they are read."""
+    passing, unread = [], []
+    for number in range(rows.num_rows):
+        if rows.read(number, lambda *told: unread.append(told)) or unread:
+            passing.append(number)
+            unread.clear()
+    return np.array(passing, np.int64)
+
+
+def _passing_of_parquet(builder: M3IT, path: str) -> np.ndarray:
+    """The same of a file of Parquet, by its row numbers; only the columns that are asked about are read, where these
+    tell all."""
+    whole, held = (path, 0, builder.repository.size(path)), builder.repository.columns(path)
+    told = asked = builder.asked_of_files
+    if asked is not None and asked.expression is None:
+        told = asked.told_by(held)
+    if str(told) == str(builder.filter):
+        rows = builder.read_rows(whole, columns=told.columns(held)[:1])
+        return np.array([number for number, _ in rows], np.int64)
+    passing: list[int] = []
+    for key, _ in builder.read(whole, lambda path, number, *told: passing.append(number)):
+        passing.append(int(key.rpartition(":")[2]))
+    return np.array(passing, np.int64)
 
 
 def _pictures(rows: Indexed) -> np.ndarray:
@@ -240,13 +326,17 @@ def _pieces(builder: M3IT, paths: list[str], cache: Path) -> Grouped:
         return np.array([sum(stop - start for _, start, stop in sample) // rows if rows else 0])
 
     about = f"estimate {builder.hash} {builder.repository.identity(paths)} {paths}"
+    about += f" {_named(builder.filter)}" if builder.filter else ""
     row_bytes = int(keep_array(about, estimate, cache)[0])
     if not row_bytes:
-        raise ShardError(
-            f"{builder.config.name}: no row found in three pieces of {', '.join(paths)}. Is it JSON Lines?"
-        )
+        found = f"{builder.config.name}: no row found in three pieces of {', '.join(paths)}"
+        if builder.filter:
+            raise ShardError(f"{found} that passes filters={builder.filter}. Change them, or download the files.")
+        raise ShardError(f"{found}. Is it JSON Lines?")
     sizes = np.array([max(1, round((stop - start) / row_bytes)) for _, start, stop in pieces])
-    return Grouped(builder, pieces, sizes, row_bytes)
+    rows = Grouped(builder, pieces, sizes, row_bytes)
+    rows.left_out = None if builder.filter else 0
+    return rows
 
 
 def _counts(builder: M3IT, path: str, starts: np.ndarray, cache: Path) -> np.ndarray:

@@ -1,7 +1,7 @@
 """What goes into a mixture, and how much of it.
 
-In: names of configs, or what the catalogue says of them; weights; a drop list. Out: the parts that are wanted, the
-share of an epoch that each dataset gets, the ids of rows to leave out.
+In: names of configs, or what the catalogue says of them; weights. Out: the parts that are wanted, the share of an epoch
+that each dataset gets.
 """
 
 import json
@@ -12,11 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from M3IT import CATALOGUE, LANGUAGES, Repository, find_shards, nearest
-from m3it.catalogue import COMMERCIAL, allows_commercial_use, catalogue_order, lookup
+from m3it.catalogue import COMMERCIAL, ENGLISH, allows_commercial_use, catalogue_order, lookup
 from m3it.mixing.part import Part
 from m3it.reading.layouts import layout
 from m3it.reading.published.raw import Legacy
 
+Shares = Mapping[str, float]
+Weights = str | float | Shares
+ALL_LANGUAGES = [ENGLISH, *LANGUAGES.values()]
+CODES = {language.name.partition(" (")[0].lower(): language.code for language in ALL_LANGUAGES}
+CODES |= {language.code: language.code for language in ALL_LANGUAGES}
 TASKS = list(dict.fromkeys(dataset.task for dataset in CATALOGUE.values()))
 
 
@@ -78,37 +83,102 @@ def held(repository: Repository, split: str) -> list[str]:
     return sorted((name for name in found if lookup(name).dataset and split in found[name]), key=catalogue_order)
 
 
-def find_weights(sizes: Mapping[str, int], weights: str | float | Mapping[str, float]) -> dict[str, float]:
-    """Dataset -> its share of an epoch; the shares add up to 1."""
-    if isinstance(weights, Mapping):
-        unknown = [name for name in weights if name not in sizes]
-        missing = [name for name in sizes if name not in weights]
-        if unknown:
-            near = nearest(unknown[0], sizes, 0)
-            raise ValueError(f"weights name {unknown[0]!r}, which is not in the mixture. Did you mean {near!r}?")
-        if missing:
-            raise ValueError(
-                f"weights: none given for {', '.join(missing[:5])}. Give each dataset a weight, 0 to leave it out."
-            )
-        for name, share in weights.items():
-            if not isinstance(share, (int, float)):
-                raise ValueError(f"weights: {name} has {share!r}, expected a number")
-        raw = {name: float(weights[name]) for name in sizes}
-    elif weights in ("size", "sqrt") or isinstance(weights, (int, float)) and weights > 0:
-        temperature: Any = {"size": 1, "sqrt": 2}.get(weights, weights)  # type: ignore[call-overload, arg-type]
-        most = max(sizes.values())  # by which all are divided, lest the power of a small temperature overflows
+def find_weights(sizes: Mapping[str, int], weights: Weights, languages: Mapping[str, str] | None = None) -> Shares:
+    """Dataset -> its share of an epoch; the shares add up to 1, and a dataset without rows has none. `languages`:
+    dataset -> the code of its language, where weights name languages."""
+    given = as_shares(weights)
+    if not isinstance(given, Mapping):
+        temperature = {"size": 1, "sqrt": 2}.get(given, given)  # type: ignore[call-overload]
+        most = max(sizes.values()) or 1  # by which all are divided, lest the power of a small temperature overflows
         raw = {name: (size / most) ** (1 / temperature) for name, size in sizes.items()}
+    elif languages is not None and not set(given) <= set(sizes) and any(map(language_code, given)):
+        raw = _by_language(sizes, given, languages)
     else:
-        raise ValueError(f"weights={weights!r}: expected 'size', 'sqrt', a temperature above 0, or name -> share")
+        raw = _by_name(sizes, given)
     total = sum(raw.values())
     if min(raw.values(), default=0) < 0 or not 0 < total < float("inf"):
         raise ValueError("weights: expected numbers of 0 or more, not all of them 0")
     return {name: weight / total for name, weight in raw.items()}
 
 
-def check_weights(weights: str | float | Mapping[str, float]) -> None:
+def _by_name(sizes: Mapping[str, int], shares: Shares) -> Shares:
+    """Dataset -> the weight that a table gives it, 0 where it has no rows."""
+    unknown = [name for name in shares if name not in sizes]
+    missing = [name for name in sizes if name not in shares]
+    if unknown:
+        near = nearest(unknown[0], sizes, 0)
+        raise ValueError(f"weights name {unknown[0]!r}, which is not in the mixture. Did you mean {near!r}?")
+    if missing:
+        raise ValueError(
+            f"weights: none given for {', '.join(missing[:5])}. Give each dataset a weight, 0 to leave it out."
+        )
+    return {name: float(shares[name]) if sizes[name] else 0.0 for name in sizes}
+
+
+def _by_language(sizes: Mapping[str, int], shares: Shares, languages: Mapping[str, str]) -> Shares:
+    """Dataset -> its part, by size, of what its language gets of an epoch; those in other languages, or in an unknown
+    one, share what is left."""
+    codes = {name: language_code(name) for name in shares}
+    if unknown := [name for name, code in codes.items() if not code]:
+        known = "Name languages, as english or en, or datasets, not both."
+        raise ValueError(f"weights name languages, and {unknown[0]!r}, which is none. {known}")
+    if len(set(codes.values())) < len(codes):
+        raise ValueError(f"weights: {', '.join(shares)}: a language twice. Name it once.")
+    left = 1 - sum(shares.values())
+    if min(shares.values()) < 0 or left < -1e-9:
+        raise ValueError(f"weights: {dict(shares)}: expected shares from 0 on that add up to 1 at most")
+    share_by_code = {code: shares[name] for name, code in codes.items()}
+    group_of = {name: languages[name] if languages[name] in share_by_code else "" for name in sizes}
+    groups = dict.fromkeys(["", *share_by_code], 0)  # the rows of each
+    for name, size in sizes.items():
+        groups[group_of[name]] += size
+    for name, code in codes.items():
+        if shares[name] and not groups[code]:
+            found = ", ".join(sorted({languages[each] or "unknown" for each in sizes if sizes[each]}))
+            raise ValueError(f"weights: no dataset of the mixture is in {name}; their languages: {found}.")
+    if left > 1e-9 and not groups[""]:
+        told = f"weights: {dict(shares)} leaves {left:.3g} to other languages, and the mixture has none"
+        raise ValueError(f"{told}. Let the shares add up to 1.")
+    share_by_code[""] = max(left, 0.0)
+    return {name: share_by_code[group_of[name]] * size / (groups[group_of[name]] or 1) for name, size in sizes.items()}
+
+
+def as_shares(weights: Weights) -> str | float | Shares:
+    """Weights, checked as far as they can be before the datasets are known; "english=0.6" as a table."""
+    if isinstance(weights, str) and "=" in weights:
+        pairs = [pair.partition("=") for pair in weights.split(",")]
+        given = {name.strip(): number.strip() for name, _, number in pairs}
+        if len(given) < len(pairs):
+            raise ValueError(f"weights={weights!r}: a language twice. Name it once.")
+        for name in given:
+            if not language_code(name):
+                near = nearest(name, CODES, 0)
+                raise ValueError(f"weights={weights!r}: there is no language {name!r}. Did you mean {near!r}?")
+        try:
+            return {name: float(number) for name, number in given.items()}
+        except ValueError as error:
+            raise ValueError(f"weights={weights!r}: expected a share after each =, as in english=0.6") from error
+    if isinstance(weights, Mapping):
+        for name, share in weights.items():
+            if not isinstance(share, (int, float)):
+                raise ValueError(f"weights: {name} has {share!r}, expected a number")
+        return weights
+    if weights in ("size", "sqrt") or isinstance(weights, (int, float)) and weights > 0:
+        return weights
+    expected = "'size', 'sqrt', a temperature above 0, name -> share, or a language with its share, 'english=0.6'"
+    raise ValueError(f"weights={weights!r}: expected {expected}")
+
+
+def check_weights(weights: Weights) -> None:
     """ValueError for weights that no mixture can have; whether a table names the right datasets is not known yet."""
-    find_weights(dict.fromkeys(weights, 1) if isinstance(weights, Mapping) else {"any": 1}, weights)
+    given = as_shares(weights)
+    if isinstance(given, Mapping) and not (given and all(map(language_code, given))):
+        find_weights(dict.fromkeys(given, 1), given)
+
+
+def language_code(name: str) -> str | None:
+    """The code of a language by its name in English or its code; None for other names."""
+    return CODES.get(name.lower())
 
 
 def read_weights(path: str | os.PathLike) -> Any:

@@ -5,7 +5,7 @@ import posixpath
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from M3IT import CATALOGUE, M3IT, Repository
+from M3IT import M3IT, Repository
 from m3it.catalogue import catalogue_order, lookup
 from m3it.reading.layouts import list_configs
 from m3it.reading.load import load_builder
@@ -25,17 +25,9 @@ class ReleaseConfig(NamedTuple):
     @classmethod
     def of(cls, builder: M3IT) -> "ReleaseConfig":
         """What is known of the config that a builder reads; where the catalogue has none such, what its place says."""
-        name = builder.config.name
-        listed = lookup(name)
-        dataset = listed.dataset.name if listed.dataset else getattr(builder, "dataset", name)
-        known = CATALOGUE.get(dataset)
-        language = listed.language if listed.dataset else known.language if known else "und"
-        parts = next(iter(builder.shards(name).values()))[0].split("/")
-        task = known.task if known else parts[1] if parts[0] == "data" and len(parts) > 3 else "other"
-        license = f"{known.license} / {known.image_license}" if known else "unknown"
-        folder = f"{dataset}/{language}" if listed.is_translation else name
-        about = {"task": task, "dataset": dataset, "language": language, "license": license}
-        return cls(builder, name, f"data/{task}/{folder}", about)
+        name, about = builder.config.name, builder.common
+        folder = f"{about['dataset']}/{about['language']}" if lookup(name).is_translation else name
+        return cls(builder, name, f"data/{about['task']}/{folder}", about)
 
 
 def open_configs(

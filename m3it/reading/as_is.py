@@ -54,7 +54,11 @@ class AsIs(M3IT):
         return found
 
     def lines(self, piece: tuple[str, int, int]) -> Iterator[tuple[int, Any]]:
-        return self.read_rows(piece, columns=list(self.info.features))
+        columns = list(self.info.features)
+        if self.filter:  # it looks at others, too
+            held = self.repository.columns(piece[0])
+            columns = [name for name in held if name in {*columns, *self.filter.columns(held)}]
+        return self.read_rows(piece, columns)
 
     def map_row(self, row: Any, place: str) -> list[Any]:
         return [row]

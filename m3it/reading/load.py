@@ -101,7 +101,9 @@ def load_dataset(
     `fields`: where raw rows that m3it cannot map keep their inputs, outputs, images (docs/it-broke.md). `corrections`:
     a TSV file of corrected texts, read instead of theirs (docs/translate.md). `exclude`: row ids, or a drop list as
     `m3it leaks` writes it: these rows are left out, counted and listed as dropped ones are (docs/curate.md).
-    `columns`: the only ones to give. `filters`: of Parquet, which rows to give, as `datasets` and pyarrow take them.
+    `columns`: the only ones to give. `filters`: which rows to give, [("num_images", "<=", 4), ("meta.split", "==",
+    "train2014")], as `datasets` and pyarrow take them, or a function of a row (docs/load.md). In Parquet no picture is
+    read of a row group without a row that passes.
     The configs `text` and `<dataset>-images` of a release come with all of their columns, as from plain `datasets`.
     Other arguments of `datasets.load_dataset` are taken too, so that old programs run unchanged: trust_remote_code,
     verification_mode and their like change nothing here, no remote code ever runs; what would change the rows, such as
@@ -198,7 +200,9 @@ def _filled(builder: M3IT, split: str | None, drops: Counter, keep_in_memory: bo
     empty = [each for each, info in builder.info.splits.items() if not info.num_examples]
     if split in empty or len(empty) == len(builder.info.splits):
         counts = f"; {drops.total()} were dropped, they are listed in {builder.manifest}" if drops else ""
-        raise ShardError(f"{name}/{split or ', '.join(empty)}: expected rows, found none{counts}.")
+        wanted = f" that passes filters={builder.filter}" if builder.filter else ""
+        advice = f' Change them; "m3it show {name} --json" shows what rows hold.' if builder.filter else ""
+        raise ShardError(f"{name}/{split or ', '.join(empty)}: expected rows, found none{wanted}{counts}.{advice}")
     if not empty or split is not None:
         return builder.as_dataset(split=split, in_memory=keep_in_memory)
     logger.warning("%s: no rows in %s, left out", name, ", ".join(empty))

@@ -126,6 +126,9 @@ def evaluation_rows(mixture: Any, limit: int = 256) -> list[dict[str, Any]]:
         return []
     options = {**vars(mixture.access), "drop_list": mixture.drop_list, "max_drops": mixture.max_drops}
     others = Mixture(None, parts=parts, weights="sqrt", seed=mixture.seed, **options)
+    if not any(mixed.rows.num_rows for mixed in others.opened):
+        print(printable(f"no evaluation loss: no validation row passes filters={mixture.filters}"), file=sys.stderr)
+        return []
     if os.environ.get("RANK", "0") == "0":
         print(printable(f"evaluation loss on up to {limit} of these rows:\n{others.describe()}"), file=sys.stderr)
     rows = (others.row(position) for position in range(min(limit, others.num_rows)))

@@ -9,7 +9,7 @@ import pytest
 from conftest import make_row, write_rows
 from typer import BadParameter
 
-from m3it.commands.train import as_weights, train
+from m3it.commands.train import as_condition, as_weights, train
 
 WITHOUT_OPTION = {"weight_decay", "warmup", "log_every"}
 
@@ -32,8 +32,33 @@ def test_every_setting_is_an_option_with_the_same_default(settings):
 
 def test_a_weight_is_a_name_or_a_temperature():
     assert [as_weights(text) for text in ("size", "sqrt", "2.5", "3")] == ["size", "sqrt", 2.5, 3.0]
-    with pytest.raises(BadParameter, match="--weights big: expected size, sqrt, a number, or a JSON file"):
+    assert as_weights("english=0.6") == "english=0.6"
+    with pytest.raises(
+        BadParameter, match="--weights big: expected size, sqrt, a number, languages .english=0.6., or a JSON file"
+    ):
         as_weights("big")
+
+
+@pytest.mark.parametrize(
+    ("text", "condition"),
+    [
+        ("num_images<=4", ("num_images", "<=", 4)),
+        ("num_images >= 1.5", ("num_images", ">=", 1.5)),
+        ("meta.split==train2014", ("meta.split", "==", "train2014")),
+        ('meta.id = "815"', ("meta.id", "=", "815")),
+        ('language in ["en", "zh"]', ("language", "in", ["en", "zh"])),
+        ('language not in ["en"]', ("language", "not in", ["en"])),
+        ("inputs!=a<b", ("inputs", "!=", "a<b")),
+    ],
+)
+def test_a_filter_on_the_command_line(text, condition):
+    assert as_condition(text) == condition
+
+
+@pytest.mark.parametrize("text", ["num_images", "num_images<=", "<=4", "num_images~4"])
+def test_a_filter_that_is_none_is_refused(text):
+    with pytest.raises(BadParameter, match=f"--filter {text}: expected a column, an operator and a value"):
+        as_condition(text)
 
 
 @pytest.mark.parametrize(

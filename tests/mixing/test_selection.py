@@ -38,6 +38,55 @@ def test_wrong_weights_are_refused_in_words(weights, words):
         find_weights({"a": 1, "b": 2}, weights)
 
 
+LANGUAGES = {"vqa": "en", "coco": "en", "okvqa-zh": "zh", "okvqa-de": "de", "mine": ""}
+SIZES = {"vqa": 300, "coco": 100, "okvqa-zh": 50, "okvqa-de": 30, "mine": 20}
+
+
+def test_a_language_gets_its_share_by_size_and_the_others_share_what_is_left():
+    expected = {"vqa": 0.45, "coco": 0.15, "okvqa-zh": 0.2, "okvqa-de": 0.12, "mine": 0.08}  # 0.4 of 100 rows each
+    for weights in ("english=0.6", "en=0.6", " English = 0.6", {"english": 0.6}, {"en": 0.6}):
+        assert find_weights(SIZES, weights, LANGUAGES) == pytest.approx(expected)
+    two = {"vqa": 0.375, "coco": 0.125, "okvqa-zh": 0.3, "okvqa-de": 0.12, "mine": 0.08}
+    assert find_weights(SIZES, "english=0.5,chinese=0.3", LANGUAGES) == pytest.approx(two)
+    only = {"vqa": 0.75, "coco": 0.25, "okvqa-zh": 0, "okvqa-de": 0, "mine": 0}
+    assert find_weights(SIZES, {"english": 1}, LANGUAGES) == only
+    none = {"vqa": 0, "coco": 0, "okvqa-zh": 0.5, "okvqa-de": 0.3, "mine": 0.2}
+    assert find_weights(SIZES, {"english": 0}, LANGUAGES) == none
+    assert find_weights({"en": 10, "zh": 10}, {"en": 3, "zh": 1}, {"en": "", "zh": ""}) == {"en": 0.75, "zh": 0.25}
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        ("englisch=0.6", "there is no language 'englisch'. Did you mean 'english'"),
+        ("english=much", "expected a share after each =, as in english=0.6"),
+        ("english=0.6,english=0.2", "a language twice"),
+        ({"english": 0.6, "en": 0.2}, "a language twice"),
+        ({"english": 0.6, "vqa": 0.2}, "weights name languages, and 'vqa', which is none. Name languages"),
+        ("english=0.6,chinese=0.6", "expected shares from 0 on that add up to 1 at most"),
+        ("english=-0.6", "expected shares from 0 on"),
+        ("japanese=0.6", "no dataset of the mixture is in japanese; their languages: de, en, unknown, zh"),
+    ],
+)
+def test_wrong_shares_of_languages_are_refused_in_words(weights, words):
+    with pytest.raises(ValueError, match=words):
+        find_weights(SIZES, weights, LANGUAGES)
+
+
+def test_shares_that_leave_something_to_nobody_are_refused():
+    with pytest.raises(ValueError, match="leaves 0.4 to other languages, and the mixture has none. Let the shares add"):
+        find_weights({"vqa": 1}, "english=0.6", {"vqa": "en"})
+
+
+def test_a_mixture_is_weighted_by_language(tmp_path):
+    for place, size in (("vqa/gqa", 30), ("kvqa/okvqa/zh", 20), ("kvqa/okvqa/de", 20), ("kvqa/okvqa", 10)):
+        write_rows(tmp_path / f"data/{place}/train.jsonl", [make_row(i) for i in range(size)])
+    names = ["gqa", "okvqa", "okvqa-zh", "okvqa-de"]
+    mixture = Mixture(tmp_path, names, weights="english=0.7")
+    assert mixture.weights == pytest.approx({"gqa": 0.525, "okvqa": 0.175, "okvqa-de": 0.15, "okvqa-zh": 0.15})
+    assert mixture.order.quotas.tolist() == [42, 14, 12, 12] and mixture.num_rows == 80
+
+
 @pytest.mark.parametrize(("text", "words"), [("[1, 2", "cannot be read as JSON"), ("[1, 2]", "holds a list, expected")])
 def test_a_table_of_weights_that_is_none_is_refused_with_its_name(tmp_path, text, words):
     (tmp_path / "weights.json").write_text(text)
