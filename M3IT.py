@@ -1119,13 +1119,15 @@ class M3ITConfig(datasets.BuilderConfig):
     and what the source knew. `on_error`: "raise", or "drop" to leave out rows that cannot be read, count them by
     reason and list them. `columns`: the only ones to give. `filters`: of Parquet, which rows to give, as pyarrow takes it.
     `corrections`: config -> row id -> field -> (text, who), by m3it/reading/corrections.py. `exclude`: rows to leave
-    out, "config/split" -> row id -> reason, by m3it/reading/drop_list.py."""
+    out, "config/split" -> row id -> reason, by m3it/reading/drop_list.py. `leave_out`: called with the builder and a
+    row's meta, gives the reason to leave the row out, or ""."""
 
     images: bool = False
     meta: bool = False
     on_error: str = "raise"
     corrections: dict = None
     exclude: dict = None
+    leave_out: object = None
     columns: list = None
     filters: object = None
 
@@ -1162,7 +1164,7 @@ class M3IT(datasets.GeneratorBasedBuilder):
         for name, default in (("images", False), ("meta", False), ("on_error", "raise")):
             if kwargs.get(name, default) == default:
                 kwargs.pop(name, None)  # so that a default said aloud shares its cache entry
-        for name in ("corrections", "exclude", "columns", "filters"):
+        for name in ("corrections", "exclude", "leave_out", "columns", "filters"):
             if kwargs.get(name) is None:  # an expression of pyarrow is equal to nothing
                 kwargs.pop(name, None)
         self.BUILDER_CONFIGS = []  # any name whose files are found is a config; `datasets` refuses one not in a list
@@ -1279,6 +1281,14 @@ class M3IT(datasets.GeneratorBasedBuilder):
         """Row id -> reason, of the rows of a split that are to be left out."""
         return dropped_rows(self.config.exclude or {}, self.config.name, split)
 
+    def why_left_out(self, row, excluded=None):
+        """The reason to leave out a row that was read with its meta; "" to keep it. `excluded`: see above."""
+        if not excluded and self.config.leave_out is None:
+            return ""
+        meta = json.loads(row["meta"])
+        reason = (excluded or {}).get(str(meta["id"]), "")
+        return reason or (self.config.leave_out(self, meta) if self.config.leave_out else "")
+
     def _prepare_split_single(self, *args, **kwargs):
         """As `datasets` does it, but for its DatasetGenerationError, which says nothing, and loses its cause on the way
         out of one of several processes: what we have to say is raised instead."""
@@ -1292,12 +1302,12 @@ class M3IT(datasets.GeneratorBasedBuilder):
                 raise
             raise told from told.__cause__
 
-    def _generate_examples(self, pieces, excluded=()):
+    def _generate_examples(self, pieces, excluded=None):
         names = list(self.info.features)
         for piece in pieces:
             for key, row in self.read(piece):
-                if excluded and id_of(row) in excluded:
-                    self._note("m3it-drops", {"id": id_of(row), "reason": excluded[id_of(row)], "error": ""})
+                if reason := self.why_left_out(row, excluded):
+                    self._note("m3it-drops", {"id": id_of(row), "reason": reason, "error": ""})
                     continue
                 if "corrected" in row:
                     self._note("m3it-corrected", row["corrected"])
@@ -1341,7 +1351,7 @@ class M3IT(datasets.GeneratorBasedBuilder):
         elif "images" in row:
             row["image_base64_str"] = [base64.b64encode(image).decode() for image in image_bytes(row)]
         corrections = (self.config.corrections or {}).get(self.config.name)
-        if self.config.meta or corrections or self.config.exclude:
+        if self.config.meta or corrections or self.config.exclude or self.config.leave_out:
             meta = {"id": key, **read_meta(row)}
             meta["id"] = key if meta["id"] in (None, "") else str(meta["id"])
             if corrections and meta["id"] in corrections:

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from M3IT import CATALOGUE, M3IT, Repository
-from m3it.catalogue import catalogue_order, lookup
+from m3it.catalogue import catalogue_order, lookup, terms_of
 from m3it.reading.layouts import list_configs
-from m3it.reading.load import load_builder
+from m3it.reading.load import dataset_of, load_builder
 from m3it.rows.instance import M3ITError
 
 REFUSED = set('<>:/\\|?*"')  # `datasets` makes folders of config names
@@ -20,21 +20,20 @@ class ReleaseConfig(NamedTuple):
     builder: M3IT
     name: str
     folder: str
-    about: dict[str, str]  # task, dataset, language, license
+    about: dict[str, str]  # task, dataset, language; license and image_license of the dataset
 
     @classmethod
     def of(cls, builder: M3IT) -> "ReleaseConfig":
         """What is known of the config that a builder reads; where the catalogue has none such, what its place says."""
         name = builder.config.name
         listed = lookup(name)
-        dataset = listed.dataset.name if listed.dataset else getattr(builder, "dataset", name)
+        dataset = dataset_of(builder)
         known = CATALOGUE.get(dataset)
         language = listed.language if listed.dataset else known.language if known else "und"
         parts = next(iter(builder.shards(name).values()))[0].split("/")
         task = known.task if known else parts[1] if parts[0] == "data" and len(parts) > 3 else "other"
-        license = f"{known.license} / {known.image_license}" if known else "unknown"
         folder = f"{dataset}/{language}" if listed.is_translation else name
-        about = {"task": task, "dataset": dataset, "language": language, "license": license}
+        about = {"task": task, "dataset": dataset, "language": language, **terms_of(dataset, {})}
         return cls(builder, name, f"data/{task}/{folder}", about)
 
 
@@ -45,6 +44,7 @@ def open_configs(
     on_error: str = "raise",
     corrections: str | None = None,
     exclude: str | None = None,
+    license: str | None = None,
 ) -> list[ReleaseConfig]:
     """The configs of a repository, or those that are asked for, each with its builder, in the catalogue's order."""
     repository = Repository(repo)  # listed once, whatever the number of configs
@@ -57,8 +57,8 @@ def open_configs(
             raise M3ITError("text: a release has a config of this name, with the texts of all. Rename its folder.")
         if (pictures := f"{name}-images") in names:
             raise M3ITError(f"{pictures}: in a release this is {name} with its pictures. Rename its folder.")
-        lists = {"corrections": corrections, "exclude": exclude}
-        builder = load_builder(repository, name, meta=True, fields=fields, on_error=on_error, **lists)
+        choice = {"corrections": corrections, "exclude": exclude, "license": license}
+        builder = load_builder(repository, name, meta=True, fields=fields, on_error=on_error, **choice)
         opened.append(ReleaseConfig.of(builder))
     if not opened:
         raise M3ITError(f"{repo}: no rows found in it, nothing to release.")

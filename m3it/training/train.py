@@ -125,6 +125,7 @@ def evaluation_rows(mixture: Any, limit: int = 256) -> list[dict[str, Any]]:
     if not parts:
         return []
     options = {**vars(mixture.access), "drop_list": mixture.drop_list, "max_drops": mixture.max_drops}
+    options["license"] = mixture.selection.license
     others = Mixture(None, parts=parts, weights="sqrt", seed=mixture.seed, **options)
     if os.environ.get("RANK", "0") == "0":
         print(printable(f"evaluation loss on up to {limit} of these rows:\n{others.describe()}"), file=sys.stderr)
