@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from M3IT import CATALOGUE
-from m3it.catalogue import catalogue_order
+from m3it.catalogue import catalogue_order, why_not_commercial
 from m3it.publishing.card_yaml import (
     CATEGORIES,
     SPLIT_ORDER,
@@ -22,6 +22,7 @@ from m3it.publishing.card_yaml import (
     size_category,
     spelling,
 )
+from m3it.publishing.columns import TERMS
 from m3it.publishing.configs import ReleaseConfig, digest_of_all
 from m3it.publishing.croissant import croissant, link_of
 from m3it.publishing.formats import FORMATS
@@ -100,8 +101,8 @@ The terms of each row, as the authors' pages and files state them: in the column
 
 ## Rows by license
 
-| annotations | pictures | rows |
-|---|---|---:|
+| annotations | pictures | rows | commercial use |
+|---|---|---:|---|
 {rows}
 
 ## Notice
@@ -266,13 +267,13 @@ def release_infos(configs: dict[str, dict[str, Any]]) -> dict[str, Any]:
 def licenses_text(terms: Counter[tuple[str, str, str]]) -> str:
     """LICENSES.md: the rows of a release by their licenses, and for each of its datasets whom to credit."""
     classes = Counter[tuple[str, str]]()
-    for (_, *both), number in terms.items():
-        classes[both[0], both[1]] += number
+    for (_, license, image_license), number in terms.items():
+        classes[license, image_license] += number
     names = sorted({name for name, *_ in terms}, key=catalogue_order)
-    rows = [
-        f"| {license} | {image_license} | {number:,} |"
-        for (license, image_license), number in sorted(classes.items(), key=lambda item: (-item[1], item[0]))
-    ]
+    rows = []
+    for both, number in sorted(classes.items(), key=lambda item: (-item[1], item[0])):
+        allowed = "" if why_not_commercial("", dict(zip(TERMS, both, strict=True))) else "yes"
+        rows.append(f"| {' | '.join(both)} | {number:,} | {allowed} |")
     return LICENSES.format(rows="\n".join(rows), credits="\n".join(map(credit_line, names)))
 
 
@@ -281,7 +282,7 @@ def credit_line(dataset: str) -> str:
     known = CATALOGUE.get(dataset)
     if known is None:
         return f"- `{dataset}`: unknown to the catalogue of M3IT; ask those who made it."
-    licenses = {license: f"[{license}]({url})" if (url := link_of(license)) != license else license
-                for license in (known.license, known.image_license)}  # fmt: skip
-    said = f"annotations {licenses[known.license]}, pictures {licenses[known.image_license]}"
+    terms = [known.license, known.image_license]
+    annotations, pictures = (f"[{name}]({url})" if (url := link_of(name)) != name else name for name in terms)
+    said = f"annotations {annotations}, pictures {pictures}"
     return f"- `{dataset}`, by the authors of [its paper]({known.paper}), from [its page]({known.homepage}): {said}"

@@ -117,8 +117,9 @@ def load_dataset(
     `fields`: where raw rows that m3it cannot map keep their inputs, outputs, images (docs/it-broke.md). `corrections`:
     a TSV file of corrected texts, read instead of theirs (docs/translate.md). `exclude`: row ids, or a drop list as
     `m3it leaks` writes it: these rows are left out, counted and listed as dropped ones are (docs/curate.md).
-    `license="commercial"`: rows whose license or image_license does not allow it are left out in the same way; M3ITError
-    where that is the whole dataset (docs/licenses.md). `columns`: the only ones to give. `filters`: of Parquet, which rows to give, as `datasets` and pyarrow take them.
+    `license="commercial"`: so are rows whose license or image_license does not allow it; M3ITError where that is the
+    whole dataset (docs/licenses.md).
+    `columns`: the only ones to give. `filters`: of Parquet, which rows to give, as `datasets` and pyarrow take them.
     The configs `text` and `<dataset>-images` of a release come with all of their columns, as from plain `datasets`.
     Other arguments of `datasets.load_dataset` are taken too, so that old programs run unchanged: trust_remote_code,
     verification_mode and their like change nothing here, no remote code ever runs; what would change the rows, such as
