@@ -19,7 +19,10 @@ COMMERCIAL = re.compile(
     r"Apache-2\.0|MIT|BSD-[23]-Clause|CC-BY(-SA)?-(1\.0|2\.0|2\.5|3\.0|4\.0)|CC0-1\.0|CC-PDM-1\.0|US government work"
 )
 TERMS_SAY = ("license: ", "image_license: ")  # what the reason begins with for which a row is left out by its licenses
-OWN_IMAGE_LICENSES = {"coco", "coco-goi", "coco-itm", "vist"}  # whose converters read a license of each picture
+OWN_IMAGE_LICENSES = {  # whose converters read a license of each picture
+    *("coco", "coco-goi", "coco-text", "coco-itm", "vqa-v2", "okvqa", "a-okvqa", "visual-dialog", "fm-iqa", "coco-cn"),
+    "vist",
+}
 
 
 class Config(NamedTuple):

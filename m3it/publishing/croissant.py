@@ -85,7 +85,7 @@ def croissant(configs: dict[str, Json], about: dict[str, dict[str, str]], num_ro
         "conformsTo": ["http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0"],
         "name": "M3IT",
         "description": f"{num_rows:,} rows of {len(datasets)} vision-language datasets: an instruction, inputs, "
-        "pictures, outputs. Files are found beside this one. LICENSES.md has a line for each dataset.",
+        "pictures, outputs. Files are found beside this one. LICENSES.md counts the rows by license.",
         "url": HOME,
         "version": f"1.0.0+{digest[:16]}",
         **({"citeAs": CITATION, "datePublished": PUBLISHED, "creator": creator()} if of_m3it else {}),

@@ -15,14 +15,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from m3it.rows.instance import Drop, Instance, text
-from m3it.sources.kit.downloads import COCO_2014, COCO_LICENSES, KARPATHY
+from m3it.sources.kit.downloads import COCO_2014, KARPATHY
 from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.licenses import coco_credits
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.texts import read_json
 
 PARTS = {"train": ("train", "restval"), "validation": ("val",), "test": ("test",)}  # Karpathy's names for our splits
-FILES = (KARPATHY, *COCO_2014, COCO_LICENSES)
+FILES = (KARPATHY, *COCO_2014)
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:

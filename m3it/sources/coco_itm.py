@@ -19,7 +19,7 @@ from typing import Any
 from M3IT import CATALOGUE
 from m3it.rows.instance import Drop, Instance, choose, hash_of, shuffled, text
 from m3it.sources.coco import read_images
-from m3it.sources.kit.downloads import COCO_2014, COCO_LICENSES, KARPATHY
+from m3it.sources.kit.downloads import COCO_2014, KARPATHY
 from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.licenses import coco_credits
 from m3it.sources.kit.media import Picture
@@ -28,7 +28,7 @@ from m3it.sources.kit.texts import read_json
 
 PART = {"train": "train", "validation": "val"}  # COCO's names for our splits
 NUM_OPTIONS = 5
-FILES = (KARPATHY._replace(instead=(*KARPATHY.instead, "annotations/captions_*.json")), *COCO_2014, COCO_LICENSES)
+FILES = (KARPATHY._replace(instead=(*KARPATHY.instead, "annotations/captions_*.json")), *COCO_2014)
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:

@@ -54,7 +54,7 @@ def test_release_as_json_lines_is_a_card(m3it, repository, tmp_path):
     code, out, _ = m3it("release", repository, "--out", tmp_path / "made", "--format", "jsonl")
     assert code == 0 and out.splitlines()[-1].startswith("digest of all: ")
     assert sorted(p.name for p in (tmp_path / "made").iterdir()) == [
-        "LICENSES.md", "README.md", "dataset_infos.json", "run.json",
+        "LICENSES.md", "README.md", "croissant.json", "dataset_infos.json", "run.json",
     ]  # fmt: skip
 
 
