@@ -55,9 +55,8 @@ def test_the_language_of_rows_is_the_datasets_and_a_translation_has_no_translati
 
 def test_unknown_terms_do_not_allow_commercial_use():
     allowed = {name for name in CATALOGUE if not why_not_commercial(name)}
-    assert allowed == {"shapes", "clevr", *(OWN_IMAGE_LICENSES - {"vist"})}  # vist's annotations have no license
+    assert allowed == {"shapes", "clevr", *(OWN_IMAGE_LICENSES - {"vist", "fm-iqa"})}  # whose annotations have none
     assert why_not_commercial("docvqa") == "license: unknown"
-    assert why_not_commercial("okvqa") or "okvqa" in OWN_IMAGE_LICENSES
     assert why_not_commercial("mine") == "" and why_not_commercial("mine", {}) == "license: unknown"  # row by row
 
 

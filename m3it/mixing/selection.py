@@ -56,8 +56,8 @@ class Selection:
     def why_left_out(self, part: Part, meta: Mapping[str, Any]) -> str:
         """Why a row of a wanted part is not wanted, by its own licenses; "" for one that is. A part outside the
         catalogue is as its `license` says."""
-        dataset = lookup(part.name).dataset
-        return why_not_commercial(dataset.name, meta) if self.license and dataset else ""
+        dataset = lookup(part.name).dataset if self.license else None
+        return why_not_commercial(dataset.name, meta) if dataset else ""
 
     def parts_of(self, repository: Repository, whole: Part) -> list[Part]:
         """The wanted configs of a repository: of those named; else of the datasets of the catalogue that have the
