@@ -25,18 +25,17 @@ TEXTS = {name: pa.string() for name in ("instruction", "inputs", "outputs")}
 ABOUT = {name: pa.string() for name in ("task", "dataset", "language")}
 TERMS = {name: pa.string() for name in ("license", "image_license")}
 FILTERS = ABOUT | TERMS | {name: pa.int32() for name in ("num_images", "width", "height")}
-FILTERS |= {name: pa.string() for name in ("row_id", "source_file")}
+FILTERS |= {name: pa.string() for name in ("row_id", "source_file", "image_attribution")}
 TYPES = TEXTS | {"image_base64_str": STRINGS, "images": IMAGES} | FILTERS
 MESSAGES = pa.list_(pa.struct({"role": pa.string(), "content": pa.string()}))
 SAID = {"prompt": MESSAGES, "completion": MESSAGES, "references": STRINGS}
-CREDITS = {"image_attribution": STRINGS}  # for each picture the page that names its author, where meta has them
-TYPES |= CREDITS | {"image_sha256": STRINGS, "meta": pa.string(), "digest": pa.binary(32), **SAID}
+TYPES |= {"image_sha256": STRINGS, "meta": pa.string(), "digest": pa.binary(32), **SAID}
 COLUMNS = {
     "base64": ["instruction", "inputs", "image_base64_str", "outputs"],
-    "images": ["instruction", "inputs", "images", "outputs", *FILTERS, *CREDITS, "image_sha256", *SAID, "meta"],
-    "text": [*TEXTS, *FILTERS, *CREDITS],
+    "images": ["instruction", "inputs", "images", "outputs", *FILTERS, "image_sha256", *SAID, "meta"],
+    "text": [*TEXTS, *FILTERS],
     "lines": ["instruction", "inputs", "image_base64_str", "outputs", "meta"],  # of our JSON Lines
-    "rows": [*TEXTS, *FILTERS, *CREDITS, "digest"],  # what the text config and the proof are made of; stays in .work/
+    "rows": [*TEXTS, *FILTERS, "digest"],  # what the text config and the proof are made of; stays in .work/
 }
 REPEATED = {"instruction", "source_file", *ABOUT, *TERMS}  # few values: dictionaries
 # Pages are cut by what they hold, so that a later release sends the Hub only what has changed. pyarrow >= 21 can do so.

@@ -118,10 +118,10 @@ def complete_row(row: dict[str, Any], config: str, split: str, path: str, decode
     row["digest"] = row_digest(config, split, row["row_id"], row, row["image_sha256"])
 
 
-def credits_of(meta: dict[str, Any]) -> list[str]:
-    """The pages that name the authors of a row's pictures, as its meta says them."""
+def credits_of(meta: dict[str, Any]) -> str:
+    """The pages that name the authors of a row's pictures, a line each: a list would keep the viewer from counting."""
     said = meta.get("image_attribution") or []
-    return [str(page) for page in (said if isinstance(said, list) else [said])]
+    return "\n".join(map(str, said if isinstance(said, list) else [said]))
 
 
 def complete_conversation(row: dict[str, Any], config: str) -> None:

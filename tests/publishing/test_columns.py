@@ -37,7 +37,7 @@ def test_image_config_holds_the_files_and_what_to_filter_by(source, made):
         "language": "en",
         "license": "CC-BY-4.0",
         "image_license": "Wikimedia Commons terms per image",
-        "image_attribution": [],
+        "image_attribution": "",
         "num_images": 1,
         "width": 8,
         "height": 6,

@@ -94,8 +94,8 @@ def test_rows_carry_their_licenses_and_whom_to_credit_in_columns(repo, tmp_path)
     for path in ("captioning/coco-images/train", "text/train"):
         rows = pq.read_table(tmp_path / f"out/data/{path}.parquet").to_pylist()
         terms = [(row["license"], row["image_license"], row["image_attribution"]) for row in rows]
-        assert terms[0] == ("CC-BY-4.0", FREE, [PAGE])
-        assert terms[2] == ("CC-BY-4.0", "Flickr terms per image", [])
+        assert terms[0] == ("CC-BY-4.0", FREE, PAGE)
+        assert terms[2] == ("CC-BY-4.0", "Flickr terms per image", "")
     release(str(tmp_path / "out"), tmp_path / "again", ["coco"])  # they are read again from meta
     assert pq.read_table(tmp_path / "again/data/text/train.parquet")["image_license"][0].as_py() == FREE
     with pytest.raises(M3ITError, match="without fields, corrections, exclude and license"):
@@ -105,14 +105,14 @@ def test_rows_carry_their_licenses_and_whom_to_credit_in_columns(repo, tmp_path)
 def test_rows_of_llava_and_webdataset_carry_them_too(repo, tmp_path):
     release(str(repo), tmp_path / "llava", ["coco"], format="llava")
     line = json.loads((tmp_path / "llava/coco/train.jsonl").read_text("utf-8").splitlines()[0])
-    assert (line["license"], line["image_license"], line["image_attribution"]) == ("CC-BY-4.0", FREE, [PAGE])
+    assert (line["license"], line["image_license"], line["image_attribution"]) == ("CC-BY-4.0", FREE, PAGE)
     import tarfile
 
     release(str(repo), tmp_path / "tars", ["coco"], format="webdataset")
     with tarfile.open(tmp_path / "tars/coco/train.tar") as archive:
         name = next(name for name in archive.getnames() if name.endswith(".json"))
         said = json.loads(archive.extractfile(name).read())
-    assert (said["license"], said["image_license"], said["image_attribution"]) == ("CC-BY-4.0", FREE, [PAGE])
+    assert (said["license"], said["image_license"], said["image_attribution"]) == ("CC-BY-4.0", FREE, PAGE)
 
 
 def test_a_release_without_a_row_that_may_be_used_is_refused(repo, tmp_path):

@@ -13,7 +13,7 @@ One row; without pictures it has no `image`, with several it has a list, and an 
      "conversations": [{"from": "human", "value": "<image>\\nAnswer the question.\\nWhat is 3?"},
                        {"from": "gpt", "value": "answer 3"}],
      "instruction": "Answer the question.", "inputs": "What is 3?", "outputs": "answer 3",
-     "license": "CC-BY-4.0", "image_license": "unknown", "image_attribution": [], "meta": "{...}"}
+     "license": "CC-BY-4.0", "image_license": "unknown", "image_attribution": "", "meta": "{...}"}
 """
 
 import json
@@ -27,7 +27,7 @@ from typing import Any
 import pyarrow as pa
 
 from M3IT import media_type
-from m3it.publishing.columns import CREDITS, ENDINGS, TERMS, FileKind, Rows, Writer
+from m3it.publishing.columns import ENDINGS, TERMS, FileKind, Rows, Writer
 from m3it.rows.instance import to_json
 from m3it.rows.messages import marked_text
 
@@ -62,7 +62,7 @@ def conversation(messages: list[dict[str, Any]]) -> list[dict[str, str]]:
 def as_line(row: dict[str, Any], names: list[str]) -> str:
     """The JSON of a row whose pictures have these names."""
     image = {"image": names[0] if len(names) == 1 else names} if names else {}
-    own = {name: row[name] for name in ("instruction", "inputs", "outputs", *TERMS, *CREDITS, "meta")}
+    own = {name: row[name] for name in ("instruction", "inputs", "outputs", *TERMS, "image_attribution", "meta")}
     return to_json({"id": row["row_id"], **image, "conversations": conversation(row["messages"]), **own})
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from m3it.publishing.columns import CREDITS, FILTERS, IMAGES, MESSAGES, TEXTS, Rows, parquet_kind
+from m3it.publishing.columns import FILTERS, IMAGES, MESSAGES, TEXTS, Rows, parquet_kind
 from m3it.rows.messages import marked_text, text_of
 
 NOTE = (
@@ -51,7 +51,7 @@ def pairs(messages: list[dict[str, Any]]) -> Iterator[dict[str, str]]:
             asked.append(text_of(message))
 
 
-OWN = {**CREDITS, **TEXTS, "meta": pa.string()}  # by these m3it reads the row again
+OWN = {**TEXTS, "meta": pa.string()}  # by these m3it reads the row again
 SCHEMA = pa.schema({"messages": MESSAGES, "images": IMAGES, "texts": TURNS, **FILTERS, **OWN})
 KINDS = {"messages": parquet_kind(SCHEMA, conversations)}
 

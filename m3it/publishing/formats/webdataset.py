@@ -22,7 +22,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from m3it.publishing.columns import ABOUT, CREDITS, TERMS, FileKind, Rows, Writer
+from m3it.publishing.columns import ABOUT, TERMS, FileKind, Rows, Writer
 from m3it.rows.instance import to_json
 
 HAS_CONFIGS = False  # the Hub finds the tars by itself
@@ -35,7 +35,7 @@ SNIPPET = """import webdataset
 
 rows = webdataset.WebDataset("THIS/{config}/{split}.tar", shardshuffle=False).decode("pil")
 """
-TEXTS = ("instruction", "inputs", "outputs", "question", "references", "row_id", *TERMS, *CREDITS)
+TEXTS = ("instruction", "inputs", "outputs", "question", "references", "row_id", *TERMS, "image_attribution")
 
 
 class Tar:
