@@ -1318,13 +1318,15 @@ class M3ITConfig(datasets.BuilderConfig):
     and what the source knew. `on_error`: "raise", or "drop" to leave out rows that cannot be read, count them by
     reason and list them. `columns`: the only ones to give. `filters`: which rows to give, as RowFilter takes it.
     `corrections`: config -> row id -> field -> (text, who), by m3it/reading/corrections.py. `exclude`: rows to leave
-    out, "config/split" -> row id -> reason, by m3it/reading/drop_list.py."""
+    out, "config/split" -> row id -> reason, by m3it/reading/drop_list.py. `leave_out`: called with the builder and a
+    row's meta, gives the reason to leave the row out, or ""."""
 
     images: bool = False
     meta: bool = False
     on_error: str = "raise"
     corrections: dict = None
     exclude: dict = None
+    leave_out: object = None
     columns: list = None
     filters: object = None
 
@@ -1362,7 +1364,7 @@ class M3IT(datasets.GeneratorBasedBuilder):
         for name, default in (("images", False), ("meta", False), ("on_error", "raise")):
             if kwargs.get(name, default) == default:
                 kwargs.pop(name, None)  # so that a default said aloud shares its cache entry
-        for name in ("corrections", "exclude", "columns", "filters"):
+        for name in ("corrections", "exclude", "leave_out", "columns", "filters"):
             if kwargs.get(name) is None:  # an expression of pyarrow is equal to nothing
                 kwargs.pop(name, None)
         self.BUILDER_CONFIGS = []  # any name whose files are found is a config; `datasets` refuses one not in a list
@@ -1483,6 +1485,14 @@ class M3IT(datasets.GeneratorBasedBuilder):
         """Row id -> reason, of the rows of a split that are to be left out."""
         return dropped_rows(self.config.exclude or {}, self.config.name, split)
 
+    def why_left_out(self, row, excluded=None):
+        """The reason to leave out a row that was read with its meta; "" to keep it. `excluded`: see above."""
+        if not excluded and self.config.leave_out is None:
+            return ""
+        meta = json.loads(row["meta"])
+        reason = (excluded or {}).get(str(meta["id"]), "")
+        return reason or (self.config.leave_out(self, meta) if self.config.leave_out else "")
+
     def _prepare_split_single(self, *args, **kwargs):
         """As `datasets` does it, but for its DatasetGenerationError, which says nothing, and loses its cause on the way
         out of one of several processes: what we have to say is raised instead."""
@@ -1496,12 +1506,12 @@ class M3IT(datasets.GeneratorBasedBuilder):
                 raise
             raise told from told.__cause__
 
-    def _generate_examples(self, pieces, excluded=()):
+    def _generate_examples(self, pieces, excluded=None):
         names = list(self.info.features)
         for piece in pieces:
             for key, row in self.read(piece):
-                if excluded and id_of(row) in excluded:
-                    self._note("m3it-drops", {"id": id_of(row), "reason": excluded[id_of(row)], "error": ""})
+                if reason := self.why_left_out(row, excluded):
+                    self._note("m3it-drops", {"id": id_of(row), "reason": reason, "error": ""})
                     continue
                 if "corrected" in row:
                     self._note("m3it-corrected", row["corrected"])
@@ -1550,15 +1560,19 @@ class M3IT(datasets.GeneratorBasedBuilder):
             "row_id": lambda: str(meta()["id"]),
             "source_file": lambda: self.repository.original(key).rpartition(":")[0],
             "meta": meta,
+            **{name: functools.partial(self._term, name, meta) for name in ("license", "image_license")},
         }
-        return self.filter.passes(
-            Columns({**self.common, **row, **(found if isinstance(found, dict) else {})}, made, place)
-        )
+        known = {name: value for name, value in self.common.items() if name not in made}
+        return self.filter.passes(Columns({**known, **row, **(found if isinstance(found, dict) else {})}, made, place))
+
+    def _term(self, name, meta):
+        """A license of a row: its own where its meta says so, else that of its dataset."""
+        return str(meta().get(name) or self.common[name])
 
     @cached_property
     def common(self):
-        """What a release says of all rows of the config: task, dataset, language, license; where the catalogue has none
-        such, what its place says."""
+        """What a release says of all rows of the config: task, dataset, language, licenses; where the catalogue has
+        none such, what its place says."""
         name = self.config.name
         own, _, code = name.rpartition("-")
         is_translation = code in LANGUAGES and own in CATALOGUE and CATALOGUE[own].translated
@@ -1567,8 +1581,9 @@ class M3IT(datasets.GeneratorBasedBuilder):
         parts = next(iter(self.shards(name).values()))[0].split("/")
         task = known.task if known else parts[1] if parts[0] == "data" and len(parts) > 3 else "other"
         language = code if is_translation else known.language if known else "und"
-        license = f"{known.license} / {known.image_license}" if known else "unknown"
-        return {"task": task, "dataset": dataset, "language": language, "license": license}
+        licenses = (known.license, known.image_license) if known else ("unknown", "unknown")
+        terms = dict(zip(("license", "image_license"), licenses))
+        return {"task": task, "dataset": dataset, "language": language, **terms}
 
     def _meta(self, row, key):
         """What a row's meta says, with its id: the source's own where it has one."""
@@ -1587,7 +1602,7 @@ class M3IT(datasets.GeneratorBasedBuilder):
         elif "images" in row:
             row["image_base64_str"] = [base64.b64encode(image).decode() for image in image_bytes(row)]
         corrections = (self.config.corrections or {}).get(self.config.name)
-        if self.config.meta or corrections or self.config.exclude:
+        if self.config.meta or corrections or self.config.exclude or self.config.leave_out:
             meta = self._meta(row, key)
             if corrections and meta["id"] in corrections:
                 fields = corrections[meta["id"]]

@@ -3,16 +3,26 @@
 In: M3IT.py's tables and m3it/instructions/.  Out: answers, looked up: a config's name is never split to parse it.
 """
 
+import re
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib import resources
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from M3IT import CATALOGUE, LANGUAGES, Dataset, Language, nearest
 from m3it.rows.instance import M3ITError
 
 ENGLISH = Language("en", "English", "English", "eng_Latn")
-# Licenses that allow commercial use by their text, given attribution or share-alike. All else, "unknown", counts as no.
-COMMERCIAL = {"Apache-2.0", "MIT", "CC-BY-4.0", "CC-BY-SA-4.0", "CC0-1.0", "BSD-2-Clause", "BSD-3-Clause"}
+# What allows commercial use by its text, given attribution or share-alike. All else counts as no: "unknown", words that
+# are no license ("no known copyright restrictions"), ND, under which a resized picture may not be passed on.
+COMMERCIAL = re.compile(
+    r"Apache-2\.0|MIT|BSD-[23]-Clause|CC-BY(-SA)?-(1\.0|2\.0|2\.5|3\.0|4\.0)|CC0-1\.0|CC-PDM-1\.0|US government work"
+)
+TERMS_SAY = ("license: ", "image_license: ")  # what the reason begins with for which a row is left out by its licenses
+OWN_IMAGE_LICENSES = {  # whose converters read a license of each picture
+    *("coco", "coco-goi", "coco-text", "coco-itm", "vqa-v2", "okvqa", "a-okvqa", "visual-dialog", "fm-iqa", "coco-cn"),
+    "vist",
+}
 
 
 class Config(NamedTuple):
@@ -58,9 +68,31 @@ def group_of(dataset: Dataset) -> str:
     return "Chinese" if dataset.language == "zh" else "video" if dataset.modality == "video" else dataset.task
 
 
-def allows_commercial_use(dataset: Dataset) -> bool:
-    """Whether the annotations and the pictures are both under a license of the list above."""
-    return dataset.license in COMMERCIAL and dataset.image_license in COMMERCIAL
+def terms_of(dataset: str, meta: Mapping[str, Any]) -> dict[str, str]:
+    """`license` (of the annotations) and `image_license` of a row: its own where its meta says so, else those of its
+    dataset; "unknown" where nobody says. Of several pictures meta has all, as SPDX joins them: "CC0-1.0 AND MIT"."""
+    known = CATALOGUE.get(dataset)
+    of_dataset = (known.license, known.image_license) if known else ("unknown", "unknown")
+    names = ("license", "image_license")
+    return {name: str(meta.get(name) or license) for name, license in zip(names, of_dataset, strict=True)}
+
+
+def why_not_commercial(dataset: str, meta: Mapping[str, Any] | None = None) -> str:
+    """Why a row is not for commercial use, such as "image_license: research only"; "" where both of its licenses allow
+    it. Without `meta`: why none of the dataset's rows is; "" where its rows are to be asked one by one."""
+    if meta is None and dataset not in CATALOGUE:
+        return ""
+    for name, license in terms_of(dataset, meta or {}).items():
+        asks_rows = meta is None and name == "image_license" and dataset in OWN_IMAGE_LICENSES
+        if not asks_rows and not all(map(COMMERCIAL.fullmatch, license.split(" AND "))):
+            return f"{name}: {license}"
+    return ""
+
+
+def check_license(license: str | None) -> None:
+    """ValueError for a use that nobody can ask for."""
+    if license not in (None, "commercial"):
+        raise ValueError(f"license={license!r}: expected None or 'commercial'")
 
 
 def source_language(config: str) -> Language:

@@ -10,6 +10,7 @@ from a hash of the name: same name, same record everywhere, and the same bytes f
 
 import gzip
 import io
+import json
 import tarfile
 import zipfile
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from fractions import Fraction
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import permutations
+from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
@@ -1066,6 +1068,24 @@ def write_tar(path, files):
             archive.addfile(member, io.BytesIO(content))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(gzip.compress(packed.getvalue(), mtime=0) if path.name.endswith("gz") else packed.getvalue())
+
+
+def write_coco_captions(root: Path, part: str, license_by_number: dict[int, int]) -> None:
+    """annotations/captions_<part>.json of COCO, without captions: Flickr's number of each picture's license, its address."""
+    kinds = {2: "by-nc", 3: "by-nc-nd", 4: "by", 5: "by-sa"}
+    licenses = [{"url": f"http://creativecommons.org/licenses/{kind}/2.0/", "id": n} for n, kind in kinds.items()]
+    images = [
+        {
+            "license": license,
+            "file_name": f"COCO_{part}_{number:012d}.jpg",
+            "flickr_url": f"http://farm8.staticflickr.com/7/{number}_4e622c8349_z.jpg",
+            "id": number,
+        }
+        for number, license in license_by_number.items()
+    ]
+    (root / "annotations").mkdir(exist_ok=True)
+    content = {"info": {}, "images": images, "licenses": licenses, "annotations": []}
+    (root / "annotations" / f"captions_{part}.json").write_text(json.dumps(content), encoding="utf-8")
 
 
 def write_zip(path, files):

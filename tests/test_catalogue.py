@@ -1,14 +1,16 @@
 """m3it/catalogue.py: what the tables say of a config, and the instructions of the datasets."""
 
+import json
 from difflib import SequenceMatcher
 from itertools import combinations
 
 import pytest
+from conftest import FIXTURES
 
 from M3IT import CATALOGUE, LANGUAGES, config_names
 from m3it.catalogue import (
     ENGLISH,
-    allows_commercial_use,
+    OWN_IMAGE_LICENSES,
     catalogue_order,
     catalogue_row,
     group_of,
@@ -16,6 +18,7 @@ from m3it.catalogue import (
     known_instructions,
     lookup,
     source_language,
+    why_not_commercial,
 )  # fmt: skip
 from m3it.rows.instance import M3ITError
 
@@ -51,9 +54,36 @@ def test_the_language_of_rows_is_the_datasets_and_a_translation_has_no_translati
 
 
 def test_unknown_terms_do_not_allow_commercial_use():
-    allowed = {name for name, d in CATALOGUE.items() if allows_commercial_use(d)}
-    assert allowed == {"shapes", "clevr"}  # the only two whose annotations and pictures both have an SPDX license
-    assert CATALOGUE["docvqa"].license == "unknown" and not allows_commercial_use(CATALOGUE["docvqa"])
+    allowed = {name for name in CATALOGUE if not why_not_commercial(name)}
+    assert allowed == {"shapes", "clevr", *(OWN_IMAGE_LICENSES - {"vist", "fm-iqa"})}  # whose annotations have none
+    assert why_not_commercial("docvqa") == "license: unknown"
+    assert why_not_commercial("mine") == "" and why_not_commercial("mine", {}) == "license: unknown"  # row by row
+
+
+@pytest.mark.parametrize(
+    ("meta", "reason"),
+    [
+        ({}, "image_license: Flickr terms per image"),
+        ({"image_license": "CC-BY-SA-2.0"}, ""),
+        ({"image_license": "US government work"}, ""),
+        ({"image_license": "CC0-1.0 AND CC-BY-2.0"}, ""),
+        ({"image_license": "CC-BY-2.0 AND CC-BY-NC-2.0"}, "image_license: CC-BY-2.0 AND CC-BY-NC-2.0"),
+        ({"image_license": "CC-BY-ND-2.0"}, "image_license: CC-BY-ND-2.0"),  # no resized copy may be passed on
+        ({"image_license": "no known copyright restrictions"}, "image_license: no known copyright restrictions"),
+        ({"image_license": "CC-BY-2.0", "license": "research only"}, "license: research only"),
+    ],
+)
+def test_a_row_is_decided_by_the_licenses_of_its_own(meta, reason):
+    assert why_not_commercial("coco", meta) == reason
+
+
+def test_the_rows_of_the_sample_have_licenses_of_their_own_where_the_catalogue_says_so():
+    found = set()
+    for path in FIXTURES.glob("*/expected.jsonl"):
+        rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        if any("image_license" in row.get("meta", {}) for row in rows):
+            found.add(path.parent.name)
+    assert found == OWN_IMAGE_LICENSES
 
 
 def test_reporting_groups_sum_as_published():

@@ -18,6 +18,7 @@ from m3it.commands.options import (
     ExtraBody,
     Fields,
     Json,
+    License,
     Limit,
     MaxCost,
     OnError,
@@ -290,6 +291,7 @@ def release(
     ] = None,
     yes: Annotated[bool, Option("--yes", help="Send what --push says. A new repository is private.")] = False,
     exclude: Exclude = None,
+    license: License = None,
     workers: Workers = 1,
     cluster: Cluster = None,
 ) -> None:
@@ -321,6 +323,7 @@ def release(
         fields=as_fields(fields),
         corrections=corrections,
         exclude=None if exclude is None else str(exclude),
+        license=license,
         workers=workers,
         cluster=cluster,
         progress=progress,
@@ -331,6 +334,8 @@ def release(
     if counted := run.get("exclude"):
         strange = f"; {counted['no_such_row']:,} more are not here: is it the list of another release?"
         say(f"{counted['num_rows']:,} rows of the drop list left out{strange if counted['no_such_row'] else ''}")
+    for name, reason in run.get("license", {}).get("left_out", {}).items():
+        say(f"{name}: left out, none of its rows is for commercial use: {reason}")
     for split, proof in run["splits"].items():
         out_of_in = f"{proof['rows_in']:,} rows in, {proof['rows_out']:,} out{as_drops(proof['drops'])}"
         say(f"{split}: {out_of_in}, {proof['digest'][:16]}")

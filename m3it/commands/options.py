@@ -33,7 +33,8 @@ Fields = Annotated[
 Configs = Annotated[list[str] | None, Option("--config", help="Config name, may be repeated. Default: all.")]
 Limit = Annotated[int | None, Option(help="At most so many rows, of each split or config.", min=1, max=MOST)]
 License = Annotated[
-    Literal["commercial"] | None, Option(help="Only datasets whose annotations and pictures both allow it.")
+    Literal["commercial"] | None,
+    Option(help="Only what annotations and pictures both allow; pictures with licenses of their own row by row."),
 ]
 OnError = Annotated[
     Literal["raise", "drop"], Option(help="drop: leave out rows that cannot be read, count and list them.")

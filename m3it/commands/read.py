@@ -45,7 +45,7 @@ def list_(
 
     Example: m3it list --task kvqa"""
     from M3IT import CATALOGUE, LANGUAGES
-    from m3it.catalogue import allows_commercial_use
+    from m3it.catalogue import OWN_IMAGE_LICENSES, why_not_commercial
 
     if task not in (None, *(d.task for d in CATALOGUE.values())):
         raise typer.BadParameter(
@@ -55,7 +55,7 @@ def list_(
         raise typer.BadParameter(f"--language {language}: expected en or one of {', '.join(LANGUAGES)}")
     spoken = {d.name: [d.language, *(LANGUAGES if d.translated else [])] for d in CATALOGUE.values()}
     rows = [d for d in CATALOGUE.values() if task in (None, d.task) and language in (None, *spoken[d.name])]
-    rows = [d for d in rows if license is None or allows_commercial_use(d)]
+    rows = [d for d in rows if license is None or not why_not_commercial(d.name)]
     if as_json:
         say(json.dumps([d._asdict() for d in rows], ensure_ascii=False))
         return
@@ -73,6 +73,8 @@ def list_(
             say(table.format(*cells))
         else:
             say(textwrap.fill(narrow.format(*cells), width, subsequent_indent="  "))
+    if license and (by_row := [d.name for d in rows if d.name in OWN_IMAGE_LICENSES]):
+        say(f"Of {', '.join(by_row)} the rows whose pictures have licenses of their own that allow it.", err=True)
 
 
 @app.command(rich_help_panel=READ)

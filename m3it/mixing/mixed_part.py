@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from M3IT import CATALOGUE, M3IT, Repository, RowFilter, ShardError, find_shards
-from m3it.catalogue import instructions, lookup
+from m3it.catalogue import TERMS_SAY, instructions, lookup
 from m3it.mixing.other_sets import Other
 from m3it.mixing.part import Part
 from m3it.mixing.row_access import ByPicture, Grouped, Indexed, open_rows
@@ -116,13 +116,17 @@ class MixedPart:
             raise ShardError(f"{told}. Fix it, or pass on_error='drop'.") from error
         self.builder.refuse("", 0, row_id, ShardError(str(error), getattr(error, "reason", type(error).__name__)))
 
+    def leave_out(self, row_id: str, reason: str) -> None:
+        """List a row that is whole, and not wanted by its licenses."""
+        self.builder._note("m3it-drops", {"id": row_id, "reason": reason, "error": ""})
+
     def drops(self) -> Counter:
         """Reason -> number of rows that were left out since the part was opened, on this machine."""
         return count_drops(self.builder, self._listed_bytes)
 
     def check_drops(self, max_drops: int) -> None:
-        """ShardError if more rows than `max_drops` were left out."""
-        drops = self.drops()
+        """ShardError if more rows than `max_drops` were left out that cannot be read."""
+        drops = Counter({why: number for why, number in self.drops().items() if not why.startswith(TERMS_SAY)})
         if drops.total() > max_drops:
             reasons = ", ".join(f"{number} {reason}" for reason, number in drops.most_common())
             raise ShardError(

@@ -40,6 +40,7 @@ from m3it.reading.drop_list import DropList, dropped_rows, read_drop_list
 from m3it.rows.instance import M3ITError, ShardError, choose, hash_of, shuffled
 
 SPENT = object()
+MOST_UNLICENSED = 10_000  # rows one after the other: more, and a mixture without any would never end
 SHARES = 1 << 30  # weights become integers of about this sum before rows are allotted
 
 
@@ -52,7 +53,8 @@ class Mixture(IterableDataset):
     weights       "size" (an epoch has every row once), "sqrt", a temperature T (size ** (1 / T)), name -> share, or
                   languages with theirs, "english=0.6" or {"english": 0.6, "zh": 0.1}: the others share what is left
     batch_size    rows that are read together: best the batch size of one device
-    tasks, languages, exclude_held_out, license="commercial"    which configs, where `configs` does not name them
+    tasks, languages, exclude_held_out, license="commercial"    which configs, where `configs` does not name them;
+                  by license also which rows: those whose pictures' own licenses forbid it are left out and counted
     filters       which rows are in it, as for `load_dataset`: the others do not count, and an epoch has none of them
     drop_list     row ids to leave out; or a file with one a line, or as `m3it leaks` and `m3it duplicates` write it
     on_error      "raise", or "drop": at most `max_drops` rows of a dataset
@@ -107,6 +109,7 @@ class Mixture(IterableDataset):
         self.rows_consumed = 0
         self._weights = weights
         self._was_read = False  # by this worker, if it is one
+        self._unlicensed = 0  # rows left out by their licenses since one was given away
         self._held: dict[int, tuple[tuple[int, int], dict[tuple[int, int], list[Any]]]] = {}
         self._unit: tuple[tuple[int, int], list[Any]] = ((-1, -1), [])
 
@@ -250,9 +253,20 @@ class Mixture(IterableDataset):
         return [read[series.pick(unit, turn + i, len(read))] for i in range(len(place.chunk))]
 
     def _finish(self, part: MixedPart, row: dict[str, Any], in_pass: int) -> Any:
-        """The row with its instruction, transformed; None if it is on the drop list."""
+        """The row with its instruction, transformed; None if it is on the drop list, or not under the license asked
+        for."""
         if row["id"] in self._dropped[part.name]:
             return None
+        if reason := self.selection.why_left_out(part.part, row["meta"]):
+            part.leave_out(row["id"], reason)
+            self._unlicensed += 1
+            if self._unlicensed > MOST_UNLICENSED:
+                raise ValueError(
+                    f"{part.name}: {reason}. None of the last {MOST_UNLICENSED:,} rows of the mixture is for "
+                    "commercial use. Make a release of those that are, and mix it: m3it release --license commercial"
+                )
+            return None
+        self._unlicensed = 0
         if self.resample_instructions or self.instructions_per_dataset:
             row["instruction"] = self._instruction(part, row, in_pass)
         return row if self.transform is None else self.transform(row)

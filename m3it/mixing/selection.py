@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from M3IT import CATALOGUE, LANGUAGES, Repository, find_shards, nearest
-from m3it.catalogue import COMMERCIAL, ENGLISH, allows_commercial_use, catalogue_order, lookup
+from m3it.catalogue import COMMERCIAL, ENGLISH, catalogue_order, check_license, lookup, why_not_commercial
 from m3it.mixing.part import Part
 from m3it.reading.layouts import layout
 from m3it.reading.published.raw import Legacy
@@ -39,8 +39,7 @@ class Selection:
     license: str | None = None
 
     def __post_init__(self) -> None:
-        if self.license not in (None, "commercial"):
-            raise ValueError(f"license={self.license!r}: expected None or 'commercial'")
+        check_license(self.license)
         for what, given, all_known in (("task", self.tasks, TASKS), ("language", self.languages, {*LANGUAGES, "en"})):
             for name in given or ():
                 if name not in all_known:
@@ -50,13 +49,20 @@ class Selection:
         """Whether a part is wanted, by what the catalogue says of it."""
         dataset, language = lookup(part.name)
         if dataset is None:
-            return self.tasks is None and self.languages is None and (not self.license or part.license in COMMERCIAL)
+            fits = not self.license or COMMERCIAL.fullmatch(part.license)
+            return self.tasks is None and self.languages is None and bool(fits)
         return (
             (self.tasks is None or dataset.task in self.tasks)
             and (self.languages is None or language in self.languages)
             and not (self.exclude_held_out and dataset.held_out)
-            and (not self.license or allows_commercial_use(dataset))
+            and not (self.license and why_not_commercial(dataset.name))
         )
+
+    def why_left_out(self, part: Part, meta: Mapping[str, Any]) -> str:
+        """Why a row of a wanted part is not wanted, by its own licenses; "" for one that is. A part outside the
+        catalogue is as its `license` says."""
+        dataset = lookup(part.name).dataset if self.license else None
+        return why_not_commercial(dataset.name, meta) if dataset else ""
 
     def parts_of(self, repository: Repository, whole: Part) -> list[Part]:
         """The wanted configs of a repository: of those named; else of the datasets of the catalogue that have the

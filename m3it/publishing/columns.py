@@ -22,9 +22,10 @@ Rows = list[dict[str, Any]]
 STRINGS = pa.list_(pa.string())
 IMAGES = pa.list_(pa.struct({"bytes": pa.binary(), "path": pa.string()}))  # what the Image feature stores
 TEXTS = {name: pa.string() for name in ("instruction", "inputs", "outputs")}
-ABOUT = {name: pa.string() for name in ("task", "dataset", "language", "license")}
-FILTERS = ABOUT | {name: pa.int32() for name in ("num_images", "width", "height")}
-FILTERS |= {name: pa.string() for name in ("row_id", "source_file")}
+ABOUT = {name: pa.string() for name in ("task", "dataset", "language")}
+TERMS = {name: pa.string() for name in ("license", "image_license")}
+FILTERS = ABOUT | TERMS | {name: pa.int32() for name in ("num_images", "width", "height")}
+FILTERS |= {name: pa.string() for name in ("row_id", "source_file", "image_attribution")}
 TYPES = TEXTS | {"image_base64_str": STRINGS, "images": IMAGES} | FILTERS
 MESSAGES = pa.list_(pa.struct({"role": pa.string(), "content": pa.string()}))
 SAID = {"prompt": MESSAGES, "completion": MESSAGES, "references": STRINGS}
@@ -36,7 +37,7 @@ COLUMNS = {
     "lines": ["instruction", "inputs", "image_base64_str", "outputs", "meta"],  # of our JSON Lines
     "rows": [*TEXTS, *FILTERS, "digest"],  # what the text config and the proof are made of; stays in .work/
 }
-REPEATED = {"instruction", "source_file", *ABOUT}  # few values: dictionaries
+REPEATED = {"instruction", "source_file", *ABOUT, *TERMS}  # few values: dictionaries
 # Pages are cut by what they hold, so that a later release sends the Hub only what has changed. pyarrow >= 21 can do so.
 CHUNKED = "use_content_defined_chunking" in inspect.signature(pq.ParquetWriter).parameters
 ENDINGS = {f"image/{kind}": kind for kind in ("png", "gif", "webp", "bmp", "tiff", "avif")} | {"image/jpeg": "jpg"}
@@ -44,7 +45,7 @@ BOUNDED = {"instruction", *FILTERS}  # short values: their bounds in the footers
 
 
 class Writer(Protocol):
-    """A file to write rows to, some at a time. `about`: task, dataset, language and license of all of them."""
+    """A file to write rows to, some at a time. `about`: task, dataset and language of all of them."""
 
     def write(self, rows: Rows, about: dict[str, str]) -> None: ...
 

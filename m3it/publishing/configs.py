@@ -20,7 +20,7 @@ class ReleaseConfig(NamedTuple):
     builder: M3IT
     name: str
     folder: str
-    about: dict[str, str]  # task, dataset, language, license
+    about: dict[str, str]  # task, dataset, language; license and image_license of the dataset
 
     @classmethod
     def of(cls, builder: M3IT) -> "ReleaseConfig":
@@ -37,6 +37,7 @@ def open_configs(
     on_error: str = "raise",
     corrections: str | None = None,
     exclude: str | None = None,
+    license: str | None = None,
 ) -> list[ReleaseConfig]:
     """The configs of a repository, or those that are asked for, each with its builder, in the catalogue's order."""
     repository = Repository(repo)  # listed once, whatever the number of configs
@@ -49,8 +50,8 @@ def open_configs(
             raise M3ITError("text: a release has a config of this name, with the texts of all. Rename its folder.")
         if (pictures := f"{name}-images") in names:
             raise M3ITError(f"{pictures}: in a release this is {name} with its pictures. Rename its folder.")
-        lists: dict[str, Any] = {"corrections": corrections, "exclude": exclude}
-        builder = load_builder(repository, name, meta=True, fields=fields, on_error=on_error, **lists)
+        choice: dict[str, Any] = {"corrections": corrections, "exclude": exclude, "license": license}
+        builder = load_builder(repository, name, meta=True, fields=fields, on_error=on_error, **choice)
         opened.append(ReleaseConfig.of(builder))
     if not opened:
         raise M3ITError(f"{repo}: no rows found in it, nothing to release.")

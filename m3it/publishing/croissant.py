@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from M3IT import CATALOGUE, CITATION
 from m3it.publishing.card_yaml import SPLIT_ORDER, spelling
+from m3it.publishing.columns import TERMS
 
 Json = dict[str, Any]
 
@@ -24,6 +25,7 @@ PUBLISHED = "2023-06-07"  # of M3IT's paper, which the citation names
 ENCODINGS = {".parquet": "application/x-parquet", ".jsonl": "application/jsonlines"}
 SPDX = re.compile(r"(Apache|MIT|CC|BSD)[\w.-]*")  # of the licenses that CATALOGUE has
 LINE = 240  # letters: what fits is written on one line
+OF_ALL = " Of all datasets, without pictures: see `license` and `image_license`."
 OWN_TERMS = [
     *("arrayShape", "citeAs", "column", "containedIn", "equivalentProperty", "excludes", "extract", "field"),
     *("fileObject", "fileProperty", "fileSet", "format", "includes", "isArray", "isLiveDataset", "jsonPath", "key"),
@@ -83,11 +85,11 @@ def croissant(configs: dict[str, Json], about: dict[str, dict[str, str]], num_ro
         "conformsTo": ["http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0"],
         "name": "M3IT",
         "description": f"{num_rows:,} rows of {len(datasets)} vision-language datasets: an instruction, inputs, "
-        "pictures, outputs. Files are found beside this one. LICENSES.md has a line for each dataset.",
+        "pictures, outputs. Files are found beside this one. LICENSES.md counts the rows by license.",
         "url": HOME,
         "version": f"1.0.0+{digest[:16]}",
         **({"citeAs": CITATION, "datePublished": PUBLISHED, "creator": creator()} if of_m3it else {}),
-        "license": sorted({link_of(license) for entry in about.values() for license in licenses_of(entry).values()}),
+        "license": sorted({link_of(entry[name]) for entry in about.values() for name in TERMS}),
         "inLanguage": sorted({entry["language"] for entry in about.values()}),
         "prov:wasGeneratedBy": {"@type": "prov:Activity", "prov:label": "m3it release: see run.json"},
         **(RAI if of_m3it else {}),
@@ -105,12 +107,6 @@ def creator() -> Json:
 def ending_of(config: Json) -> str:
     """The ending of the files of a config."""
     return posixpath.splitext(next(iter(config["splits"].values()))["paths"][0])[1]
-
-
-def licenses_of(known: dict[str, str]) -> dict[str, str]:
-    """The license of a dataset's annotations, and that of its pictures."""
-    annotations, _, pictures = known.get("license", "unknown").partition(" / ")
-    return {"annotations": annotations, "pictures": pictures or "unknown"}
 
 
 def link_of(license: str) -> str:
@@ -150,16 +146,17 @@ def record_set(name: str, config: Json, known: dict[str, str]) -> Json:
     """A config: its columns, and the terms and the origin of its dataset."""
     rows = ", ".join(f"{made['rows']:,} {split}" for split, made in config["splits"].items())
     dataset = CATALOGUE.get(known.get("dataset", ""))
+    said = {what: known[name] for name, what in zip(TERMS, ("annotations", "pictures"), strict=True) if known}
     terms = [
         {"@type": "DefinedTerm", "name": f"{what}: {license}", "url": link_of(license)}
         if SPDX.fullmatch(license)
         else {"@type": "DefinedTerm", "name": f"{what}: {license}"}
-        for what, license in (licenses_of(known) if known else {}).items()
+        for what, license in said.items()
     ]
     return {
         "@type": "cr:RecordSet",
         "@id": name,
-        "description": f"Rows: {rows}." + ("" if known else " Of all datasets, without pictures: see `license`."),
+        "description": f"Rows: {rows}." + ("" if known else OF_ALL),
         **({"usageInfo": terms} if terms else {}),
         **({"prov:wasDerivedFrom": [{"@id": dataset.homepage}, {"@id": dataset.paper}]} if dataset else {}),
         "field": [split_field(name), *filter(None, (column_field(name, field) for field in config["schema"]))],

@@ -64,7 +64,7 @@ RULES = {
         "dataset-viewer CROISSANT_MAX_CONFIGS",
         "Release fewer with --config, in several repositories, or each once with --images native"),
     "filter-columns-present": Rule(
-        {"task", "dataset", "language", "license", "num_images", "width", "height"}, "warning",
+        {"task", "dataset", "language", "license", "image_license", "num_images", "width", "height"}, "warning",
         "readers filter by columns; strings of few values become buttons",
         "hub-docs data-studio.md", "Add the columns: m3it release"),
     "split-names-valid": Rule(

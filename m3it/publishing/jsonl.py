@@ -6,6 +6,7 @@ beside its data/; no row is written.
 """
 
 import hashlib
+from collections import Counter
 from typing import Any
 
 from M3IT import M3IT, PIECE_BYTES, Repository
@@ -42,11 +43,13 @@ def release_lines(repo: str, out: str, opened: list[ReleaseConfig]) -> dict[str,
     configs: dict[str, Any] = {}
     splits: dict[str, Any] = {}
     files: dict[str, Any] = {}
+    terms = Counter[tuple[str, str, str]]()
     for source, config, _, _ in opened:
         builder = InSchema(repository=repository, config_name=config, meta=True, on_error=source.config.on_error)
         configs[config] = {"schema": OWN_KINDS["lines"].schema, "splits": {}}
         for split, paths in builder.shards(config).items():
-            digests, drops = read_digests(builder, split)
+            digests, drops, counted = read_digests(builder, split)
+            terms.update(counted)
             if drops:
                 raise M3ITError(
                     f"{repo}: {len(drops)} rows of {config}/{split} are broken, e.g. {drops[0].id}: {drops[0].reason}. "
@@ -60,7 +63,7 @@ def release_lines(repo: str, out: str, opened: list[ReleaseConfig]) -> dict[str,
             size = sum(sizes.values())
             listed = {"paths": paths, "rows": num_rows, "memory_bytes": size, "bytes": size}
             configs[config]["splits"][split] = listed
-    write_card(out, configs, opened, "jsonl", splits)
+    write_card(out, configs, opened, "jsonl", splits, terms)
     run = {"command": "release", "options": {"format": "jsonl"}, "versions": versions(), **origin(opened, splits)}
     write_json(f"{out}/run.json", {**run, "files": files})
     return {**run, "files": files}

@@ -7,14 +7,17 @@ that a release holds what its source held.
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from M3IT import M3IT, Repository, check_picture, id_of, read_meta, reason_of, whole_text
+from m3it.catalogue import terms_of
 from m3it.publishing.columns import OWN_KINDS
 from m3it.publishing.formats import FORMATS
+from m3it.reading.load import dataset_of
 from m3it.reading.references import reference_fields
 from m3it.rows.images import ImageError, is_plain, pybase64, read_base64, size
 from m3it.rows.instance import Drop, ShardError
@@ -74,14 +77,15 @@ def instances(
             builder.refuse(path, offset, key, error)  # raises
         drops.append(Drop(key, reason_of(error)))  # no list in the cache of a worker's machine
 
-    excluded = builder.excluded(split)
+    excluded, dataset = builder.excluded(split), dataset_of(builder)
     for path, *bounds in pieces:
         for key, row in builder.read((path, *bounds), refused=refused):
-            if excluded and (reason := excluded.get(id_of(row))):
+            if reason := builder.why_left_out(row, excluded):
                 drops.append(Drop(id_of(row), reason))
                 continue
             try:
                 complete_row(row, config, split, path, decode)
+                row |= terms_of(dataset, meta := read_meta(row)) | {"image_attribution": credits_of(meta)}
                 if converse:
                     complete_conversation(row, config)
             except (ImageError, ShardError, UnicodeError) as error:
@@ -112,6 +116,12 @@ def complete_row(row: dict[str, Any], config: str, split: str, path: str, decode
     sizes = [size(file) for file in files]  # by their headers, of each: one that has none keeps the viewer from a page
     row["width"], row["height"] = sizes[0] if sizes else (None, None)
     row["digest"] = row_digest(config, split, row["row_id"], row, row["image_sha256"])
+
+
+def credits_of(meta: dict[str, Any]) -> str:
+    """The pages that name the authors of a row's pictures, a line each: a list would keep the viewer from counting."""
+    said = meta.get("image_attribution") or []
+    return "\n".join(map(str, said if isinstance(said, list) else [said]))
 
 
 def complete_conversation(row: dict[str, Any], config: str) -> None:
@@ -148,8 +158,11 @@ def split_digest(digests: Iterable[bytes]) -> str:
     return hashlib.sha256(b"".join(sorted(digests))).hexdigest()
 
 
-def read_digests(builder: M3IT, split: str) -> tuple[list[bytes], list[Drop]]:
-    """The digests of a split's rows and its drops, by reading all of it."""
+def read_digests(builder: M3IT, split: str) -> tuple[list[bytes], list[Drop], Counter[tuple[str, str, str]]]:
+    """The digests of a split's rows, its drops, and (dataset, license, image_license) -> rows, by reading all of it."""
     drops: list[Drop] = []
-    rows = instances(builder, builder.config.name, split, builder.pieces(split), drops)
-    return [row["digest"] for row in rows], drops
+    digests, terms = [], Counter[tuple[str, str, str]]()
+    for row in instances(builder, builder.config.name, split, builder.pieces(split), drops):
+        digests.append(row["digest"])
+        terms[dataset_of(builder), row["license"], row["image_license"]] += 1
+    return digests, drops, terms

@@ -24,8 +24,9 @@ import huggingface_hub
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from m3it.catalogue import why_not_commercial
 from m3it.publishing.card_yaml import SPLIT_ORDER
-from m3it.publishing.columns import CHUNKED, COLUMNS, ParquetRows
+from m3it.publishing.columns import CHUNKED, COLUMNS, TERMS, ParquetRows
 from m3it.publishing.configs import ReleaseConfig, open_configs, origin
 from m3it.publishing.destination import refuse_others_card, refuse_source
 from m3it.publishing.formats import FORMATS, FURTHER_KINDS
@@ -56,6 +57,7 @@ def release(
     fields: dict[str, str] | None = None,
     corrections: str | None = None,
     exclude: str | None = None,
+    license: str | None = None,
     workers: int = 1,
     cluster: str | None = None,
     progress: Progress = silent,
@@ -65,17 +67,20 @@ def release(
     `images`: "both", "native" (image files only, under the names of the datasets) or "base64". `format`: "parquet";
     "jsonl", a card without a script for rows that are in the schema already; or a name in FORMATS, what other tools
     read. `corrections`: a TSV file of corrected texts; run.json counts them, and lists those that name no row.
-    `exclude`: a drop list as `m3it leaks` writes it; run.json counts its rows by reason.
-    Killed and called again, it goes on.
+    `exclude`: a drop list as `m3it leaks` writes it; run.json counts its rows by reason. `license="commercial"`: what
+    the licenses of annotations and pictures allow, a dataset as a whole or row by row; run.json says what was left out
+    and why. Killed and called again, it goes on.
     """
     out = absolute(out)
-    refuse_wishes(images, format, corrections, exclude, out)
-    opened = open_configs(repo, configs, fields, on_error, corrections, exclude)
+    refuse_wishes(images, format, corrections, exclude, license, out)
+    opened = open_configs(repo, configs, fields, on_error, corrections, exclude, license)
     for config in opened:
         refuse_source(config.builder.repository, out)
     refuse_others_card(Folder(out))
     if format == "jsonl":
         return release_lines(repo, out, opened)
+    refused = {name: why for _, name, _, about in opened if license and (why := why_not_commercial(about["dataset"]))}
+    opened = [config for config in opened if config.name not in refused]
     holds = format if format in FORMATS else images
     kinds = [*FORMATS[format].KINDS] if format in FORMATS else KINDS_BY_IMAGES[images]
     options: dict[str, Any] = {"configs": [config.name for config in opened], "images": holds}
@@ -83,6 +88,7 @@ def release(
     options |= {"chunks": "content-defined"} if CHUNKED else {}  # other bytes: begun without, it is not gone on with
     options |= {"corrections": sha256_of(Path(corrections))} if corrections else {}
     options |= {"exclude": sha256_of(Path(exclude))} if exclude else {}
+    options |= {"license": license} if license else {}
     has_configs = format not in FORMATS or FORMATS[format].HAS_CONFIGS
     pieces = [
         piece
@@ -93,14 +99,20 @@ def release(
     with open_executor(workers, cluster) as executor:
         made = map_shards(write_shard, pieces, out, options, executor, progress, "release")
         records = {piece.path: made[piece.path] for piece in pieces}
+        drops = [drop for path, record in records.items() for drop in drops_of(path, record)]
+        if license:
+            records, empty = without_empty(out, records)
+            refused |= empty
+        if not records:
+            raise M3ITError(f"{repo}: no row is for commercial use: {as_reasons(refused)}. Leave out license.")
         check_kept(out, [records[path] for path in records if path in kept])
         texts = [] if format in FORMATS else list(plan_text_shards(out, records, shard_bytes))
         made = map_shards(write_text_shard, texts, out, options, executor, progress, "release")
         check_kept(out, [made[piece.path] for piece in texts if piece.path in kept])
-    splits = prove(out, records)
+    splits, terms = prove(out, records), count_terms(out, records)
     records |= {piece.path: made[piece.path] for piece in texts}
-    write_card(out, describe_configs(out, records), opened, holds, splits)
-    drops = [{"id": d, "shard": path, "reason": why} for path, record in records.items() for d, why in record["drops"]]
+    opened = [config for config in opened if any(split.startswith(f"{config.name}/") for split in splits)]
+    write_card(out, describe_configs(out, records), opened, holds, splits, terms)
     if drops:
         write_text(f"{out}/drops.jsonl", "".join(json.dumps(drop, ensure_ascii=False) + "\n" for drop in drops))
     for record in records.values():  # the texts and digests of the rows are no part of the release
@@ -108,10 +120,13 @@ def release(
     Folder(out).sweep()
     told = {"corrections": count_corrections(out, records, opened)} if corrections else {}
     told |= {"exclude": count_excluded(records, opened)} if exclude else {}
+    told |= {"license": {"use": license, "left_out": refused}} if license else {}
     return write_run(f"{out}/run.json", "release", options, records, **origin(opened, splits), **told)
 
 
-def refuse_wishes(images: str, format: str, corrections: str | None, exclude: str | None, out: str) -> None:
+def refuse_wishes(
+    images: str, format: str, corrections: str | None, exclude: str | None, license: str | None, out: str
+) -> None:
     """ValueError or M3ITError for options that do not go together."""
     if images not in KINDS_BY_IMAGES or format not in ACCEPTED_FORMATS:
         known = f"{', '.join(KINDS_BY_IMAGES)}; {', '.join(ACCEPTED_FORMATS)}"
@@ -122,8 +137,8 @@ def refuse_wishes(images: str, format: str, corrections: str | None, exclude: st
         raise M3ITError(f"{out}: format {format} makes a file of each picture, in a folder. Pass a folder as --out.")
     if corrections and format == "jsonl":
         raise M3ITError(f"{corrections}: corrected rows must be written anew. Pass --format parquet.")
-    if exclude and format == "jsonl":
-        raise M3ITError(f"{exclude}: what is left of the rows must be written anew. Pass --format parquet.")
+    if (exclude or license) and format == "jsonl":
+        raise M3ITError(f"{exclude or license}: what is left of the rows must be written anew. Pass --format parquet.")
 
 
 def upload_line(out: str) -> str:
@@ -238,6 +253,47 @@ def prove(out: str, records: dict[str, dict[str, Any]]) -> dict[str, Any]:
             raise M3ITError(f"{name}: {say}")
         proof["digest"] = split_digest(digests[name])
     return splits
+
+
+def drops_of(path: str, record: dict[str, Any]) -> list[dict[str, str]]:
+    """The rows that one shard left out, as drops.jsonl lists them."""
+    return [{"id": row_id, "shard": path, "reason": reason} for row_id, reason in record["drops"]]
+
+
+def without_empty(out: str, records: dict[str, dict[str, Any]]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """(The records of the splits that have rows, `config/split` -> why it has none): pictures with licenses of their
+    own may leave no row of a split. The files of such a split are removed."""
+    num_rows: Counter[str] = Counter()
+    reasons: dict[str, Counter[str]] = {}
+    split_by_path = {p: f"{r['arguments']['config']}/{r['arguments']['split']}" for p, r in records.items()}
+    for path, split in split_by_path.items():
+        num_rows[split] += records[path]["num_rows"]
+        reasons.setdefault(split, Counter()).update(reason for _, reason in records[path]["drops"])
+    empty = {split: as_counts(reasons[split]) for split in reasons if not num_rows[split]}
+    for path, split in split_by_path.items():
+        for name in (path, *records[path]["beside"]) if split in empty else ():
+            Folder(out).remove(name)
+    return {path: record for path, record in records.items() if split_by_path[path] not in empty}, empty
+
+
+def as_counts(reasons: Counter[str]) -> str:
+    """Reasons with their numbers of rows, the most frequent first."""
+    return ", ".join(f"{number:,} {reason}" for reason, number in reasons.most_common())
+
+
+def as_reasons(refused: dict[str, str]) -> str:
+    """What was left out as a whole, each with its reason."""
+    return "; ".join(f"{name} ({reason})" for name, reason in refused.items())
+
+
+def count_terms(out: str, records: dict[str, dict[str, Any]]) -> Counter[tuple[str, str, str]]:
+    """(dataset, license, image_license) -> rows."""
+    folder, counts = Folder(out), Counter[tuple[str, str, str]]()
+    for path in records:
+        with folder.open(rows_path(path)) as file:
+            table = pq.read_table(file, columns=["dataset", *TERMS])
+        counts.update(zip(*(table[name].to_pylist() for name in table.column_names), strict=True))
+    return counts
 
 
 def count_corrections(out: str, records: dict[str, dict[str, Any]], opened: list[ReleaseConfig]) -> dict[str, Any]:

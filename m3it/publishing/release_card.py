@@ -4,12 +4,13 @@ Rendered from what was measured in its files (`release.describe_configs`) and wh
 """
 
 import json
+from collections import Counter
 from typing import Any
 
 import pyarrow as pa
 
 from M3IT import CATALOGUE
-from m3it.catalogue import catalogue_order
+from m3it.catalogue import catalogue_order, why_not_commercial
 from m3it.publishing.card_yaml import (
     CATEGORIES,
     SPLIT_ORDER,
@@ -21,8 +22,9 @@ from m3it.publishing.card_yaml import (
     size_category,
     spelling,
 )
+from m3it.publishing.columns import TERMS
 from m3it.publishing.configs import ReleaseConfig, digest_of_all
-from m3it.publishing.croissant import croissant
+from m3it.publishing.croissant import croissant, link_of
 from m3it.publishing.formats import FORMATS
 from m3it.rows.instance import M3ITError
 from m3it.work.folder import write_text
@@ -64,14 +66,15 @@ them: `m3it check SOURCE --against THIS`. Image files are byte for byte those of
 
 ## Licenses
 
-Each dataset has its own terms, and its pictures may have others: [LICENSES.md](LICENSES.md).
+Each row has the license of its annotations and that of its pictures. [LICENSES.md](LICENSES.md) counts the rows by
+both, and names whom to credit.
 """
 PICTURES = """A config with image files has columns to filter by: `task`, `dataset`, `language`, `license` (of the
-annotations / of the pictures), `num_images`, `width` and `height` (of the first picture), `row_id`, `source_file`,
-`image_sha256`, and `meta`, what the source knew, as JSON; and each row as a conversation, `prompt` and
-`completion`, with `references`, what an answer is compared with. The config `text` holds all rows without pictures:
-search in it, then fetch the pictures by `row_id`. The Hub's search finds words in Latin letters alone; filter the
-others by `language`.
+annotations), `image_license`, `num_images`, `width` and `height` (of the first picture), `row_id`, `source_file`,
+`image_attribution` (the pages that name the authors of the pictures), `image_sha256`, and `meta`, what the source
+knew, as JSON; and each row as a conversation, `prompt` and `completion`, with `references`, what an answer is compared
+with. The config `text` holds all rows without pictures: search in it, then fetch the pictures by `row_id`. The Hub's
+search finds words in Latin letters alone; filter the others by `language`.
 
 ```python
 dataset = load_dataset("MMInstruction/M3IT", "{config}", split="{split}", streaming=True)
@@ -91,6 +94,26 @@ dataset = load_dataset("MMInstruction/M3IT", "{config}", split="{split}", stream
 (1) `--dataset` names its files. Without `--columns` ms-swift trains on nothing, and says nothing.
 
 """
+LICENSES = """# Licenses
+
+The terms of each row, as the authors' pages and files state them: in the columns `license` (of the annotations) and
+`image_license` (of the pictures; of several pictures all, joined by AND). `unknown` means that the authors do not say.
+
+## Rows by license
+
+| annotations | pictures | rows | commercial use |
+|---|---|---:|---|
+{rows}
+
+## Notice
+
+The rows were made of the datasets below. What was changed: texts were brought into one form and given instructions,
+some answers were rewritten into sentences, some rows were translated. Where the source names the page of a picture, on
+which its author is named, it is in the column `image_attribution`, or in `meta`. Keep these pages with the rows: the
+CC licenses ask for it.
+
+{credits}
+"""
 OWN_ROWS = """| ms-swift's own entry for M3IT | `{config}` | `--dataset AI-ModelScope/M3IT:{config}`, under that id |
 | programs written for M3IT | `{config}` | as they stand |
 """
@@ -109,11 +132,13 @@ def release_card(
     about: dict[str, dict[str, str]],
     holds: str,
     num_rows: int,
+    terms: Counter[tuple[str, str, str]],
     own_head: str | None = None,
 ) -> dict[str, str]:
     """README.md, dataset_infos.json and LICENSES.md of a release, and what a format has beside. `configs` is what
     `release.describe_configs` says, `about` what is known of each dataset, `holds` a name in NOTES or FORMATS,
-    `own_head` the head of the source's README.md: what its owner says there, such as a license, stays."""
+    `terms` the rows by (dataset, license, image_license), `own_head` the head of the source's README.md: what its owner
+    says there, such as a license, stays."""
     first = next((name for name, config in configs.items() if "images" in config["schema"].names), None)
     lines = ["| config | rows | " + " | ".join(SPLIT_ORDER) + " | pictures |", "|---|---:|---:|---:|---:|---|"]
     for name, config in configs.items():
@@ -141,21 +166,26 @@ def release_card(
     return {
         "README.md": release_head(configs if has_configs else {}, about, shown, num_rows, own_head) + body,
         **({"dataset_infos.json": infos} if has_configs else {}),
-        "LICENSES.md": licenses_text(about),
+        "LICENSES.md": licenses_text(terms),
         **(format.beside(configs) if format else {}),
     }
 
 
 def write_card(
-    out: str, configs: dict[str, Any], opened: list[ReleaseConfig], holds: str, splits: dict[str, Any]
+    out: str,
+    configs: dict[str, Any],
+    opened: list[ReleaseConfig],
+    holds: str,
+    splits: dict[str, Any],
+    terms: Counter[tuple[str, str, str]],
 ) -> None:
-    """Write what stands beside the shards; `splits` is what was proved of them."""
+    """Write what stands beside the shards; `splits` is what was proved of them, `terms` as above."""
     num_rows = sum(proof["rows_out"] for proof in splits.values())
     about = {config.name: config.about for config in opened}
     source = opened[0].builder.repository
     own_head, _ = cut_head(read_readme(source))
     try:
-        files = release_card(configs, about, holds, num_rows, own_head)
+        files = release_card(configs, about, holds, num_rows, terms, own_head)
     except ValueError as error:
         advice = "Fix what stands between its two lines ---, or take it out."
         raise M3ITError(f"{source.path}/README.md: {error}. {advice}") from error
@@ -234,15 +264,25 @@ def release_infos(configs: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return infos
 
 
-def licenses_text(about: dict[str, dict[str, str]]) -> str:
-    """LICENSES.md: a line for each dataset of a release."""
-    lines = ["# Licenses", "", "Of each dataset, and of its pictures. `unknown` means that the authors do not say.", ""]
-    lines += ["| dataset | annotations | pictures | source | paper |", "|---|---|---|---|---|"]
-    for name in sorted({known["dataset"] for known in about.values()}, key=catalogue_order):
-        known = CATALOGUE.get(name)
-        if known:
-            links = f"[site]({known.homepage}) | [paper]({known.paper})"
-            lines.append(f"| `{name}` | {known.license} | {known.image_license} | {links} |")
-        else:
-            lines.append(f"| `{name}` | unknown | unknown | | |")
-    return "\n".join([*lines, ""])
+def licenses_text(terms: Counter[tuple[str, str, str]]) -> str:
+    """LICENSES.md: the rows of a release by their licenses, and for each of its datasets whom to credit."""
+    classes = Counter[tuple[str, str]]()
+    for (_, license, image_license), number in terms.items():
+        classes[license, image_license] += number
+    names = sorted({name for name, *_ in terms}, key=catalogue_order)
+    rows = []
+    for both, number in sorted(classes.items(), key=lambda item: (-item[1], item[0])):
+        allowed = "" if why_not_commercial("", dict(zip(TERMS, both, strict=True))) else "yes"
+        rows.append(f"| {' | '.join(both)} | {number:,} | {allowed} |")
+    return LICENSES.format(rows="\n".join(rows), credits="\n".join(map(credit_line, names)))
+
+
+def credit_line(dataset: str) -> str:
+    """Whom to credit for a dataset: its authors, who are named in its paper, its page and its licenses."""
+    known = CATALOGUE.get(dataset)
+    if known is None:
+        return f"- `{dataset}`: unknown to the catalogue of M3IT; ask those who made it."
+    terms = [known.license, known.image_license]
+    annotations, pictures = (f"[{name}]({url})" if (url := link_of(name)) != name else name for name in terms)
+    said = f"annotations {annotations}, pictures {pictures}"
+    return f"- `{dataset}`, by the authors of [its paper]({known.paper}), from [its page]({known.homepage}): {said}"

@@ -6,12 +6,13 @@ import json
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import datasets
 
 from M3IT import M3IT, M3ITError, Repository, ShardError, config_names, find_shards, id_of
+from m3it.catalogue import check_license, lookup, why_not_commercial
 from m3it.reading.as_is import AsIs, is_as_is, texts_of
 from m3it.reading.corrections import check_configs, read_corrections, unused
 from m3it.reading.drop_list import read_drop_list, strangers
@@ -46,23 +47,37 @@ def load_builder(
     fields: dict[str, str] | None = None,
     corrections: str | os.PathLike | None = None,
     exclude: Any = None,
+    license: str | None = None,
     **options: Any,
 ) -> M3IT:
     """The builder that reads config `name` of the repository at `path`; `options` are M3ITConfig's: images, meta,
     on_error. `corrections`: a TSV file (m3it/reading/corrections.py). `exclude`: rows to leave out, ids or a file
-    (m3it/reading/drop_list.py); its own `read` gives them all the same. A `path` that is a Repository is listed once
-    for all of its configs."""
+    (m3it/reading/drop_list.py), and `license="commercial"`, those whose licenses do not allow it; its own `read` gives
+    them all the same. A `path` that is a Repository is listed once for all of its configs."""
     repository = path if isinstance(path, Repository) else Repository(path, revision, token, storage_options, cache_dir)
     pinned = revision not in (None, "main") or "@" in repository.path
     kind, repository = choose_builder(repository, name, pinned, token, cache_dir, fields)
     options |= {"fields": fields} if fields else {}
     options |= {"corrections": read_corrections(corrections) or None} if corrections else {}
     options |= {"exclude": read_drop_list(exclude) or None} if exclude else {}
+    check_license(license)
+    options |= {"leave_out": not_commercial} if license else {}
     builder = kind(
         cache_dir=cache_dir, repository=repository, config_name=name, token=token, repo_id=repository.repo_id, **options
     )
     check_configs(builder.config.corrections or {}, lambda: [*config_names(), *builder.found()])
     return builder
+
+
+def dataset_of(builder: M3IT) -> str:
+    """The name of the dataset that a builder's rows are of; its config's, for one of a user's own."""
+    listed = lookup(builder.config.name).dataset
+    return listed.name if listed else getattr(builder, "dataset", builder.config.name)
+
+
+def not_commercial(builder: M3IT, meta: Mapping[str, Any]) -> str:
+    """Why a row of a builder is not for commercial use; "" for one that is."""
+    return why_not_commercial(dataset_of(builder), meta)
 
 
 load_dataset_builder = load_builder  # the name that `datasets` has for it
@@ -80,6 +95,7 @@ def load_dataset(
     fields: dict[str, str] | None = None,
     corrections: str | os.PathLike | None = None,
     exclude: Any = None,
+    license: str | None = None,
     revision: str | None = None,
     token: str | bool | None = None,
     cache_dir: str | None = None,
@@ -101,6 +117,8 @@ def load_dataset(
     `fields`: where raw rows that m3it cannot map keep their inputs, outputs, images (docs/it-broke.md). `corrections`:
     a TSV file of corrected texts, read instead of theirs (docs/translate.md). `exclude`: row ids, or a drop list as
     `m3it leaks` writes it: these rows are left out, counted and listed as dropped ones are (docs/curate.md).
+    `license="commercial"`: so are rows whose license or image_license does not allow it; M3ITError where that is the
+    whole dataset (docs/licenses.md).
     `columns`: the only ones to give. `filters`: which rows to give, [("num_images", "<=", 4), ("meta.split", "==",
     "train2014")], as `datasets` and pyarrow take them, or a function of a row (docs/load.md). In Parquet no picture is
     read of a row group without a row that passes.
@@ -113,13 +131,17 @@ def load_dataset(
     repository = path if isinstance(path, Repository) else Repository(path, revision, token, storage_options, cache_dir)
     options = {"on_error": on_error, "columns": columns, "filters": filters}
     if name is not None and (name == "text" or name.endswith("-images")) and is_as_is(repository, name):
-        if fields or corrections or exclude:
-            raise M3ITError(f"{name}: comes as it is, without fields, corrections and exclude. Leave them out.")
+        if fields or corrections or exclude or license:
+            say = "comes as it is, without fields, corrections, exclude and license. Leave them out."
+            raise M3ITError(f"{name}: {say}")
         builder: M3IT = AsIs(cache_dir, repository=repository, config_name=name, token=token, **options)
     else:
         options |= {"images": images, "meta": meta, "fields": fields, "corrections": corrections}
-        options |= {"exclude": exclude}
+        options |= {"exclude": exclude, "license": license}
         builder = load_builder(repository, name, revision=revision, token=token, cache_dir=cache_dir, **options)
+        if license and (reason := why_not_commercial(dataset_of(builder))):
+            say = f"no row of it is for commercial use ({reason}). Choose another:"
+            raise M3ITError(f"{builder.config.name}: {say} m3it list --license commercial")
     if streaming:
         return builder.as_streaming_dataset(split=split)
     asked = inspect.signature(builder.download_and_prepare).parameters

@@ -11,7 +11,7 @@ from itertools import combinations
 from typing import Any
 
 from M3IT import CATALOGUE, Repository, find_shards, image_bytes
-from m3it.catalogue import allows_commercial_use, group_of, instructions
+from m3it.catalogue import group_of, instructions, why_not_commercial
 from m3it.reading.load import load_builder
 from m3it.rows.images import size
 from m3it.work.extras import install
@@ -83,7 +83,7 @@ def all_stats(repo: str) -> dict[str, Any]:
     of_instructions = instruction_stats()
     licenses = Counter(d.license for d in CATALOGUE.values())
     languages = Counter(d.language for d in CATALOGUE.values())
-    commercial = [d.name for d in CATALOGUE.values() if allows_commercial_use(d)]
+    commercial = [name for name in CATALOGUE if not why_not_commercial(name)]
     return {
         "instructions": of_instructions,
         "published": PUBLISHED,

@@ -16,8 +16,9 @@ rationales and the right choice. We give these as they are, the answer last: `m3
 from collections.abc import Iterator
 
 from m3it.rows.instance import Drop, Instance, text
-from m3it.sources.kit.downloads import TRAIN2017, VAL2017, File
+from m3it.sources.kit.downloads import COCO_LICENSES, TRAIN2017, VAL2017, File
 from m3it.sources.kit.files import SourcePath, coco_2014
+from m3it.sources.kit.licenses import coco_credits
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.texts import read_json
 
@@ -31,12 +32,13 @@ FILES = (
     # The images of 2014 do as well: COCO cut its parts anew.
     TRAIN2017._replace(instead=(*TRAIN2017.instead, "train2014.zip", "train2014/*.jpg")),
     VAL2017._replace(instead=(*VAL2017.instead, "val2014.zip", "val2014/*.jpg")),
+    COCO_LICENSES,
 )
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
     """Yield one Instance per question of the split, in file order."""
-    part = PART[split]
+    part, credits = PART[split], coco_credits(root)
     for question in read_json(root / f"aokvqa_v1p0_{part}.json"):
         if question.get("correct_choice_idx") is None:
             yield Drop(question["question_id"], "no answers")
@@ -55,6 +57,7 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
                 "choices": question["choices"],
                 "correct_choice_idx": question["correct_choice_idx"],
                 "rationales": question["rationales"],
+                **credits.get(question["image_id"], {}),
             },
         )
 

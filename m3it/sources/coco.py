@@ -2,6 +2,7 @@
 
 Source files   https://cs.stanford.edu/people/karpathy/deepimagesent/caption_datasets.zip: root/dataset_coco.json
                images: root/{train,val}2014/*.jpg from https://cocodataset.org/#download
+               their licenses: root/annotations/{captions,instances}_{train,val}2014.json, if there
 License        annotations CC-BY-4.0; images: Flickr terms per image
 Paper          https://arxiv.org/abs/1504.00325; split: https://arxiv.org/abs/1412.2306
 One instance   inputs=""  outputs="A red car parked beside a tree."  (one of the image's sentences; each gets its row)
@@ -16,6 +17,7 @@ from typing import Any
 from m3it.rows.instance import Drop, Instance, text
 from m3it.sources.kit.downloads import COCO_2014, KARPATHY
 from m3it.sources.kit.files import SourcePath
+from m3it.sources.kit.licenses import coco_credits
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.texts import read_json
 
@@ -25,6 +27,7 @@ FILES = (KARPATHY, *COCO_2014)
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
     """Yield one Instance per sentence of the split, in file order."""
+    credits = coco_credits(root)
     for image in read_images(root, split):
         for sentence in image["sentences"]:
             row_id, caption = str(sentence["sentid"]), text(sentence["raw"])
@@ -36,7 +39,8 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
                 inputs="",
                 images=[Picture(root / image["filepath"] / image["filename"])],
                 outputs=caption,
-                meta={"split": image["split"], "image": image["filename"], "image_id": image["cocoid"]},
+                meta={"split": image["split"], "image": image["filename"], "image_id": image["cocoid"]}
+                | credits.get(image["cocoid"], {}),
             )
 
 

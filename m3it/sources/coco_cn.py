@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from m3it.rows.instance import Drop, Instance, text
 from m3it.sources.kit.downloads import COCO_2014, File
 from m3it.sources.kit.files import SourcePath
+from m3it.sources.kit.licenses import coco_credits
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.texts import read_lines
 
@@ -37,7 +38,7 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
     """Yield one Instance per image of the split, in the order of its list."""
     part = PART[split]
     captions_by_id = read_captions(root.first(f"{FOLDER}/{CAPTIONS}", CAPTIONS))
-    seen = set()
+    seen, credits = set(), coco_credits(root)
     for image_id in map(str.strip, read_lines(root.first(f"{FOLDER}/coco-cn_{part}.txt", f"coco-cn_{part}.txt"))):
         if not image_id:
             continue
@@ -55,7 +56,8 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
             inputs="",
             images=[Picture(root / folder / f"{image_id}.jpg")],
             outputs=captions[0],
-            meta={"split": part, "image": f"{folder}/{image_id}.jpg", "captions": captions},
+            meta={"split": part, "image": f"{folder}/{image_id}.jpg", "captions": captions}
+            | credits.get(int(image_id.rpartition("_")[2]), {}),
         )
 
 

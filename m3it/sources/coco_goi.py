@@ -19,6 +19,7 @@ from M3IT import CATALOGUE
 from m3it.rows.instance import Drop, Instance, shuffled
 from m3it.sources.kit.downloads import TRAIN2017, VAL2017, File
 from m3it.sources.kit.files import SourcePath
+from m3it.sources.kit.licenses import coco_credit
 from m3it.sources.kit.media import Box, Picture
 from m3it.sources.kit.options import option, sample, with_options
 from m3it.sources.kit.texts import read_values
@@ -46,7 +47,7 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
     path = root.first(*(f"annotations/{name}" for name in names), *names)
     part = path.stem.removeprefix("instances_")
     name_by_id = {category["id"]: category["name"] for category in read_values(path, CATEGORIES)}
-    file_by_id = {image["id"]: image["file_name"] for image in read_values(path, IMAGES)}
+    image_by_id = {image["id"]: image for image in read_values(path, IMAGES)}
     names_by_image: dict[int, dict[str, None]] = {}  # in order of first appearance
     ids: list[dict[str, int]] = []
     for box in read_values(path, ANNOTATIONS):  # read twice, for all at once takes gigabytes of memory
@@ -61,13 +62,14 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
         elif box["id"] in chosen:
             x, y, width, height = box["bbox"]
             options = draw_options(row_id, name, list(names_by_image[box["image_id"]]), list(name_by_id.values()))
-            file_name = file_by_id[box["image_id"]]
+            image = image_by_id[box["image_id"]]
+            file_name = image["file_name"]
             yield Instance(
                 id=row_id,
                 inputs=with_options("", options),
                 images=[Picture(root / part / file_name, boxes=(Box(x, y, x + width, y + height),))],
                 outputs=option(options, name) + ".",
-                meta={"split": part, "image": file_name, "bbox": box["bbox"], "category": name},
+                meta={"split": part, "image": file_name, "bbox": box["bbox"], "category": name} | coco_credit(image),
             )
 
 

@@ -2,7 +2,7 @@
 
 Source files   https://cs.stanford.edu/people/karpathy/deepimagesent/caption_datasets.zip: root/dataset_coco.json
                (Karpathy's split), images root/{train,val}2014/*.jpg as of coco; for train and validation also
-               root/annotations/captions_{train,val}{2014,2017}.json with that year's images
+               root/annotations/captions_{train,val}{2014,2017}.json with that year's images, and their licenses
 License        annotations CC-BY-4.0; images: Flickr terms per image
 Paper          https://arxiv.org/abs/1504.00325
 One instance   inputs="Options:\\n(A) A black dog.\\n(B) A red car.\\n..."  outputs="(B)"
@@ -21,6 +21,7 @@ from m3it.rows.instance import Drop, Instance, choose, hash_of, shuffled, text
 from m3it.sources.coco import read_images
 from m3it.sources.kit.downloads import COCO_2014, KARPATHY
 from m3it.sources.kit.files import SourcePath
+from m3it.sources.kit.licenses import coco_credits
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.options import LETTERS, sample, with_options
 from m3it.sources.kit.texts import read_json
@@ -32,7 +33,7 @@ FILES = (KARPATHY._replace(instead=(*KARPATHY.instead, "annotations/captions_*.j
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
     """Yield one Instance per image of a sample of the split, in file order."""
-    images = read_captions(root, split)
+    images, credits = read_captions(root, split), coco_credits(root)
     for image in sample(images, getattr(CATALOGUE["coco-itm"], split), "coco-itm", "id"):
         if not image["captions"]:
             yield Drop(image["id"], "no caption")
@@ -48,7 +49,8 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
             inputs=with_options("", options),
             images=[Picture(root / image["file"])],
             outputs=f"({LETTERS[options.index(right)]})",
-            meta={"split": image["split"], "image": image["file"], "captions": image["captions"]},
+            meta={"split": image["split"], "image": image["file"], "captions": image["captions"]}
+            | credits.get(int(image["id"]), {}),
         )
 
 

@@ -15,8 +15,9 @@ from collections.abc import Iterator
 
 from M3IT import CATALOGUE
 from m3it.rows.instance import Drop, Instance, text
-from m3it.sources.kit.downloads import TRAIN2014, File
+from m3it.sources.kit.downloads import COCO_LICENSES, TRAIN2014, File
 from m3it.sources.kit.files import SourcePath
+from m3it.sources.kit.licenses import coco_credits
 from m3it.sources.kit.media import Box, Picture
 from m3it.sources.kit.options import sample
 from m3it.sources.kit.texts import read_json
@@ -29,12 +30,13 @@ FILES = (
         instead=("cocotext.v2.json", "COCO_Text.json", "COCO_Text.zip"),
     ),
     TRAIN2014,
+    COCO_LICENSES,
 )
 
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
     """Yield one Instance per text annotation of the split, in file order."""
-    part = PART[split]
+    part, credits = PART[split], coco_credits(root)
     source = read_json(root.first("COCO_Text.json", "cocotext.v2.json"))
     images = source["imgs"]  # ids are text as keys, numbers as values
     annotations = [a for a in source["anns"].values() if images[str(a["image_id"])]["set"] == part]
@@ -53,5 +55,6 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
                 "text": text(annotation.get("utf8_string") or ""),
                 "class": annotation["class"],
                 "language": annotation["language"].replace("_", " "),  # "not_english" in some files
+                **credits.get(annotation["image_id"], {}),
             },
         )

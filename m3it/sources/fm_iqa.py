@@ -20,6 +20,7 @@ from typing import Any
 from m3it.rows.instance import Drop, Instance, SourceError, text
 from m3it.sources.kit.downloads import COCO_2014, File
 from m3it.sources.kit.files import SourcePath, coco_2014
+from m3it.sources.kit.licenses import coco_credits
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.texts import read_json
 
@@ -37,7 +38,7 @@ FILES = (
 
 def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
     """Yield one Instance per question of the split, in file order."""
-    part, seen = PART[split], set()
+    part, seen, credits = PART[split], set(), coco_credits(root)
     for record in read_records(root).get(part, []):
         row_id, question, answer = str(record["question_id"]), text(record["Question"]), text(record["Answer"])
         if row_id in seen or not (question and answer):
@@ -50,7 +51,8 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
             inputs=question,
             images=[Picture(path)],
             outputs=answer,
-            meta={"split": part, "image": path.name, "image_id": record["image_id"]},
+            meta={"split": part, "image": path.name, "image_id": record["image_id"]}
+            | credits.get(int(record["image_id"]), {}),
         )
 
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 from M3IT import CATALOGUE
 from m3it.rows.instance import Drop, Instance, SourceError, text
-from m3it.sources.kit.downloads import COCO_2014, FORM, ByHand, github
+from m3it.sources.kit.downloads import FORM, TRAIN2014, VAL2014, ByHand, github
 from m3it.sources.kit.files import SourcePath
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.options import sample
@@ -53,7 +53,8 @@ FILES = (
         ByHand(f"{part}/*.jpg", "https://github.com/multi30k/dataset", "by a link of its own on that page")
         for part in ("test_2017_flickr", "test_2018_flickr")
     ),
-    *COCO_2014,
+    TRAIN2014,
+    VAL2014,
 )
 
 

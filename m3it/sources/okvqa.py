@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from m3it.rows.instance import Drop, Instance, SourceError, text
 from m3it.sources.kit.downloads import COCO_2014, File
 from m3it.sources.kit.files import SourcePath
+from m3it.sources.kit.licenses import coco_credits
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.options import majority
 from m3it.sources.kit.texts import read_json
@@ -41,6 +42,7 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
         raise SourceError(f"{path}: expected the questions of OK-VQA; its description is {description!r}.")
     annotations = read_json(root / f"mscoco_{part}_annotations.json")["annotations"]
     answers_by_id = {annotation["question_id"]: annotation["answers"] for annotation in annotations}
+    credits = coco_credits(root)
     for question in questions["questions"]:
         row_id, image_name = str(question["question_id"]), f"COCO_{part}_{question['image_id']:012d}.jpg"
         answers = answers_by_id.get(question["question_id"])
@@ -57,5 +59,6 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
                 "image": image_name,
                 "answers": [answer["answer"] for answer in answers],
                 "raw_answers": [answer["raw_answer"] for answer in answers],
+                **credits.get(question["image_id"], {}),
             },
         )

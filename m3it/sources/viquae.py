@@ -3,7 +3,7 @@
 Source files   https://huggingface.co/datasets/PaulLerner/viquae_dataset: root/{train,validation,test}.jsonl
                https://huggingface.co/datasets/PaulLerner/viquae_images: root/images.tar.gz, or unpacked root/images/*
                The two clones may also lie side by side in root (viquae_dataset, viquae_images)
-License        annotations CC-BY-4.0; images: Wikimedia Commons, terms per image
+License        annotations CC-BY-4.0; images: Wikimedia Commons, terms per image, which only their pages say
 Paper          https://doi.org/10.1145/3477495.3531753
 One instance   inputs="which city is the capital of this country?"  outputs="Paris"  (TriviaQA's own answer)
 
@@ -12,6 +12,7 @@ M3IT later replaced the answers by sentences, which `m3it rephrase` does. 21 of 
 most likely their pictures could not be read.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterator
 
@@ -47,11 +48,19 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
                 "split": split,
                 "image": question["image"],
                 "url": question["url"],
+                "image_attribution": [commons_page(question["url"])],
                 "kilt_id": question["kilt_id"],
                 "wikidata_id": question["wikidata_id"],
                 "answers": question["output"]["answer"],
             },
         )
+
+
+def commons_page(url: str) -> str:
+    """The page of Wikimedia Commons that names the author and the license of a picture, by the address of its file or
+    thumbnail: .../commons/[thumb/]a/ae/<name>[/512px-<name>]."""
+    found = re.search(r"/commons/(?:thumb/)?\w/\w\w/([^/]+)", url)
+    return f"https://commons.wikimedia.org/wiki/File:{found[1]}" if found else url
 
 
 def find_image(root: SourcePath, name: str) -> SourcePath:

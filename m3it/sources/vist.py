@@ -20,6 +20,7 @@ from M3IT import CATALOGUE
 from m3it.rows.instance import Drop, Instance, text
 from m3it.sources.kit.downloads import ByHand, File
 from m3it.sources.kit.files import SourcePath
+from m3it.sources.kit.licenses import credit, flickr_license
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.options import sample
 from m3it.sources.kit.texts import read_json
@@ -48,7 +49,8 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
     """Yield one Instance per story, in file order of their first sentences, after the drops; train is a sample."""
     part = PART[split]
     source = read_json(root.first(f"sis/{part}.story-in-sequence.json", f"{part}.story-in-sequence.json"))
-    titles = {album["id"]: album["title"] for album in source["albums"]}
+    albums = {album["id"]: album for album in source["albums"]}
+    licenses = {photo["id"]: flickr_license(photo["license"]) for photo in source["images"] if "license" in photo}
     stories: list[dict[str, Any]] = []
     for story_id, sentences in group_by_story(source["annotations"]).items():
         photos = [find_photo(root, part, sentence["photo_flickr_id"]) for sentence in sentences]
@@ -71,10 +73,23 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
                 "split": part,
                 "images": [photo.name for photo in story["photos"]],
                 "album_id": first["album_id"],
-                "album_title": titles.get(first["album_id"], ""),
+                "album_title": albums.get(first["album_id"], {}).get("title", ""),
                 "setting": first["setting"],
+                **credit_photos(story["sentences"], albums, licenses),
             },
         )
+
+
+def credit_photos(
+    sentences: list[dict[str, Any]], albums: dict[str, dict[str, Any]], licenses: dict[str, str]
+) -> dict[str, Any]:
+    """The license and the page on Flickr of each photograph; nothing where one is not known."""
+    ids = [sentence["photo_flickr_id"] for sentence in sentences]
+    owners = [albums.get(sentence["album_id"], {}).get("owner") for sentence in sentences]
+    if not all(photo_id in licenses for photo_id in ids) or not all(owners):
+        return {}
+    pages = (f"https://www.flickr.com/photos/{owner}/{photo_id}" for owner, photo_id in zip(owners, ids, strict=True))
+    return credit([licenses[photo_id] for photo_id in ids], pages)
 
 
 def group_by_story(annotations: list[list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:

@@ -18,6 +18,7 @@ from M3IT import CATALOGUE
 from m3it.rows.instance import Drop, Instance, choose, text
 from m3it.sources.kit.downloads import COCO_2014, File
 from m3it.sources.kit.files import SourcePath, coco_2014
+from m3it.sources.kit.licenses import coco_credits
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.options import sample
 from m3it.sources.kit.texts import read_values
@@ -52,6 +53,7 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
         dialogs = list(dialogs)  # 2,064
         first_half = {d["image_id"] for d in sample(dialogs, (len(dialogs) + 1) // 2, "visual-dialog", "image_id")}
         dialogs = [dialog for dialog in dialogs if (dialog["image_id"] in first_half) == (split == "validation")]
+    credits = coco_credits(root)
     for dialog in sample(dialogs, getattr(CATALOGUE["visual-dialog"], split), "visual-dialog", "image_id"):
         image_id = dialog["image_id"]
         rounds = [(questions[question], answers[answer]) for question, answer in dialog["rounds"]]
@@ -62,7 +64,8 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
             inputs=as_text(dialog["caption"], rounds[:number], rounds[number][0]),
             images=[Picture(path)],
             outputs=text(rounds[number][1]),
-            meta={"split": name, "image": path.name, "image_id": image_id, "round_id": number + 1},
+            meta={"split": name, "image": path.name, "image_id": image_id, "round_id": number + 1}
+            | credits.get(image_id, {}),
         )
 
 

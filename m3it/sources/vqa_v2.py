@@ -17,6 +17,7 @@ from M3IT import CATALOGUE
 from m3it.rows.instance import Drop, Instance, text
 from m3it.sources.kit.downloads import COCO_2014, File
 from m3it.sources.kit.files import SourcePath
+from m3it.sources.kit.licenses import coco_credits
 from m3it.sources.kit.media import Picture
 from m3it.sources.kit.options import sample
 from m3it.sources.kit.texts import read_json, read_values
@@ -51,6 +52,7 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
     sampled = sample(good, getattr(CATALOGUE["vqa-v2"], split), "vqa-v2", "question_id")
     ids = {question["question_id"] for question in sampled}
     annotation_by_id = {a["question_id"]: a for a in read_values(path, ANNOTATIONS) if a["question_id"] in ids}
+    credits = coco_credits(root)
     for question in sampled:
         annotation = annotation_by_id[question["question_id"]]
         image_name = f"COCO_{part}_{question['image_id']:012d}.jpg"
@@ -65,5 +67,6 @@ def convert(root: SourcePath, split: str) -> Iterator[Instance | Drop]:
                 "question_type": annotation["question_type"],
                 "answer_type": annotation["answer_type"],
                 "answers": [answer["answer"] for answer in annotation["answers"]],
+                **credits.get(question["image_id"], {}),
             },
         )

@@ -125,6 +125,7 @@ def evaluation_rows(mixture: Any, limit: int = 256) -> list[dict[str, Any]]:
     if not parts:
         return []
     options = {**vars(mixture.access), "drop_list": mixture.drop_list, "max_drops": mixture.max_drops}
+    options["license"] = mixture.selection.license
     others = Mixture(None, parts=parts, weights="sqrt", seed=mixture.seed, **options)
     if not any(mixed.rows.num_rows for mixed in others.opened):
         print(printable(f"no evaluation loss: no validation row passes filters={mixture.filters}"), file=sys.stderr)

@@ -25,6 +25,7 @@ OKVQA = [
     "mscoco_val2014_annotations.json.zip",
     "train2014.zip",
     "val2014.zip",
+    "annotations_trainval2014.zip",
 ]
 
 
@@ -80,8 +81,8 @@ def test_what_is_downloaded_converts_to_what_was_read_by_a_person(dataset, serve
 def test_a_second_run_asks_nothing(serve, server, tmp_path):
     serve("okvqa")
     first = list(download(["okvqa"], tmp_path))
-    assert sorted(states(first)) == sorted(OKVQA) and len(server.requests) == 6
-    assert states(download(["okvqa"], tmp_path)) == dict.fromkeys(OKVQA, "there") and len(server.requests) == 6
+    assert sorted(states(first)) == sorted(OKVQA) and len(server.requests) == 7
+    assert states(download(["okvqa"], tmp_path)) == dict.fromkeys(OKVQA, "there") and len(server.requests) == 7
     assert all(file.num_bytes == file.path.stat().st_size for file in first)
     assert sorted(Files(tmp_path).on_disk) == sorted(OKVQA)  # a converter does not see what we note in .work
 
@@ -104,7 +105,7 @@ def test_a_file_that_was_cut_since_is_fetched_anew(serve, tmp_path):
     whole = (tmp_path / "val2014.zip").read_bytes()
     os.truncate(tmp_path / "val2014.zip", 1000)
     found = states(download(["okvqa"], tmp_path))
-    assert found["val2014.zip"] == "fetched" and list(found.values()).count("there") == 5
+    assert found["val2014.zip"] == "fetched" and list(found.values()).count("there") == 6
     assert (tmp_path / "val2014.zip").read_bytes() == whole
 
 
@@ -131,7 +132,7 @@ def test_one_file_that_cannot_be_had_does_not_keep_back_the_others(serve, server
     server.fault("val2014.zip", "cut", times=3)
     found = {file.source.path: file for file in download(["okvqa"], tmp_path)}
     assert (found["train2014.zip"].state, found["train2014.zip"].why) == ("failed", "the server says 404 Not Found")
-    assert [file.state for file in found.values()].count("fetched") == 5
+    assert [file.state for file in found.values()].count("fetched") == 6
     assert states(download(["okvqa"], tmp_path))["train2014.zip"] == "fetched"  # it was there again
 
 
@@ -239,7 +240,7 @@ def test_a_dry_run_lists_all_with_sizes_licenses_and_a_total(m3it, tmp_path):
     code, out, _ = m3it("download", "coco", "--dry-run", "--root", tmp_path)
     assert code == 0 and out.splitlines()[0] == "coco: annotations CC-BY-4.0; pictures Flickr terms per image"
     assert "to fetch      13.5 GB" in out and "http://images.cocodataset.org/zips/train2014.zip" in out
-    assert out.splitlines()[-1] == "3 files, 20.2 GB and 1 of unknown size to fetch"
+    assert out.splitlines()[-1] == "4 files, 20.4 GB and 1 of unknown size to fetch"
     code, out, _ = m3it("download", "--all", "--dry-run", "--json", "--root", tmp_path)
     found = json.loads(out)
     assert code == 0 and len({file["dataset"] for file in found}) == 40 and not list(tmp_path.iterdir())
@@ -253,7 +254,7 @@ def test_a_dry_run_lists_all_with_sizes_licenses_and_a_total(m3it, tmp_path):
 def test_the_command_checks_addresses(m3it, serve, server):
     serve("okvqa")
     code, out, _ = m3it("download", "okvqa", "--check")
-    assert code == 0 and out.splitlines()[-1] == f"6 of 6 addresses are true; all were last known to be on {KNOWN_ON}"
+    assert code == 0 and out.splitlines()[-1] == f"7 of 7 addresses are true; all were last known to be on {KNOWN_ON}"
     server.fault("train2014.zip", "moved")
     code, out, _ = m3it("download", "okvqa", "--check", "--json")
     assert code == 1 and [asked["state"] for asked in json.loads(out)].count("moved") == 1

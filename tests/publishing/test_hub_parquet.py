@@ -134,11 +134,11 @@ def columns_to_filter_by_that_lack(folder):
 
 
 def a_type_that_the_card_has_otherwise(folder):
-    edit_head(folder, lambda head: info_of(head)["features"][8].update(dtype="string"))
+    edit_head(folder, lambda head: info_of(head)["features"][9].update(dtype="string"))
 
 
 def a_number_of_another_width(folder):
-    edit_head(folder, lambda head: info_of(head)["features"][8].update(dtype="int64"))
+    edit_head(folder, lambda head: info_of(head)["features"][9].update(dtype="int64"))
 
 
 def a_column_too_few(folder):

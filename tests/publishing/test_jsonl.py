@@ -15,7 +15,7 @@ from m3it.rows.instance import M3ITError
 def test_jsonl_release_is_a_card_without_a_script(source, tmp_path):
     run = release(str(source), tmp_path / "card", format="jsonl")
     assert sorted(path.name for path in (tmp_path / "card").iterdir()) == [
-        "LICENSES.md", "README.md", "dataset_infos.json", "run.json",
+        "LICENSES.md", "README.md", "croissant.json", "dataset_infos.json", "run.json",
     ]  # fmt: skip
     shutil.copytree(source / "data", tmp_path / "card/data")
     found = check(Repository(tmp_path / "card")).findings

@@ -102,9 +102,17 @@ def test_readme_has_the_snippet_of_the_projects_readme(made):
 
 def test_licenses_have_a_line_for_each_dataset_of_the_release(made):
     text = (made[0] / "LICENSES.md").read_text("utf-8")
-    lines = [line for line in text.splitlines() if line.startswith("| `")]
+    lines = [line for line in text.splitlines() if line.startswith("- `")]
     assert [line.split("`")[1] for line in lines] == ["okvqa", "science-qa", "viquae", "nlvr"]
     assert CATALOGUE["science-qa"].license in lines[1] and CATALOGUE["nlvr"].image_license in lines[3]
+    assert "annotations [CC-BY-4.0](https://spdx.org/licenses/CC-BY-4.0), pictures not licensed" in lines[3]
+
+
+def test_the_rows_of_a_release_are_counted_by_their_licenses(made):
+    text = (made[0] / "LICENSES.md").read_text("utf-8")
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")][1:]
+    assert rows[0] == ["| CC-BY-4.0", "Wikimedia Commons terms per image", f"{NUM_TRAIN + 3}", " |"]
+    assert sum(int(row[2]) for row in rows) == sum(proof["rows_out"] for proof in made[1]["splits"].values())
 
 
 def test_native_release_keeps_the_names_and_says_which_loader_makes_base64(source, tmp_path):

@@ -12,7 +12,8 @@ One row; without pictures it has no `image`, with several it has a list, and an 
     {"id": "3", "image": "images/4f/4f0c...e1.jpg",
      "conversations": [{"from": "human", "value": "<image>\\nAnswer the question.\\nWhat is 3?"},
                        {"from": "gpt", "value": "answer 3"}],
-     "instruction": "Answer the question.", "inputs": "What is 3?", "outputs": "answer 3", "meta": "{...}"}
+     "instruction": "Answer the question.", "inputs": "What is 3?", "outputs": "answer 3",
+     "license": "CC-BY-4.0", "image_license": "unknown", "image_attribution": "", "meta": "{...}"}
 """
 
 import json
@@ -26,7 +27,7 @@ from typing import Any
 import pyarrow as pa
 
 from M3IT import media_type
-from m3it.publishing.columns import ENDINGS, FileKind, Rows, Writer
+from m3it.publishing.columns import ENDINGS, TERMS, FileKind, Rows, Writer
 from m3it.rows.instance import to_json
 from m3it.rows.messages import marked_text
 
@@ -61,7 +62,7 @@ def conversation(messages: list[dict[str, Any]]) -> list[dict[str, str]]:
 def as_line(row: dict[str, Any], names: list[str]) -> str:
     """The JSON of a row whose pictures have these names."""
     image = {"image": names[0] if len(names) == 1 else names} if names else {}
-    own = {name: row[name] for name in ("instruction", "inputs", "outputs", "meta")}
+    own = {name: row[name] for name in ("instruction", "inputs", "outputs", *TERMS, "image_attribution", "meta")}
     return to_json({"id": row["row_id"], **image, "conversations": conversation(row["messages"]), **own})
 
 

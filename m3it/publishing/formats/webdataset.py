@@ -5,7 +5,7 @@ Out, in a folder of the config's name: <split>-00000-of-00003.tar, sizes.json (t
 
     000003-9f2c41d07ab8e6f5.0.jpg    each picture in order: 0.jpg, 1.jpg, ...
     000003-9f2c41d07ab8e6f5.json     instruction, inputs, outputs; question (the first two as one text), references,
-                                     row_id, task, dataset, language, license, meta
+                                     row_id, license, image_license, image_attribution, task, dataset, language, meta
 
 A picture is named .jpg whatever its kind: a field map, such as Energon's, has one name for all rows, and those who
 decode look at the bytes.
@@ -22,7 +22,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from m3it.publishing.columns import FileKind, Rows, Writer
+from m3it.publishing.columns import ABOUT, TERMS, FileKind, Rows, Writer
 from m3it.rows.instance import to_json
 
 HAS_CONFIGS = False  # the Hub finds the tars by itself
@@ -35,7 +35,7 @@ SNIPPET = """import webdataset
 
 rows = webdataset.WebDataset("THIS/{config}/{split}.tar", shardshuffle=False).decode("pil")
 """
-TEXTS = ("instruction", "inputs", "outputs", "question", "references", "row_id")
+TEXTS = ("instruction", "inputs", "outputs", "question", "references", "row_id", *TERMS, "image_attribution")
 
 
 class Tar:
@@ -51,7 +51,8 @@ class Tar:
                 self._add(f"{key}.{place}.jpg", file)
             asked = "\n".join(text for text in (row["instruction"], row["inputs"]) if text)
             said = {name: {**row, "question": asked}[name] for name in TEXTS}
-            self._add(f"{key}.json", to_json({**said, **about, "meta": row["meta"]}).encode())
+            said |= {name: about[name] for name in ABOUT} | {"meta": row["meta"]}
+            self._add(f"{key}.json", to_json(said).encode())
             self.num_rows += 1
 
     def _add(self, name: str, content: bytes) -> None:

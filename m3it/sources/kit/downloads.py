@@ -87,7 +87,14 @@ TRAIN2014 = _coco("train2014", 13_510_573_713, "ede4087e640bddba550e090eae701092
 VAL2014 = _coco("val2014", 6_645_013_297, "fe9be816052049c34717e077d9e34aa60814a55679f804cd043e3cbee3b9fde0")
 TRAIN2017 = _coco("train2017", 19_336_861_798, "69a8bb58ea5f8f99d24875f21416de2e9ded3178e903f1f7603e283b9e06d929")
 VAL2017 = _coco("val2017", 815_585_330, "4f7e2ccb2866ec5041993c9cf2a952bbed69647b115d0f74da7ce8f4bef82f05")
-COCO_2014 = (TRAIN2014, VAL2014)
+COCO_LICENSES = File(  # of the pictures, one by one: kit/licenses.py
+    "annotations_trainval2014.zip",
+    "http://images.cocodataset.org/annotations/annotations_trainval2014.zip",
+    252_872_794,
+    "031296bbc80c45a1d1f76bf9a90ead27e94e99ec629208449507a4917a3bf009",
+    ("annotations/captions_*.json", "annotations/instances_*.json"),
+)
+COCO_2014 = (TRAIN2014, VAL2014, COCO_LICENSES)
 KARPATHY = File(
     "caption_datasets.zip",
     "https://cs.stanford.edu/people/karpathy/deepimagesent/caption_datasets.zip",
