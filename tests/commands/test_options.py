@@ -16,12 +16,12 @@ from m3it.commands.options import (
     as_drops,
     as_fields,
     as_settings,
-    as_size,
     default_repo,
     holds_rows,
     progress,
 )
 from m3it.reading.load import load_builder
+from m3it.work.terminal import as_size
 
 OPTIONS = [
     (name, option) for name, command in get_command(app).commands.items() for option in command.params if option.name
@@ -29,14 +29,18 @@ OPTIONS = [
 OWN = {  # options that need a word of their own on some commands, and those commands
     "--task": {"list", "convert", "train"},
     "--language": {"list", "train"},
-    "--repo": {"quickstart", "score", "judge", "report", "tasks"},
-    "--limit": {"languages", "judge"},
+    "--repo": {"quickstart", "score", "judge", "report", "tasks", "demo"},
+    "--limit": {"languages", "judge", "rate"},
     "--images": {"show", "release"},
     "--config": {"check", "predict", "judge", "evaluate"},
     "--on-error": {"translate"},
     "--workers": {"train"},
-    "--base-url": {"predict", "evaluate"},
+    "--base-url": {"predict", "evaluate", "demo"},
     "--figures": {"stats", "report"},
+    "--max-length": {"show"},
+    "--max-tokens": {"demo"},
+    "--root": {"download"},
+    "--check": {"download"},
 }
 
 
