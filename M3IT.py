@@ -705,7 +705,12 @@ def _passing(file, group, filters):
     plain = [field.name for field in file.schema_arrow if not field.type.num_fields]
     table = file.read_row_group(group, columns=plain)
     numbered = table.append_column("row of the group", pyarrow.array(range(table.num_rows)))
-    return set(numbered.filter(pyarrow.parquet.filters_to_expression(filters))["row of the group"].to_pylist())
+    try:
+        passing = numbered.filter(pyarrow.parquet.filters_to_expression(filters))
+    except (ValueError, TypeError, pyarrow.ArrowException) as error:
+        told = f"filters={filters!r}: {str(error).partition(' in ')[0]}"
+        raise M3ITError(f"{told}. Filter by one of {', '.join(plain)}, by values of its type.") from error
+    return set(passing["row of the group"].to_pylist())
 
 
 def open_parquet(repository, path, **options):
