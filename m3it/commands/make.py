@@ -44,7 +44,7 @@ from m3it.work.terminal import as_size
 def download(
     dataset: Annotated[str | None, Argument(help="Dataset name, e.g. okvqa.")] = None,
     root: Annotated[
-        Path, Option(help="Folder for the source files; with --group and --all, a folder in it for each dataset.")
+        Path, Option(help="Folder for the source files; with --group or --all, of a folder for each dataset.")
     ] = Path("."),
     group: Annotated[str | None, Option(help="The datasets of a reporting group: captioning, vqa, video, ...")] = None,
     everything: Annotated[bool, Option("--all", help="All 40 datasets.")] = False,
@@ -278,24 +278,24 @@ def release(
     out: Annotated[str, Option(help="Folder or URL of the release.")],
     format: Annotated[
         str,
-        Option(help="parquet; messages, llava, webdataset: for other tools; jsonl: a card for rows in the schema."),
+        Option(help="parquet; for other tools messages, llava, webdataset; jsonl: a card for JSON Lines as they lie."),
     ] = "parquet",
-    images: Annotated[str, Option(help="Configs with image files (native), base64 strings, or both.")] = "both",
+    images: Annotated[str, Option(help="native: image files alone; base64: base64 strings alone; both.")] = "both",
     config: Configs = None,
-    shard_size: Annotated[str, Option(help="Of the source, for each file.")] = "400MB",
+    shard_size: Annotated[str, Option(help="How much of the source goes into one file.")] = "400MB",
     on_error: OnError = "raise",
     fields: Fields = None,
     corrections: Annotated[str | None, Option(help="TSV file of corrected texts.")] = None,
-    push: Annotated[
-        str | None, Option(metavar="ORG/NAME", help="Say what an upload to the Hub would send; with --yes, send it.")
-    ] = None,
-    yes: Annotated[bool, Option("--yes", help="Send what --push says. A new repository is private.")] = False,
     exclude: Exclude = None,
     license: License = None,
     workers: Workers = 1,
     cluster: Cluster = None,
+    push: Annotated[
+        str | None, Option(metavar="ORG/NAME", help="Say what an upload to the Hub would send; with --yes, send it.")
+    ] = None,
+    yes: Annotated[bool, Option("--yes", help="Send what --push says. A new repository is private.")] = False,
 ) -> None:
-    """Parquet that plain `datasets` loads and the Hub's viewer shows.
+    """Write rows as Parquet that plain `datasets` loads and the Hub shows, or as other tools read them.
 
     Example: m3it release . --out release"""
     from M3IT import Repository
@@ -340,11 +340,12 @@ def release(
         out_of_in = f"{proof['rows_in']:,} rows in, {proof['rows_out']:,} out{as_drops(proof['drops'])}"
         say(f"{split}: {out_of_in}, {proof['digest'][:16]}")
     say(f"digest of all: {run['digest']}")
-    if format == "jsonl" or format in FORMATS and not FORMATS[format].HAS_CONFIGS:  # no configs whose rules to check
+    if format == "jsonl":  # a card alone
         return
-    report = check_repository(Repository(out), tell=partial(say, err=True))
-    if any(finding.level == "error" for finding in report.findings):
-        raise Exit(1)
+    if format not in FORMATS or FORMATS[format].HAS_CONFIGS:  # else there are none whose rules to check
+        report = check_repository(Repository(out), tell=partial(say, err=True))
+        if any(finding.level == "error" for finding in report.findings):
+            raise Exit(1)
     if push:
         push_release(out, push, yes)
     else:

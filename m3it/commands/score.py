@@ -90,18 +90,18 @@ def score(
     logs_of: Annotated[
         Literal["lmms-eval", "inspect"] | None,
         Option(
-            "--from", help="These are logs of another harness, of one model: write predictions into --out, and score."
+            "--from", help="The folders hold logs of this harness, of one model: write its predictions to --out first."
         ),
     ] = None,
     out: Annotated[Path | None, Option(help="Folder for scores.json. Default: the first one's.")] = None,
-    repo: Annotated[str | None, Option(help="What was predicted: checks rows and references.")] = None,
+    repo: Annotated[str | None, Option(help="Compare rows and references with this repository.")] = None,
     metric: Annotated[list[str] | None, Option(help="One more metric for every config, e.g. chrf.")] = None,
     exclude: Exclude = None,
     seed: Seed = 0,
     reasoning_tags: ReasoningTags = None,
     as_json: Json = False,
 ) -> None:
-    """Scores by dataset, task and group with 95 % intervals; A B compares.
+    """Score predictions by dataset, task and group, with 95 % intervals; compare two models.
 
     Example: m3it score runs/tiny"""
     from m3it.evaluating.score import score as score_predictions
@@ -121,14 +121,14 @@ def score(
 
 @app.command(rich_help_panel=SCORE)
 def tasks(
-    harness: Annotated[Literal["lmms-eval", "inspect"], Argument(help="Whose task files: lmms-eval, inspect.")],
-    out: Annotated[Path, Option(help="Folder for the task files.")],
+    harness: Annotated[Literal["lmms-eval", "inspect"], Argument(help="Which harness is to run them.")],
+    out: Annotated[Path, Option(help="New folder for the task files.")],
     repo: Annotated[
-        str | None, Option(help="The release they load: a folder or Hub id. Default: the 40 datasets' own.")
+        str | None, Option(help="The release to ask about: a folder or Hub id. Default: MMInstruction/M3IT.")
     ] = None,
     config: Configs = None,
 ) -> None:
-    """Task files for lmms-eval and inspect_ai: our prompts, references and metrics.
+    """Write task files for lmms-eval or inspect_ai, with our prompts, references and metrics.
 
     Example: m3it tasks lmms-eval --repo release --out tasks"""
     from m3it.evaluating.tasks import how_to_run, write_tasks

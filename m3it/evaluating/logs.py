@@ -115,7 +115,8 @@ def _lmms_eval(path: Path) -> Iterator[Log]:
         split = _part(run, str, beside, "configs", task, "test_split")
         num_rows = _part(run, int, beside, "n-samples", task, "original")
         num_asked = _part(run, int, beside, "n-samples", task, "effective")
-        offset = (run.get("config") or {}).get("offset") or 0
+        started = {"offset": 0} | _part(run, dict, beside, "config")  # older ones have no offset
+        offset = _part({"config": started}, int, beside, "config", "offset")
         with open(file, "rb") as texts:
             places = ((text, f"{file}: line {number}") for number, text in enumerate(texts, 1))
             samples = [(parse_object(text, where, AGAIN), where) for text, where in places]
@@ -132,7 +133,8 @@ def _inspect(path: Path) -> Iterator[Log]:
         raise ScoreError(f"{packed[0]}: is packed. Run: inspect log convert {path} --to json --output-dir DIR")
     for file in (file for file in files if file.suffix == ".json"):
         run = parse_object(file.read_bytes(), str(file), AGAIN)
-        if path.is_dir() and not str((run.get("eval") or {}).get("task")).startswith("m3it_"):
+        about = run.get("eval")  # other JSON files may lie in the folder
+        if path.is_dir() and not (isinstance(about, dict) and str(about.get("task")).startswith("m3it_")):
             continue
         config = _part(run, str, file, "eval", "task").removeprefix("m3it_")
         split = _part(run, str, file, "eval", "task_args", "split")
@@ -148,7 +150,8 @@ def _answer_of(sample: Any) -> Any:
     """The row of a sample of inspect_ai with its answer, or with the error that it ended in."""
     if isinstance(sample, dict) and sample.get("error"):
         message = sample["error"].get("message") if isinstance(sample["error"], dict) else sample["error"]
-        return {**(sample.get("metadata") or {}), "error": str(message)}
+        row = sample.get("metadata")
+        return {**row, "error": str(message)} if isinstance(row, dict) else None
     for key in ("scores", "m3it", "metadata"):
         sample = sample.get(key) if isinstance(sample, dict) else None
     return sample

@@ -4,6 +4,8 @@ In: the catalogue, or a release.  Out: for lmms-eval a YAML file for each config
 utils.py; for inspect_ai one Python file with a task for each dataset. Same input, same bytes.
 """
 
+import json
+import re
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -31,6 +33,11 @@ class HarnessTask(NamedTuple):
     @property
     def name(self) -> str:
         return f"m3it_{self.config}"
+
+    @property
+    def function(self) -> str:
+        """The name as Python allows it."""
+        return re.sub(r"\W", "_", self.name)
 
     @property
     def groups(self) -> list[str]:
@@ -89,6 +96,11 @@ def write_tasks(
     tasks = published_tasks(configs) if repo is None else held_tasks(repo, configs, columns)
     place = OFFICIAL if repo is None else absolute(repo) if Path(repo).is_dir() else repo
     files = lmms_eval_files(tasks, place) if harness == "lmms-eval" else {"m3it_tasks.py": inspect_file(tasks, place)}
+    found = {path.name for pattern in ("m3it_*.yaml", "group_*.yaml") for path in Path(out).glob(pattern)}
+    if left := sorted(found - files.keys()):
+        raise M3ITError(
+            f"{out}: {left[0]} is of another call, and a harness would run it, too. Delete it, or pass another --out."
+        )
     for name, text in files.items():
         write_text(Path(out) / name, text)
     return tasks
@@ -155,18 +167,24 @@ def lmms_eval_files(tasks: list[HarnessTask], repo: str) -> dict[str, str]:
     metrics = {task.name: own_metrics(task.config) for task in tasks}
     used = dict.fromkeys(metric for names in metrics.values() for metric in names)
     totals = "".join(f'{metric} = partial(total, "{metric}")\n' for metric in sorted(used))
-    files = {"_template": TEMPLATE.format(repo=repo), "utils.py": UTILS.format(totals=totals)}
+    files = {"_template": TEMPLATE.format(repo=quoted(repo)), "utils.py": UTILS.format(totals=totals)}
     for task in tasks:
         lines = "".join(METRIC.format(metric=metric) for metric in metrics[task.name])
-        files[f"{task.name}.yaml"] = TASK.format(name=task.name, pictures=task.pictures, split=task.split) + lines
+        name, pictures = quoted(task.name), quoted(task.pictures)
+        files[f"{task.name}.yaml"] = TASK.format(name=name, pictures=pictures, split=task.split) + lines
     for group in dict.fromkeys(group for task in tasks for group in task.groups):
         inside = [task.name for task in tasks if group in task.groups]
         lines = "".join(
             GROUP_METRIC.format(metric=metric) for metric in dict.fromkeys(m for name in inside for m in metrics[name])
         )
-        members = "".join(f"- {name}\n" for name in inside)
+        members = "".join(f"- {quoted(name)}\n" for name in inside)
         files[f"group_{group}.yaml"] = GROUP.format(group=group, members=members) + lines
     return files
+
+
+def quoted(text: str) -> str:
+    """A text as YAML reads it back, whatever is in it: a number, a #, a colon."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 # ---- inspect_ai
@@ -175,7 +193,7 @@ INSPECT = '''\
 """M3IT for inspect_ai, a task for each config; prompts, references and metrics are m3it's own.
 
 inspect list tasks m3it_tasks.py -F group=video
-inspect eval m3it_tasks.py@viquae --model openai/gpt-4o --log-format json
+inspect eval m3it_tasks.py@m3it_viquae --model openai/gpt-4o --log-format json
 m3it score --from inspect logs --out eval/gpt-4o
 """
 
@@ -233,7 +251,11 @@ def {function}(split={split!r}):
 
 
 def inspect_file(tasks: list[HarnessTask], repo: str) -> str:
-    """The file for inspect_ai."""
+    """The file for inspect_ai; M3ITError where two tasks would be one function."""
+    configs = {task.function: task.config for task in tasks}
+    if hidden := [task for task in tasks if configs[task.function] != task.config]:
+        told = f"{hidden[0].config} and {configs[hidden[0].function]} are both {hidden[0].function} in Python"
+        raise M3ITError(f"{repo}: {told}. Name one of them as --config, or rename its folder.")
     text = INSPECT.format(repo=repo)
     for task in tasks:
         *_, group = task.groups
@@ -241,7 +263,7 @@ def inspect_file(tasks: list[HarnessTask], repo: str) -> str:
             name=task.name,
             group=group.removeprefix("m3it_"),
             held_out="m3it_held_out" in task.groups,
-            function="".join(letter if letter.isalnum() else "_" for letter in task.name),
+            function=task.function,
             split=task.split,
             config=task.config,
         )

@@ -190,8 +190,9 @@ def _fetch(group: Group, transfers: Transfers) -> list[Wanted]:
                 transfers.fetch(file.url, wanted.folder, file.path, file.sha256)
             found.append(wanted._replace(state=state, num_bytes=wanted.path.stat().st_size))
             copy = copy or wanted.path
-    except Fault as fault:
-        return [wanted._replace(state="failed", why=str(fault)) for wanted in places]
+    except (Fault, OSError) as error:  # such as a folder of its name: the other files are fetched all the same
+        told = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
+        return [wanted._replace(state="failed", why=told) for wanted in places]
     return found
 
 

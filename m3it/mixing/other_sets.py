@@ -5,6 +5,7 @@ their rows:
 ours        instruction, inputs, outputs, and images or image_base64_str
 messages    images, messages: [{"role": "user", "content": ...}, ...], content a text or parts of type image and text,
             as TRL reads them; an <image> in a text marks a picture, as for ms-swift and LLaMA-Factory
+prompt      images, prompt and completion: texts or messages, as TRL reads them, too
 conversations  image or images, conversations: [{"from": "human", "value": ...}, ...], as LLaVA's
 texts       images, texts: [{"user": ..., "assistant": ...}, ...], as FineVision and The Cauldron hold them
 question    index, image (base64, or a JSON list), question, A, B, ..., answer: a table with tabs, as VLMEvalKit's
@@ -29,7 +30,7 @@ from M3IT import M3IT, SPLITS, M3ITError, RangeFile, RowFilter, ShardError, read
 from m3it.mixing.webdataset import PICTURES, Files, as_row, group
 from m3it.rows.images import ImageError, read_base64
 from m3it.rows.instance import Instance
-from m3it.rows.messages import from_conversations, from_messages, from_texts, pictures
+from m3it.rows.messages import from_completion, from_conversations, from_messages, from_texts, pictures
 
 ROW_ENDINGS = (".parquet", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".tsv", ".tar")
 ABOUT = re.compile(r"(?:.*/)?(?:dataset_infos?|run|config|metadata|package|mixture)\.json")  # no rows, as a rule
@@ -76,6 +77,7 @@ def from_question(row: dict[str, Any]) -> dict[str, Any]:
 SHAPES: dict[tuple[str, ...], Callable[[dict[str, Any]], dict[str, Any]]] = {
     ("instruction", "inputs", "outputs"): as_ours,
     ("messages",): from_messages,
+    ("prompt", "completion"): from_completion,
     ("texts",): from_texts,
     ("conversations",): from_conversations,
     ("index", "question"): from_question,
@@ -83,7 +85,7 @@ SHAPES: dict[tuple[str, ...], Callable[[dict[str, Any]], dict[str, Any]]] = {
 
 
 class Other(M3IT):
-    """Reads a set that is not in our layout: `convert`, or one of the three shapes, maps its rows."""
+    """Reads a set that is not in our layout: `convert`, or one of SHAPES, maps its rows."""
 
     BUILDER_CONFIGS = []
     LOOKS_AT_PICTURES = False  # a mixture decodes them itself
@@ -165,10 +167,9 @@ class Other(M3IT):
         shape = next((fields for fields in SHAPES if set(fields) <= set(row)), None)
         if shape is None:
             expected = "; or ".join(", ".join(fields) for fields in SHAPES)
-            raise ShardError(
-                f"expected the fields {expected}; found {', '.join(row)}. Pass Part(convert=...), row -> Instance",
-                "unknown shape",
-            )
+            found = ", ".join(row) or "none"
+            told = f"expected the fields {expected}; found {found}. Pass Part(convert=...), row -> Instance"
+            raise ShardError(told, "unknown shape")
         mapped = SHAPES[shape](row)
         given = mapped.pop("meta", None) or "{}"
         meta = given if isinstance(given, dict) else read_meta({"meta": str(given)})

@@ -99,8 +99,8 @@ def as_columns(rows: Rows, about: dict[str, str], names: set[str]) -> dict[str, 
         columns[name] = pa.array([row[name] for row in rows], TYPES[name])
     if "images" in names:
         files = pa.array([file for row in rows for file in row["files"]], pa.binary())
-        names = pa.array([name for row in rows for name in picture_names(row["files"])], pa.string())
-        structs = pa.StructArray.from_arrays([files, names], names=["bytes", "path"])
+        paths = pa.array([path for row in rows for path in picture_names(row["files"])], pa.string())
+        structs = pa.StructArray.from_arrays([files, paths], names=["bytes", "path"])
         offsets = pa.array(itertools.accumulate((row["num_images"] for row in rows), initial=0), pa.int32())
         columns["images"] = pa.ListArray.from_arrays(offsets, structs)
     return columns

@@ -18,8 +18,9 @@ import pyarrow.parquet as pq
 from M3IT import SHARD, Repository
 from m3it.publishing.card_yaml import as_list, cut_head, mappings, parse_head, read_readme
 from m3it.publishing.hub_parquet import check_split, memory_bytes, try_to_count
-from m3it.publishing.hub_rules import Finding, as_size, broken, limit_of
+from m3it.publishing.hub_rules import Finding, broken, limit_of
 from m3it.publishing.statistics import Tally, check_statistics
+from m3it.work.terminal import as_size
 
 LANGUAGE = re.compile("[a-z]{2,3}|code|multilingual")
 TASKS = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")

@@ -12,9 +12,10 @@ import pyarrow.parquet as pq
 
 from M3IT import RangeFile, Repository
 from m3it.publishing.card_yaml import mappings, spelling, spelling_of
-from m3it.publishing.hub_rules import Finding, as_size, broken, limit_of
+from m3it.publishing.hub_rules import Finding, broken, limit_of
 from m3it.publishing.statistics import Tally, tally_parquet
 from m3it.rows.instance import ShardError
+from m3it.work.terminal import as_size
 
 NUMBER = re.compile(r"u?int(8|16|32|64)|float(16|32|64)?|halffloat|double")
 UNREADABLE = (pa.ArrowException, OSError, ValueError, OverflowError, ShardError)

@@ -155,8 +155,3 @@ def broken(rule: str, where: str, found: str, level: str | None = None) -> Findi
 def limit_of(rule: str) -> Any:
     """What a rule's check compares with."""
     return RULES[rule].limit
-
-
-def as_size(num_bytes: float) -> str:
-    """A number of bytes in words."""
-    return f"{num_bytes / 1e9:.3g} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.3g} MB"

@@ -21,7 +21,7 @@ from m3it.reading.load import dataset_of
 from m3it.reading.references import reference_fields
 from m3it.rows.images import ImageError, is_plain, pybase64, read_base64, size
 from m3it.rows.instance import Drop, ShardError
-from m3it.rows.messages import split_answer, text_of, to_messages
+from m3it.rows.messages import MARK, WORD, split_answer, text_of, to_messages
 from m3it.work.runner import Made
 
 FILE_KINDS = OWN_KINDS | {kind: made for format in FORMATS.values() for kind, made in format.KINDS.items()}
@@ -135,8 +135,10 @@ def complete_conversation(row: dict[str, Any], config: str) -> None:
 
 
 def as_texts(messages: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """Messages whose contents are texts alone."""
-    return [{"role": whole_text(m["role"], "meta"), "content": whole_text(text_of(m), "meta")} for m in messages]
+    """Messages whose contents are texts alone. An <image> that one speaks of gets blanks, as in our other formats: a
+    processor would take it for a place of a picture."""
+    said = [(message["role"], text_of(message).replace(MARK, WORD)) for message in messages]
+    return [{"role": whole_text(role, "meta"), "content": whole_text(text, "meta")} for role, text in said]
 
 
 def check_unchanged(repository: Repository, paths: set[str]) -> None:

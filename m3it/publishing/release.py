@@ -13,10 +13,10 @@ One call writes the same rows into the first two, side by side: row n of a file 
 id. What the Hub asks of such files stands in hub_rules.py, with its sources; what other tools read, in formats/.
 """
 
-import json
+import posixpath
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ from m3it.publishing.release_card import write_card
 from m3it.reading.corrections import unused
 from m3it.reading.drop_list import strangers
 from m3it.rows.instance import M3ITError
-from m3it.work.folder import Folder, absolute, digest_of, sha256_of, write_text
+from m3it.work.folder import Folder, absolute, digest_of, sha256_of
 from m3it.work.runner import Made, Piece, Progress, map_shards, open_executor, silent, write_run
 
 SHARD_BYTES = 400_000_000  # of the source; 200-500 MB suit viewer, streaming and shuffling
@@ -106,6 +106,8 @@ def release(
         if not records:
             raise M3ITError(f"{repo}: no row is for commercial use: {as_reasons(refused)}. Leave out license.")
         check_kept(out, [records[path] for path in records if path in kept])
+        if format in FORMATS and (further := FORMATS[format].further):
+            check_further(out, kept & records.keys(), further)
         texts = [] if format in FORMATS else list(plan_text_shards(out, records, shard_bytes))
         made = map_shards(write_text_shard, texts, out, options, executor, progress, "release")
         check_kept(out, [made[piece.path] for piece in texts if piece.path in kept])
@@ -133,7 +135,7 @@ def refuse_wishes(
         raise ValueError(f"images={images!r}, format={format!r}: expected {known}")
     if format != "parquet" and images != "both":
         raise ValueError(f"images={images!r}: format={format!r} has one kind of files. Leave it out.")
-    if "://" in out and format in FORMATS and FORMATS[format].NEEDS_DISK:
+    if "://" in out and format in FORMATS and FORMATS[format].further:
         raise M3ITError(f"{out}: format {format} makes a file of each picture, in a folder. Pass a folder as --out.")
     if corrections and format == "jsonl":
         raise M3ITError(f"{corrections}: corrected rows must be written anew. Pass --format parquet.")
@@ -225,6 +227,17 @@ def check_kept(out: str, records: Iterable[dict[str, Any]]) -> None:
                 if digest_of(opened) != file["sha256"]:
                     say = "its bytes have changed since they were recorded. Delete it to make it anew."
                     raise M3ITError(f"{out}/{path}: {say}")
+
+
+def check_further(out: str, paths: Iterable[str], further: Callable[[Any], Iterable[str]]) -> None:
+    """M3ITError if a further file that one of the files names, such as a picture, is missing."""
+    folder = Folder(out)
+    for path in sorted(paths):
+        with folder.open(path) as file:
+            names = dict.fromkeys(further(file))
+        if missing := [name for name in names if not Path(folder.root, posixpath.dirname(path), name).is_file()]:
+            more = f" and {len(missing) - 1:,} more are" if missing[1:] else " is"
+            raise M3ITError(f"{out}/{path}: {missing[0]}{more} missing. Delete {path} to make them anew.")
 
 
 def prove(out: str, records: dict[str, dict[str, Any]]) -> dict[str, Any]:

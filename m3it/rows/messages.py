@@ -41,6 +41,17 @@ def from_messages(row: dict[str, Any]) -> dict[str, Any]:
     return _as_row([_turn(message) for message in row["messages"]], len(pictures(row)))
 
 
+def from_completion(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of TRL's other shape, as our releases have it too: prompt and completion, each a text or messages."""
+    said: list[Any] = []
+    for name, role in (("prompt", "user"), ("completion", "assistant")):
+        part = row[name]
+        if not isinstance(part, (str, list)):
+            raise ShardError(f"expected a text or messages in {name}, found {_told(part)}", "no messages")
+        said += [{"role": role, "content": part}] if isinstance(part, str) else part
+    return from_messages({**row, "messages": said})
+
+
 def from_conversations(row: dict[str, Any]) -> dict[str, Any]:
     """A row of LLaVA's shape: what `from` said is its `value`; a line break beside an <image> is part of the mark."""
     said = row["conversations"]

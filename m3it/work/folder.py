@@ -86,7 +86,7 @@ class Folder:
     def sweep(self) -> None:
         """The same for every shard of the folder, for when no process is at work in it."""
         if self.is_local:
-            for pattern in ("data/**/.*.parquet.*tmp", "*/.train*.tmp", "*/images/*/.*.tmp"):
+            for pattern in ("data/**/.*.parquet.*tmp", "*/.*.[0-9]*-[0-9]*.tmp", "*/images/*/.*.tmp"):
                 for unfinished in Path(self.root).glob(pattern):
                     unfinished.unlink(missing_ok=True)
 

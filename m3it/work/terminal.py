@@ -35,7 +35,7 @@ def _spelled(found: re.Match[str]) -> str:
     return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 
-def as_size(num_bytes: int) -> str:
+def as_size(num_bytes: float) -> str:
     """A number of bytes as a person says it: 999 B, 1.5 GB."""
     size, units = float(num_bytes), ["B", "KB", "MB", "GB", "TB"]
     while size >= 999.95 and len(units) > 1:

@@ -31,14 +31,16 @@ OWN = {  # options that need a word of their own on some commands, and those com
     "--language": {"list", "train"},
     "--repo": {"quickstart", "score", "judge", "report", "tasks", "demo"},
     "--limit": {"languages", "judge", "rate"},
-    "--root": {"download"},
-    "--check": {"download"},
     "--images": {"show", "release"},
     "--config": {"check", "predict", "judge", "evaluate"},
     "--on-error": {"translate"},
     "--workers": {"train"},
     "--base-url": {"predict", "evaluate", "demo"},
     "--figures": {"stats", "report"},
+    "--max-length": {"show"},
+    "--max-tokens": {"demo"},
+    "--root": {"download"},
+    "--check": {"download"},
 }
 
 

@@ -115,7 +115,11 @@ def test_logs_of_two_runs_two_models_or_none_are_refused(logs, tmp_path):
     results = tmp_path / "again/20261128_120000_results.json"
     results.write_text(results.read_text("utf-8").replace('"small"', '"other"'), "utf-8")
     assert "is of other" in failure("lmms-eval", [logs, tmp_path / "again"], out)
-    results.write_text(results.read_text("utf-8").replace('"test_split"', '"split"'), "utf-8")
+    known = json.loads(results.read_text("utf-8"))
+    for config, told in ((["x"], "config"), ({"offset": "1"}, "config.offset")):
+        results.write_text(json.dumps(known | {"config": config}), "utf-8")
+        assert f"results.json: expected {told}, found" in failure("lmms-eval", [results.parent], out)
+    results.write_text(json.dumps(known).replace('"test_split"', '"split"'), "utf-8")
     assert "results.json: expected configs.m3it_docvqa.test_split, found null" in failure(
         "lmms-eval", [tmp_path / "again"], out
     )
@@ -165,6 +169,8 @@ def test_a_log_of_inspect_comes_back_with_its_failed_rows(tmp_path):
         (inspect_log([sample(1), {"id": "row-2"}]), "sample 'row-2': holds no row of m3it"),
         (inspect_log([sample(1)], split="train"), "is of viquae/test, expected viquae/train"),
         (inspect_log("none"), "expected samples, found .none"),
+        (inspect_log([{"id": 1, "error": "x", "metadata": []}]), "sample 1: holds no row of m3it"),
+        ({"eval": ["x"]}, "expected eval.task, found null"),
     ],
 )
 def test_a_log_of_inspect_that_is_not_whole_is_never_scored(tmp_path, log, told):

@@ -15,6 +15,7 @@ from m3it.evaluating.predict import read_questions
 from m3it.evaluating.row_scores import own_metrics
 from m3it.evaluating.score import score
 from m3it.evaluating.tasks import write_tasks
+from m3it.publishing.release import release
 from m3it.rows.instance import M3ITError
 
 CONFIGS = ("viquae", "docvqa", "okvqa", "science-qa", "multi30k")  # F1, ANLS, VQA accuracy, accuracy, BLEU
@@ -104,6 +105,36 @@ def test_what_cannot_be_a_task_is_said(released, tmp_path):
     assert failure(repo=str(tmp_path / "repo")).endswith("repo: holds no test or validation split to ask a model.")
     assert "no test or validation split of viquae" in failure(repo=str(tmp_path / "repo"), configs=["viquae"])
     assert not (tmp_path / "none").exists()
+
+
+def test_names_of_any_kind_are_read_back_as_they_are(tmp_path):
+    names = ["2020", "a b #c", "ü-set"]
+    for name in names:
+        write_rows(tmp_path / f"in/data/vqa/{name}/test.jsonl", [make_row(1)])
+    release(str(tmp_path / "in"), tmp_path / "r #1", images="native")
+    tasks = write_tasks("lmms-eval", tmp_path / "tasks", repo=str(tmp_path / "r #1"))
+    assert sorted(task.config for task in tasks) == names
+    for name in names:
+        task = read_task(tmp_path / "tasks", name)
+        asked = (task["task"], task["dataset_name"], task["dataset_path"])
+        assert asked == (f"m3it_{name}", name, str(tmp_path / "r #1"))
+    group = yaml.load((tmp_path / "tasks/group_m3it.yaml").read_text("utf-8"), Loader)
+    assert sorted(group["task"]) == [f"m3it_{name}" for name in names]
+
+
+def test_tasks_of_another_call_are_not_mixed_with(tmp_path):
+    write_tasks("lmms-eval", tmp_path, configs=["okvqa", "viquae"])
+    write_tasks("lmms-eval", tmp_path, configs=["okvqa", "viquae"])
+    with pytest.raises(M3ITError, match="m3it_okvqa.yaml is of another call.*Delete it, or pass another --out"):
+        write_tasks("lmms-eval", tmp_path, configs=["viquae"])
+
+
+def test_two_configs_that_python_cannot_tell_apart_are_refused(tmp_path):
+    for name in ("a-b", "a_b"):
+        write_rows(tmp_path / f"data/vqa/{name}/test.jsonl", [make_row(1)])
+    with pytest.raises(M3ITError, match="a-b and a_b are both m3it_a_b in Python. Name one of them as --config"):
+        write_tasks("inspect", tmp_path / "tasks", repo=str(tmp_path))
+    assert len(write_tasks("inspect", tmp_path / "tasks", repo=str(tmp_path), configs=["a-b"])) == 1
 
 
 def test_inspect_gets_one_file_with_a_task_for_each_config(released, tmp_path, m3it):

@@ -136,6 +136,14 @@ def test_one_file_that_cannot_be_had_does_not_keep_back_the_others(serve, server
     assert states(download(["okvqa"], tmp_path))["train2014.zip"] == "fetched"  # it was there again
 
 
+def test_a_file_that_cannot_be_written_does_not_keep_back_the_others(serve, tmp_path):
+    serve("okvqa")
+    (tmp_path / "train2014.zip").mkdir()
+    found = {file.source.path: file for file in download(["okvqa"], tmp_path)}
+    assert found["train2014.zip"].state == "failed" and "Is a directory" in found["train2014.zip"].why
+    assert [file.state for file in found.values()].count("fetched") == 5
+
+
 def test_two_runs_in_one_folder_do_not_meddle(serve, tmp_path):
     serve("okvqa")
     running = download(["okvqa"], tmp_path)

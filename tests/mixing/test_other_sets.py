@@ -101,7 +101,7 @@ def test_rows_of_an_unknown_shape_say_what_is_expected(tmp_path):
     write_rows(tmp_path / "odd/train.jsonl", [{"question": "?", "answer": "!"}])
     with pytest.raises(
         ShardError,
-        match=r"expected the fields .*messages; or texts; or conversations; or index, question; found.*convert",
+        match=r"expected the fields .*messages; or prompt, completion; or texts; .*or index, question; found.*convert",
     ):
         take(Mixture(None, parts=[Part(str(tmp_path), "odd")]), 1)
 
@@ -163,6 +163,20 @@ def test_an_exact_name_goes_before_one_of_another_unicode_form(tmp_path):
         (tmp_path / "set" / name).write_bytes(picture(number))
     write_rows(tmp_path / "set/train.jsonl", [{"instruction": "", "inputs": "", "outputs": "a", "images": names}])
     assert Mixture(None, parts=[Part(str(tmp_path / "set"))]).row(0)["images"] == [picture(0), picture(1)]
+
+
+@pytest.mark.parametrize("told", [("Where is it?", "There."), None], ids=["texts", "messages"])
+def test_a_prompt_and_its_completion_are_question_and_answer(tmp_path, told):
+    prompt, completion = told or (
+        [{"role": "user", "content": "Where is it?"}],
+        [{"role": "assistant", "content": "There."}],
+    )
+    row = {"prompt": prompt, "completion": completion, "images": [base64.b64encode(picture(1)).decode()]}
+    write_rows(tmp_path / "set/train.jsonl", [row, {**row, "completion": None}, {}])
+    mixture = Mixture(None, parts=[Part(str(tmp_path / "set"))], on_error="drop", batch_size=1)
+    (found,) = filter(None, map(mixture.row, range(3)))
+    assert (found["inputs"], found["outputs"], found["images"]) == ("Where is it?", "There.", [picture(1)])
+    assert mixture.drops()["set"] == {"no messages": 1, "unknown shape": 1}
 
 
 OK = {"images": [], "messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}

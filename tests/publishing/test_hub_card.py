@@ -277,9 +277,9 @@ SPOILT = [
         "split-searchable",
         "warning",
         a_file_of(6_000_000_000),
-        "expected 5 GB.*found 6 GB",
+        "expected 5.0 GB.*found 6.0 GB",
     ),  # a config of texts is there
-    ("split-searchable", "warning", six_gigabytes_without_a_config_of_texts, "expected 5 GB.*found 6 GB"),
+    ("split-searchable", "warning", six_gigabytes_without_a_config_of_texts, "expected 5.0 GB.*found 6.0 GB"),
     ("files-listed", "error", a_file_that_no_config_lists, "no config of README.md lists this file"),
     ("files-listed", "error", a_listed_file_that_is_not_there, r"data/gone\.parquet, found no such file"),
     ("files-listed", "warning", a_pattern_of_names, "also takes files that come later"),
@@ -294,12 +294,12 @@ SPOILT = [
     ("config-names-valid", "error", a_config_without_a_name, "found None"),
     ("config-names-unique", "warning", configs_of_one_name, "found 'viquae-images' more than once"),
     ("files-within-limits", "error", too_many_files_in_a_folder, "found 10,001"),
-    ("files-within-limits", "error", a_file_that_is_too_large, "found 201 GB"),
+    ("files-within-limits", "error", a_file_that_is_too_large, "found 201.0 GB"),
     ("features-match-files", "error", no_features, "expected features"),
     ("card-head-readable", "warning", no_readme, r"found none\. Run: m3it card"),  # of a folder, which no one shows yet
     ("card-head-readable", "error", a_head_that_is_no_yaml, "expected YAML"),
     ("card-head-readable", "error", configs_that_are_no_mappings, "found 'viquae'"),
-    ("card-head-small", "warning", a_head_of(501_000), "expected a head of 0.5 MB at most, found 0.501 MB"),
+    ("card-head-small", "warning", a_head_of(501_000), "expected a head of 500.0 KB at most, found 501.0 KB"),
     ("viewer-left-on", "error", a_viewer_switched_off, "viewer: false"),
     ("viewer-left-on", "error", a_tag_that_switches_the_viewer_off, "the tag not-for-all-audiences"),
     ("card-metadata-complete", "warning", no_license, "expected a license"),
@@ -313,8 +313,8 @@ SPOILT = [
         "found it at text, viquae-images|found it at viquae-images, text",
     ),
     ("config-with-pictures", "warning", no_config_with_pictures, "found none"),
-    ("shards-small", "warning", a_file_of(501_000_000), "expected files of 500 MB at most, found 501 MB"),
-    ("features-fit-answer", "error", columns_of_ten_megabytes, "expected dataset_info of 10 MB at most, found 1"),
+    ("shards-small", "warning", a_file_of(501_000_000), "expected files of 500.0 MB at most, found 501.0 MB"),
+    ("features-fit-answer", "error", columns_of_ten_megabytes, "expected dataset_info of 10.0 MB at most, found 1"),
 ]
 # What one defect brings with it.
 ALSO = {

@@ -202,7 +202,7 @@ SPOILT = [
         "row-groups-indexed",
         "error",
         a_large_row_group_without_page_index,
-        "expected a page index or at most 300 MB, found 324 MB",
+        "expected a page index or at most 300.0 MB, found 324",
     ),
     ("filter-columns-present", "warning", columns_to_filter_by_that_lack, "missing are license, width"),
     (
@@ -218,7 +218,7 @@ SPOILT = [
     ("row-counts-match", "error", a_row_that_was_not_uploaded, "states 12 rows, the files hold 11"),
     ("parquet-readable", "error", a_file_cut_off, "expected a Parquet file"),
     ("pictures-small", "warning", pictures_of_more_than_a_megabyte, "1.1 MB on average"),
-    ("page-of-rows-fits", "error", a_large_row_group_with_page_index, "expected 300 MB at most in 100 rows, found 324"),
+    ("page-of-rows-fits", "error", a_large_row_group_with_page_index, "300.0 MB at most in 100 rows, found 324"),
     ("filter-values-few", "warning", licenses(11, 54), "expected 10 values of license.*; found 11 in 54 rows"),
     ("filter-values-few", "warning", licenses(1001, 5005), "1,000 and 20% of the rows; found more than 1,000 in 5,005"),
     ("statistics-computed", "warning", a_split_of(0), "expected rows, found none"),
@@ -232,7 +232,7 @@ SPOILT = [
     ),
     ("statistics-computed", "warning", with_values("row_id", lambda i: str(2**31 + i)), r"row_id \(a number as text"),
     ("texts-not-years", "warning", with_values("row_id", lambda i: str(1000 + i)), "alone in row_id"),
-    ("row-groups-small", "warning", a_row_group_of(120_000_000), "expected about 100 MB, found 120 MB"),
+    ("row-groups-small", "warning", a_row_group_of(120_000_000), "expected about 100.0 MB, found 120.0 MB"),
 ]
 # What one defect brings with it.
 ALSO = {

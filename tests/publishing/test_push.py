@@ -179,6 +179,14 @@ def test_the_command_refuses_a_name_before_the_work_and_sends_nothing_unasked(he
     assert code == 0 and f"{here.endpoint}/datasets/org/unasked: all files are there." in said
 
 
+def test_a_format_without_configs_is_pushed_as_well(here, clean, tmp_path, m3it):
+    asked = ("release", clean.parent / "repo", "--out", tmp_path / "out", "--format", "webdataset")
+    code, said, _ = m3it(*asked, "--push", "org/tars")
+    assert code == 0 and said.endswith("Nothing was sent: add --yes to send them.\n") and here.requests == []
+    code, said, _ = m3it(*asked)
+    assert code == 0 and said.splitlines()[-1].startswith("hf upload")
+
+
 def run_command(hub, source, out, home, *options):
     command = [sys.executable, "-m", "m3it", "release", str(source), "--out", str(out), "--push", "org/killed"]
     return subprocess.Popen(

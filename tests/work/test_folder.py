@@ -63,8 +63,14 @@ def test_a_sweep_removes_unfinished_shards_alone(tmp_path):
     (tmp_path / "data/vqa").mkdir(parents=True)
     for name in (".train.parquet.77.tmp", "train.parquet", ".train.jsonl.77.tmp"):
         (tmp_path / "data/vqa" / name).touch()
+    (tmp_path / "set/images/4f").mkdir(parents=True)
+    for name in ("set/.validation.tar.77-5.tmp", "set/images/4f/.4f0c.jpg.77-5.tmp", "set/.mine.tmp"):
+        (tmp_path / name).touch()
     Folder(tmp_path).sweep()
     assert sorted(os.listdir(tmp_path / "data/vqa")) == [".train.jsonl.77.tmp", "train.parquet"]
+    assert sorted(os.listdir(tmp_path / "set")) == [".mine.tmp", "images"] and not os.listdir(
+        tmp_path / "set/images/4f"
+    )
 
 
 def test_a_json_file_is_replaced_whole_or_not_at_all(tmp_path):

@@ -4,6 +4,7 @@ A module says what Format asks for. A new format is one such file, and one row i
 have `messages`, the conversation in our form (m3it/rows/messages.py), beside their texts, `files`, `row_id` and `meta`.
 """
 
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from m3it.publishing.columns import FileKind
@@ -12,15 +13,18 @@ from m3it.publishing.formats import llava, messages, webdataset
 
 class Format(Protocol):
     """What a format's module holds: its kinds of file by name, the first of which the config consists of; whether plain
-    `datasets` reads them as configs, which then lie below data/, or they lie in a folder of the config's name; whether
-    it writes further files, which takes a folder on a disk; two texts of the card, what is in the files and how to load
-    them (with the names {config} and {split}); the files that its tools look for beside, name -> text."""
+    `datasets` reads them as configs, which then lie below data/, or they lie in a folder of the config's name; two
+    texts of the card, what is in the files and how to load them (with the names {config} and {split}); the paths of the
+    further files that a file of the first kind names, or None where there are none (they take a folder on a disk); the
+    files that its tools look for beside, name -> text."""
 
     KINDS: dict[str, FileKind]
     HAS_CONFIGS: bool
-    NEEDS_DISK: bool
     NOTE: str
     SNIPPET: str
+
+    @property
+    def further(self) -> Callable[[Any], Iterable[str]] | None: ...
 
     def beside(self, configs: dict[str, dict[str, Any]]) -> dict[str, str]: ...
 

@@ -17,7 +17,6 @@ One row; without pictures it has no `image`, with several it has a list, and an 
 """
 
 import json
-import os
 import posixpath
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,9 +29,9 @@ from M3IT import media_type
 from m3it.publishing.columns import ENDINGS, TERMS, FileKind, Rows, Writer
 from m3it.rows.instance import to_json
 from m3it.rows.messages import marked_text
+from m3it.work.folder import Folder
 
 HAS_CONFIGS = False  # `image` is a text or a list of texts, which no column of Parquet is
-NEEDS_DISK = True
 NOTE = (
     "Each row is a conversation, with its pictures as files: LLaVA, LLaVA-NeXT, Qwen-VL's finetuning and InternVL read "
     "it. A row with several pictures has a list in `image`. The trainer of LLaVA-1.5 takes one picture a row: it holds "
@@ -72,22 +71,27 @@ def names_of(row: dict[str, Any]) -> list[str]:
     return [f"images/{sha256[:2]}/{sha256}.{ENDINGS[media_type(file)]}" for sha256, file in pairs]
 
 
-def keep_pictures(row: dict[str, Any], folder: Path) -> None:
+def keep_pictures(row: dict[str, Any], folder: Folder) -> None:
     """Write the pictures of a row that are not there yet; a file has its name when it is whole."""
     for name, file in zip(names_of(row), row["files"], strict=True):
-        path = folder / name
+        path = Path(folder.root, name)
         if path.exists() and path.stat().st_size == len(file):
             continue
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        unfinished.write_bytes(file)
-        os.replace(unfinished, path)
+        with folder.writing(name) as unfinished:
+            unfinished.write_bytes(file)
+
+
+def further(file: Any) -> Iterator[str]:
+    """The pictures that the lines of a file name, as often as they do."""
+    for line in file:
+        names = json.loads(line).get("image", [])
+        yield from [names] if isinstance(names, str) else names
 
 
 class Lines:
     """A file of rows to write to: lines, or the items of an array, which lie on a line each."""
 
-    def __init__(self, write: Callable[[str], Any], between: str, folder: Path | None):
+    def __init__(self, write: Callable[[str], Any], between: str, folder: Folder | None):
         self.put, self.between, self.folder, self.num_rows = write, between, folder, 0
 
     def write(self, rows: Rows, about: dict[str, str]) -> None:
@@ -102,7 +106,7 @@ class Lines:
 def open_lines(path: Path) -> Iterator[Writer]:
     """JSON Lines, and the pictures in the folder around them."""
     with open(path, "w", encoding="utf-8", newline="\n") as file:
-        yield Lines(file.write, "\n", path.parent)
+        yield Lines(file.write, "\n", Folder(path.parent))
         file.write("\n")
 
 

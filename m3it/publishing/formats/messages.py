@@ -23,7 +23,7 @@ NOTE = (
     "(ms-swift; LLaMA-Factory, by `dataset_info.json`), `texts` without (nanoVLM), `images` as files."
 )
 HAS_CONFIGS = True
-NEEDS_DISK = False
+further = None
 SNIPPET = """from datasets import load_dataset
 
 dataset = load_dataset("THIS", "{config}", split="{split}", streaming=True)

@@ -24,9 +24,10 @@ import pyarrow as pa
 
 from m3it.publishing.columns import ABOUT, TERMS, FileKind, Rows, Writer
 from m3it.rows.instance import to_json
+from m3it.rows.messages import prompt_of
 
 HAS_CONFIGS = False  # the Hub finds the tars by itself
-NEEDS_DISK = False
+further = None
 NOTE = (
     "Each row is a few files of a tar: its pictures in order, `0.jpg`, `1.jpg`, ... (named so whatever their kind), "
     "and `json` with its texts."
@@ -49,8 +50,7 @@ class Tar:
             key = f"{self.num_rows:06d}-{row['digest'].hex()[:16]}"  # two shards have no key in common
             for place, file in enumerate(row["files"]):
                 self._add(f"{key}.{place}.jpg", file)
-            asked = "\n".join(text for text in (row["instruction"], row["inputs"]) if text)
-            said = {name: {**row, "question": asked}[name] for name in TEXTS}
+            said = {name: {**row, "question": prompt_of(row)}[name] for name in TEXTS}
             said |= {name: about[name] for name in ABOUT} | {"meta": row["meta"]}
             self._add(f"{key}.json", to_json(said).encode())
             self.num_rows += 1

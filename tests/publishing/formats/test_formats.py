@@ -25,7 +25,7 @@ def count_lines(file):
 ANSWERS = types.SimpleNamespace(
     KINDS={"answers": FileKind(pa.schema({"text": pa.string()}), open_answers, count_lines, ending="txt")},
     HAS_CONFIGS=True,
-    NEEDS_DISK=False,
+    further=None,
     NOTE="Answers alone.",
     SNIPPET="load('{config}')\n",
     beside=lambda configs: {"names.txt": " ".join(configs)},

@@ -1,5 +1,6 @@
 """m3it/publishing/formats/llava.py: conversations, and pictures as files."""
 
+import errno
 import json
 
 import pytest
@@ -68,6 +69,32 @@ def test_rows_that_share_a_picture_share_its_file(tmp_path):
     write_rows(tmp_path / "in/data/vqa/set/train.jsonl", rows)
     release(str(tmp_path / "in"), tmp_path / "out", format="llava")
     assert len(list((tmp_path / "out/set/images").rglob("*.png"))) == 1
+
+
+def test_a_picture_that_was_lost_is_missed_and_made_anew(tmp_path):
+    write_rows(tmp_path / "in/data/vqa/set/train.jsonl", [make_row(i, 2) for i in range(3)])
+    run = release(str(tmp_path / "in"), tmp_path / "out", format="llava")
+    before = sums_of(tmp_path / "out")
+    lost = sorted((tmp_path / "out/set/images").rglob("*.png"))[0]
+    lost.unlink()
+    with pytest.raises(M3ITError, match=r"train.jsonl: images/../.*png is missing. Delete set/train.jsonl to make"):
+        release(str(tmp_path / "in"), tmp_path / "out", format="llava")
+    (tmp_path / "out/set/train.jsonl").unlink()
+    assert release(str(tmp_path / "in"), tmp_path / "out", format="llava") == run
+    assert sums_of(tmp_path / "out") == before
+
+
+def test_a_disk_that_is_full_leaves_nothing_half_written(tmp_path, monkeypatch):
+    def fail(path, data):
+        with open(path, "wb") as file:
+            file.write(data[:3])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    write_rows(tmp_path / "in/data/vqa/set/train.jsonl", [make_row(1)])
+    monkeypatch.setattr(type(tmp_path), "write_bytes", fail)
+    with pytest.raises(M3ITError, match="train.jsonl: cannot be made, No space left on device. Nothing half-written"):
+        release(str(tmp_path / "in"), tmp_path / "out", format="llava")
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
 
 
 def test_what_needs_files_of_its_own_asks_for_a_folder(source):

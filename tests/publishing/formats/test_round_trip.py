@@ -84,7 +84,7 @@ def test_a_conversation_stays_whole_and_its_marks_are_counted(format, tmp_path):
         assert [message["content"] for message in row["prompt"]] == [
             "Be brief.",
             "First \n?",
-            "One <image>.",
+            "One < image >.",
             "And now?",
         ]
         assert row["completion"] == [{"role": "assistant", "content": "Two."}] and row["references"] == ["Two."]
