@@ -22,7 +22,7 @@ from m3it.rows.instance import M3ITError, ShardError
 from m3it.rows.messages import to_messages
 
 if TYPE_CHECKING:
-    from m3it.models.explain import Seen
+    from m3it.models.seen import Seen
 
 PLACES = ("image_token", "boi_token", "start_image_token")  # where processors keep what marks an image in a text
 ONE_SIZE = {f"{name}ImageProcessor" for name in ("CLIP", "Siglip", "Blip", "ViT")}  # each picture to one small size
@@ -135,10 +135,10 @@ class Collator:
         return other
 
     def explain(self, rows: Sequence[Any]) -> list["Seen"]:
-        """What a model sees of rows that stand in one batch, for people: m3it/models/explain.py."""
-        from m3it.models.explain import explain
+        """What a model sees of rows that stand in one batch, for people; of a collator that packs, of its sequences."""
+        from m3it.models.seen import rows_of, sequences_of
 
-        return explain(self.padded(), rows)
+        return sequences_of(self, rows) if self.pack else rows_of(self, rows)
 
     def prompts(self, rows: Sequence[Any]) -> dict[str, Any]:
         """The batch to generate from: what comes before the last answer, padded on the left."""
