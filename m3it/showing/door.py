@@ -19,8 +19,10 @@ from m3it.work.extras import install
 HOST = "127.0.0.1"
 # What a browser may ask for. Gradio would serve and take files, too.
 OPEN_PATHS = ("/assets/", "/static/", "/svelte/", "/gradio_api/queue/", "/gradio_api/heartbeat/", "/gradio_api/app_id")
-OPEN_FILES = ("/", "/config", "/theme.css", "/favicon.ico", "/manifest.json")
-OPEN_FILES += ("/gradio_api/startup-events", "/gradio_api/cancel")
+OPEN_FILES = (
+    *("/", "/config", "/theme.css", "/favicon.ico", "/manifest.json"),
+    *("/gradio_api/startup-events", "/gradio_api/cancel"),
+)
 MAX_BODY_BYTES = 32_000_000  # of a request: pictures come in it, as base64
 FRAMES, FRAMES_OF_SPACE = "'none'", "https://huggingface.co https://*.hf.space"  # pages that may hold this one
 # No other host, whatever a row, a model or Gradio's own page says.
@@ -49,10 +51,10 @@ def _no_stubs() -> Iterator[None]:
     takes two fifths of the time; where it finds no file of a component, it leaves that out."""
     getfile = inspect.getfile
 
-    def found(of: Any) -> str:
+    def found(object: Any) -> str:
         if sys._getframe(1).f_code.co_name == "create_or_modify_pyi":
             raise OSError("no stubs are wanted")
-        return getfile(of)
+        return getfile(object)
 
     inspect.getfile = found
     try:

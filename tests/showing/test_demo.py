@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import inspect
 import json
 import os
 import re
@@ -411,6 +412,18 @@ def test_wrong_options_are_refused_before_anything_is_loaded(m3it, tmp_path, mon
     monkeypatch.chdir(tmp_path)
     code, out, err = m3it("demo", *words)
     assert (code, out) == (2, "") and "Invalid value" in err and not list(tmp_path.iterdir())
+
+
+def test_gradio_finds_no_file_to_write_stubs_for_and_all_others_do():
+    def create_or_modify_pyi():
+        return inspect.getfile(pytest)
+
+    path = create_or_modify_pyi()
+    with door._no_stubs():
+        assert inspect.getfile(pytest) == path
+        with pytest.raises(OSError, match="no stubs"):
+            create_or_modify_pyi()
+    assert create_or_modify_pyi() == path
 
 
 def test_without_gradio_the_command_says_what_to_install(m3it, monkeypatch):
