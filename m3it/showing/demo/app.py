@@ -118,10 +118,9 @@ def _listen_to_rows(page: Any, made: SimpleNamespace, pages: Pages, going: Any) 
             return found | {made.ask: gr.update(interactive=True)}  # once the first row is read
 
         shown = [part for name, part in vars(made).items() if name != "votes"]
-        stops = [going] if parts else None  # there is no answer yet when the page is opened
-        done = listen(
-            handle, {made.taken, *parts}, shown, cancels=stops, api_visibility="private", show_progress="hidden"
-        )
+        if parts:  # first of all the answer is stopped, if there can be one: it would be written beside the other row
+            listen(None, cancels=[going], api_visibility="private")
+        done = listen(handle, {made.taken, *parts}, shown, api_visibility="private", show_progress="hidden")
         done.then(None, [made.address], None, js=TO_ADDRESS % list(ADDRESS), api_visibility="private")
 
     def numbered(config: str, split: str, number: str) -> View:
