@@ -90,6 +90,7 @@ def show(
     max_length: Annotated[
         int | None, Option(help="Tokens of a row. Default: what the model can take.", min=1, max=MOST)
     ] = None,
+    pack: Annotated[bool, Option("--pack", help="With --html: also the packed sequences, with their masks.")] = False,
     fields: Fields = None,
     as_json: Json = False,
 ) -> None:
@@ -97,13 +98,15 @@ def show(
 
     Example: m3it show viquae --images rows.png
 
-    Example: m3it show viquae --model quickstart/tiny --html seen.html"""
+    Example: m3it show viquae --model quickstart/tiny --html seen.html --pack"""
     from M3IT import M3ITError, id_of
     from m3it.reading.load import load_builder
     from m3it.showing.rows import contact_sheet, row_text, rows_of
 
     if (model is None) != (html is None):
         raise typer.BadParameter("expected --model and --html together: what a model sees is written as a page")
+    if pack and html is None:
+        raise typer.BadParameter("--pack goes with --model and --html: packed rows are shown on the page")
     builder = load_builder(default_repo(repo), config, meta=True, fields=as_fields(fields))
     splits = builder.shards(builder.config.name)
     if split is not None and split not in splits:
@@ -125,7 +128,7 @@ def show(
     if model and html:
         from m3it.showing.seen import write_page
 
-        write_page(model, config, rows, html, max_length)
+        write_page(model, config, rows, html, max_length, pack)
         say(html, err=True)
 
 

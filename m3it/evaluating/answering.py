@@ -110,7 +110,7 @@ class LocalModel:
 
         batch = self.collator.prompts([self._prepare(question)])
         pictures = pictures_of(batch, self.collator.processor.image_processor) if question.num_images else []
-        return Seen(prompt_of(batch, self.collator.tokenizer), pictures)
+        return Seen(prompt_of(self.collator, batch), pictures)
 
     def _prepare(self, question: Question) -> Any:
         return self.collator.prepare({**question.row, "images": question.images})

@@ -7,7 +7,6 @@ What may stand between two images of one conversation is not learned from; answe
 """
 
 import copy
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,19 +15,16 @@ import torch
 from PIL import Image
 
 from m3it.models.packing import how_held, pack
+from m3it.models.pictures import Pictures, digest_of
 from m3it.models.plain_text import TOKENS, PlainText
-from m3it.rows.images import pixels, size
 from m3it.rows.instance import M3ITError, ShardError
 from m3it.rows.messages import to_messages
 
 if TYPE_CHECKING:
-    from m3it.models.explain import Seen
+    from m3it.models.seen import Seen
 
 PLACES = ("image_token", "boi_token", "start_image_token")  # where processors keep what marks an image in a text
-ONE_SIZE = {f"{name}ImageProcessor" for name in ("CLIP", "Siglip", "Blip", "ViT")}  # each picture to one small size
 ODD_SIDE, ODD_RATIO = 32, 20  # pixels, and longer side to shorter, beyond which processors begin to refuse pictures
-KEPT_PICTURES = 16  # decoded, of those that rows share
-TILE_TOKENS = 8  # no fewer than the marks around each tile of a picture that is cut into tiles
 PLAIN = "{% for message in messages %}{{ message['content'] }}\n{% endfor %}"  # for a tokenizer without a template
 
 
@@ -72,9 +68,9 @@ class Collator:
         pack: bool = False,
         share_pictures: bool = False,
     ):
-        self.processor, self.max_length, self.max_side_pixels = processor, max_length, max_side_pixels
+        self.processor, self.max_length = processor, max_length
         self.keep_ids, self.tokenizer = keep_ids, processor.tokenizer
-        self.scaled_to = scaled_size(processor.image_processor)
+        self.pictures = Pictures(processor, max_side_pixels)
         self.pack, self.share_pictures = pack or share_pictures, share_pictures
         self.has_qformer = hasattr(processor, "qformer_tokenizer")
         if self.pack:
@@ -88,9 +84,7 @@ class Collator:
             )
         self.template = self.tokenizer.chat_template or PLAIN if self.has_qformer else processor.chat_template
         self.plain = PlainText(self.tokenizer, self.places, str(self.template))
-        self._most: dict[tuple[tuple[int, int], ...], float] = {}  # sizes of images -> tokens they take at most
         self._coded_last: tuple[list[Text], list[Any]] = ([], [])
-        self._decoded: dict[bytes, Image.Image] = {}  # the pictures shared last, by the digests of their files
         if not self.template:
             raise M3ITError(
                 f"{type(processor).__name__} has no chat template. Set processor.chat_template, save the processor, "
@@ -103,12 +97,12 @@ class Collator:
         messages = [self._plain(message, row["id"]) for message in to_messages(row)]
         digests = tuple(digest_of(image) if self.share_pictures else b"" for image in row["images"])
         pairs = zip(row["images"], digests, strict=True)
-        images = [self._picture(image, digest, row["id"]) for image, digest in pairs]
+        images = [self.pictures.decode(image, digest, row["id"]) for image, digest in pairs]
         prepared = Prepared(row["id"], messages, images, digests=digests)
         prepared = prepared._replace(whole=self.text(prepared))
         if self._is_in_doubt(prepared):
             batch, sizes = self._encode([prepared], lambda row: row.whole, "right")[0], sizes_of(prepared)
-            self._most[sizes] = min(self._most_tokens(sizes), int(batch["attention_mask"].sum()))
+            self.pictures.most[sizes] = min(self.pictures.most_tokens(sizes), int(batch["attention_mask"].sum()))
         return prepared
 
     def __call__(self, rows: Sequence[Any]) -> dict[str, Any]:
@@ -135,32 +129,14 @@ class Collator:
         return other
 
     def explain(self, rows: Sequence[Any]) -> list["Seen"]:
-        """What a model sees of rows that stand in one batch, for people: m3it/models/explain.py."""
-        from m3it.models.explain import explain
+        """What a model sees of rows that stand in one batch, for people; of a collator that packs, of its sequences."""
+        from m3it.models.seen import rows_of, sequences_of
 
-        return explain(self.padded(), rows)
+        return sequences_of(self, rows) if self.pack else rows_of(self, rows)
 
     def prompts(self, rows: Sequence[Any]) -> dict[str, Any]:
         """The batch to generate from: what comes before the last answer, padded on the left."""
         return self.plain.without_breakers(self._encode(rows, self.prompt, "left")[0], "left")
-
-    def _picture(self, image: bytes, digest: bytes, row_id: str) -> Image.Image:
-        """The image, decoded; once for rows that share it and come soon after each other."""
-        if digest and digest in self._decoded:
-            return self._decoded[digest]
-        picture = Image.fromarray(pixels(image, row_id, self._most_pixels(image, row_id)))
-        if digest:
-            if len(self._decoded) >= KEPT_PICTURES:
-                del self._decoded[next(iter(self._decoded))]
-            self._decoded[digest] = picture
-        return picture
-
-    def _most_pixels(self, image: bytes, row_id: str) -> int | None:
-        """The longer side at which an image is decoded, None for its own."""
-        if self.max_side_pixels or not self.scaled_to:
-            return self.max_side_pixels
-        shorter, longer = sorted(size(image, row_id))
-        return -(-2 * self.scaled_to * longer // shorter)
 
     def _is_in_doubt(self, row: Prepared) -> bool:
         """Whether the processor may refuse a row, so that it is worth its time to process the row alone: for a picture
@@ -170,30 +146,10 @@ class Collator:
             return True
         if not self.max_length or not sizes:
             return False
-        room = self.max_length - self._most_tokens(sizes)
+        room = self.max_length - self.pictures.most_tokens(sizes)
         if len(row.whole.text.encode()) <= room:  # a token is a byte at least
             return False
         return room < 0 or len(self.tokenizer(row.whole.text)["input_ids"]) > room
-
-    def _most_tokens(self, sizes: tuple[tuple[int, int], ...]) -> float:
-        """No fewer tokens than images of these sizes take."""
-        if sizes not in self._most:
-            self._most[sizes] = self._count_tokens(sizes)
-        return self._most[sizes]
-
-    def _count_tokens(self, sizes: tuple[tuple[int, int], ...]) -> float:
-        """What the processor says of images of these sizes; infinity where it cannot say: process a row and see."""
-        count = getattr(self.processor, "_get_num_multimodal_tokens", None)
-        if self.has_qformer:
-            return self.processor.num_query_tokens * len(sizes)
-        if count is None:
-            return float("inf")
-        try:
-            counted = count(image_sizes=[(height, width) for width, height in sizes])
-        except (ValueError, TypeError, ArithmeticError, AttributeError, KeyError):
-            return float("inf")  # it refuses one of them, or counts otherwise than we know
-        both = zip(counted["num_image_tokens"], counted["num_image_patches"], strict=True)
-        return sum(tokens + (TILE_TOKENS * tiles if tiles < tokens else 0) for tokens, tiles in both)
 
     # ---- texts
 
@@ -409,20 +365,6 @@ class Collator:
         for at, ((start, stop), token) in enumerate(zip(offsets, tokens, strict=True)):
             if any(start < end and stop > begin for begin, end in text.answers) and not first <= start <= last:
                 yield (at if stop <= first else at - len(tokens) + length), token
-
-
-def scaled_size(image_processor: Any) -> int | None:
-    """The longer side of the one size that an image processor scales each picture to; None if the size depends on the
-    picture, or larger ones are looked at, too."""
-    name = type(image_processor).__name__.removesuffix("Pil").removesuffix("Fast")
-    sides = {key: side for key, side in dict(getattr(image_processor, "size", None) or {}).items() if side}
-    is_one = name in ONE_SIZE and image_processor.do_resize and set(sides) == {"height", "width"}
-    return max(sides.values()) if is_one else None
-
-
-def digest_of(image: bytes) -> bytes:
-    """What tells the file of a picture from others."""
-    return hashlib.blake2b(image, digest_size=16).digest()
 
 
 def sizes_of(row: Prepared) -> tuple[tuple[int, int], ...]:

@@ -8,6 +8,7 @@ on from there and sees no other. The loss is that of the padded batch, and so ar
 Which rows stand where depends on the batch alone: a packed run takes, skips and resumes exactly the rows of a padded.
 """
 
+import heapq
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -94,15 +95,15 @@ def bundles_of(batch: dict[str, Any], owners: Sequence[int], lengths: Sequence[i
         by_owner.setdefault(owner, []).append(row)
     for rows in by_owner.values():
         shared = common(ids[rows], learned[rows], min(lengths[row] for row in rows)) if len(rows) > 1 else 0
-        held, size = [], shared
+        bundle, size = Bundle([], shared), shared
         for row in rows:
             own = lengths[row] - shared
-            if held and size + own > longest:
-                yield Bundle(held, shared)
-                held, size = [], shared
-            held.append(row)
+            if bundle.rows and size + own > longest:
+                yield bundle
+                bundle, size = Bundle([], shared), shared
+            bundle.rows.append(row)
             size += own
-        yield Bundle(held, shared)
+        yield bundle
 
 
 def common(ids: torch.Tensor, learned: torch.Tensor, shortest: int) -> int:
@@ -115,18 +116,21 @@ def common(ids: torch.Tensor, learned: torch.Tensor, shortest: int) -> int:
 
 
 def fill(sizes: Sequence[int], longest: int) -> list[list[int]]:
-    """Which bundles stand in which sequence: the largest first, each where most room is left, in as few sequences as
-    will do. So all sequences are about as long as each other, and hardly anything is padding."""
+    """Which bundles stand in which sequence: the largest first, each where most room is left, in as many sequences as
+    leave the least padding; the fewest of those."""
     order = sorted(range(len(sizes)), key=lambda i: -sizes[i])
-    for count in itertools.count(-(-sum(sizes) // longest)):
-        filled, places = [0] * count, [[] for _ in range(count)]
+    fewest = -(-sum(sizes) // longest)
+    fitting: list[tuple[int, list[list[int]]]] = []  # tokens, padding included
+    for count in range(fewest, 2 * fewest + 1):  # in twice as many all fit, however large each is
+        filled = [(0, at) for at in range(count)]
+        places: list[list[int]] = [[] for _ in range(count)]
         for i in order:
-            at = filled.index(min(filled))
-            filled[at] += sizes[i]
+            size, at = filled[0]
+            heapq.heapreplace(filled, (size + sizes[i], at))
             places[at].append(i)
-        if max(filled) <= longest:
-            return places
-    raise AssertionError("a bundle is no longer than a sequence")
+        if (largest := max(filled)[0]) <= longest:
+            fitting.append((count * largest, [place for place in places if place]))
+    return min(fitting, key=lambda each: each[0])[1]
 
 
 # ---- how they are laid out
@@ -139,14 +143,15 @@ def lay_out(
     that it is of; its branch there, 0 for what all share."""
     lines: list[list[list[int]]] = []
     for sequence in sequences:
-        index, group, branch = [], [], []
+        line: list[list[int]] = [[], [], []]
+        index, group, branch = line
         for number, (rows, shared) in enumerate(sequence):
             parts = [(rows[0], 0, shared)] + [(row, shared, lengths[row]) for row in rows]
             for turn, (row, start, stop) in enumerate(parts):
                 index += range(row * width + start, row * width + stop)
                 group += [number] * (stop - start)
                 branch += [turn] * (stop - start)
-        lines.append([index, group, branch])
+        lines.append(line)
     length = max(len(index) for index, *_ in lines)
     table = torch.tensor([[part + [-1] * (length - len(part)) for part in line] for line in lines])
     return table[:, 0], table[:, 1], table[:, 2]

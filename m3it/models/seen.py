@@ -1,39 +1,160 @@
-"""What a batch shows a model, for a person to look at: the prompt, and the pictures as they were scaled.
+"""What a model sees, for people: tokens with what becomes of each, and pictures as they are after the processor.
 
-In: a batch of one row, as collator.py makes it.  Out: a text, and uint8 arrays (height, width, 3). All is read back
-from the tensors, so that what is shown is what the model got.
+In: a batch, as collator.py makes it, and the collator.  Out: `Seen` of a row to learn from, or of a packed sequence; a
+text of a prompt; RGB images. All is read back from the tensors, so that what is shown is what the model got.
 """
 
-from itertools import groupby
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from PIL import Image
 
-MAX_REPEATS = 3  # of a token: so many and more, as for the places of a picture, are counted
+UNFINISHED = "\ufffd"  # what a token that is a part of a letter decodes to
+MOST_TOKENS_OF_A_LETTER = 8  # then it is no letter
+LEARNED, READ, PICTURE = "learned", "read", "picture"  # kinds of pieces; "read": seen, and not learned
+# Colours of a mask: what a token does not see, what it sees, what it sees where it is learned; padding.
+UNSEEN_COLOUR, SEEN_COLOUR, LEARNED_COLOUR, PADDING_COLOUR = range(4)
+PALETTE = (*(255, 255, 255), *(96, 128, 192), *(64, 160, 96), *(208, 208, 208))
 
 
-def prompt_of(batch: dict[str, Any], tokenizer: Any) -> str:
-    """The text that a batch of one row holds, its marks included; a token that is repeated is counted."""
+class Piece(NamedTuple):
+    """A token, the tokens of one letter, or those of a picture side by side: `num_tokens` of them. `kind`: "learned",
+    where the loss is; "read", which is only seen; "picture", the places of pictures."""
+
+    text: str
+    kind: str
+    num_tokens: int = 1
+
+
+class Seen(NamedTuple):
+    """What a model sees of a row, or of a packed sequence.
+
+    pieces     in order; their texts are those of the prompt and the answer as the chat template renders them
+    num_tokens of the row; `batch_length`: of the longest row of its batch, to which it is padded
+    cut        texts that were too long for `max_length`, from where each was cut
+    pictures   RGB images: what the processor made of each picture; of one in tiles these, in reading order, then the
+               whole; nothing where its pixels have a form that is not known here
+    mask       of a packed sequence which token, a line, sees which, a column
+    """
+
+    id: str
+    pieces: list[Piece]
+    num_tokens: int
+    batch_length: int
+    cut: Sequence[str] = ()
+    pictures: Sequence[Image.Image] = ()
+    mask: Image.Image | None = None
+
+    @property
+    def num_learned(self) -> int:
+        """On how many tokens the loss is."""
+        return sum(piece.num_tokens for piece in self.pieces if piece.kind == LEARNED)
+
+
+def rows_of(collator: Any, rows: Sequence[Any]) -> list[Seen]:
+    """What a model sees of rows that stand in one padded batch."""
+    found = [_row(collator, row) for row in rows]
+    longest = max((seen.num_tokens for seen in found), default=0)
+    return [seen._replace(batch_length=longest) for seen in found]
+
+
+def sequences_of(collator: Any, rows: Sequence[Any]) -> list[Seen]:
+    """What a model sees of the sequences that a collator with `pack` lays rows into."""
+    batch = collator(rows)
+    count, length = batch["input_ids"].shape
+    found = []
+    for i in range(count):
+        ids, labels = batch["input_ids"][i], batch["labels"][i]
+        positions = batch["position_ids"].reshape(-1, count, length)[0, i]
+        held = ((positions > 0) | (ids != collator.tokenizer.pad_token_id)).nonzero()
+        size = int(held.max()) + 1  # padding comes last
+        pieces = list(_pieces(collator, ids[:size].tolist(), labels[:size].tolist()))
+        mask = _drawn(batch["attention_mask"][i, 0] == 0, labels != -100, size)
+        found.append(Seen(f"Sequence {i + 1} of {count}", pieces, size, length, mask=mask))
+    return found
+
+
+def prompt_of(collator: Any, batch: dict[str, Any]) -> str:
+    """The prompt in a batch of one row, its marks included; the places of a picture are counted."""
     ids = batch["input_ids"][0][batch["attention_mask"][0] == 1].tolist()
-    said: list[str] = []
-    plain: list[int] = []
-    for token, run in groupby(ids):
-        count = len(list(run))
-        if count <= MAX_REPEATS:
-            plain += [token] * count
-            continue
-        said += [tokenizer.decode(plain), f"{tokenizer.decode([token])} × {count} "]
-        plain = []
-    return "".join([*said, tokenizer.decode(plain)])
+    pieces = _pieces(collator, ids, [-100] * len(ids))
+    return "".join(f"{text} × {number} " if kind == PICTURE and number > 1 else text for text, kind, number in pieces)
 
 
-def pictures_of(batch: dict[str, Any], image_processor: Any) -> list[Any]:
-    """The pictures, or the tiles of them, with the colours that they had before they were normalised."""
+# ---- tokens
+
+
+def _row(collator: Any, row: Any) -> Seen:
+    """What is seen of a row that stands alone."""
+    whole = row if hasattr(row, "whole") else collator.prepare(row)
+    batch, _, (cut,) = collator.learned([whole])
+    held = batch["attention_mask"][0].bool()
+    pieces = list(_pieces(collator, batch["input_ids"][0][held].tolist(), batch["labels"][0][held].tolist()))
+    pictures = pictures_of(batch, collator.processor.image_processor) if cut.images else []
+    size = int(held.sum())
+    return Seen(whole.id, pieces, size, size, _cut_texts(whole, cut), pictures)
+
+
+def _pieces(collator: Any, ids: list[int], labels: list[int]) -> Iterator[Piece]:
+    """The tokens as texts; those of a letter, and the places of a picture, are one piece."""
+    decode, marks, start = collator.tokenizer.decode, _picture_ids(collator), 0
+    kinds = [PICTURE if i in marks else READ if of == -100 else LEARNED for i, of in zip(ids, labels, strict=True)]
+    while start < len(ids):
+        stop, kind = start + 1, kinds[start]
+        if kind == PICTURE:
+            while stop < len(ids) and ids[stop] == ids[start]:
+                stop += 1
+            text = decode([ids[start]])
+        else:
+            text = decode(ids[start:stop])
+            most = min(len(ids), start + MOST_TOKENS_OF_A_LETTER)
+            while UNFINISHED in text and stop < most and kinds[stop] == kind:
+                stop += 1
+                text = decode(ids[start:stop])
+            if UNFINISHED in text:  # no letter: the token alone
+                stop, text = start + 1, decode([ids[start]])
+        yield Piece(text, kind, stop - start)
+        start = stop
+
+
+def _picture_ids(collator: Any) -> set[int]:
+    """The tokens that stand where a picture's features go."""
+    names = [collator.places[0]] if collator.places else []
+    told = [getattr(collator.processor, "image_token_id", None), *collator.tokenizer.convert_tokens_to_ids(names)]
+    return {number for number in told if number is not None}
+
+
+def _cut_texts(whole: Any, cut: Any) -> list[str]:
+    """What each text has lost at its end."""
+    texts = [
+        [part["text"] for message in row.messages for part in message["content"] if part["type"] == "text"]
+        for row in (whole, cut)
+    ]
+    return [before[len(after) :] for before, after in zip(*texts, strict=True) if len(after) < len(before)]
+
+
+def _drawn(mask: torch.Tensor, learned: torch.Tensor, size: int) -> Image.Image:
+    """The mask (length, length) of a sequence as a picture, a pixel for two tokens; from `size` on, padding."""
+    colours = torch.where(mask, torch.where(learned, LEARNED_COLOUR, SEEN_COLOUR)[:, None], UNSEEN_COLOUR)
+    colours[size:] = PADDING_COLOUR
+    colours[:, size:] = PADDING_COLOUR
+    picture = Image.fromarray(colours.byte().numpy(), "P")
+    picture.putpalette(PALETTE)
+    return picture
+
+
+# ---- pictures
+
+
+def pictures_of(batch: dict[str, Any], image_processor: Any) -> list[Image.Image]:
+    """The pictures of a batch, or the tiles of them, with the colours that they had before they were normalised."""
     if (values := batch.get("pixel_values")) is None:
         return []
     grids = batch.get("image_grid_thw")
     tiles = _of_patches(values, grids, image_processor) if grids is not None else _of_planes(batch)
-    return [_as_colours(tile, image_processor) for tile in tiles]
+    return [Image.fromarray(_as_colours(tile, image_processor)) for tile in tiles]
 
 
 def _of_planes(batch: dict[str, Any]) -> list[Any]:
@@ -67,7 +188,7 @@ def _of_patches(values: Any, grids: Any, image_processor: Any) -> list[Any]:
     return pictures
 
 
-def _as_colours(tile: Any, image_processor: Any) -> Any:
+def _as_colours(tile: torch.Tensor, image_processor: Any) -> np.ndarray:
     """(3, height, width) as the processor gave it -> (height, width, 3) of 0 to 255."""
     tile = tile.detach().cpu().float()
     if getattr(image_processor, "do_normalize", False):

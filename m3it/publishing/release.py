@@ -37,7 +37,7 @@ from m3it.reading.corrections import unused
 from m3it.reading.drop_list import strangers
 from m3it.rows.instance import M3ITError
 from m3it.work.folder import Folder, absolute, digest_of, sha256_of
-from m3it.work.runner import Made, Piece, Progress, map_shards, open_executor, silent, write_run
+from m3it.work.runner import Made, Piece, Progress, map_shards, open_executor, silent, write_drops, write_run
 
 SHARD_BYTES = 400_000_000  # of the source; 200-500 MB suit viewer, streaming and shuffling
 TEXT_GROUP_ROWS = 10_000  # about 5 MB
@@ -99,7 +99,7 @@ def release(
     with open_executor(workers, cluster) as executor:
         made = map_shards(write_shard, pieces, out, options, executor, progress, "release")
         records = {piece.path: made[piece.path] for piece in pieces}
-        drops = [drop for path, record in records.items() for drop in drops_of(path, record)]
+        listed = records  # of those that are left without a row, the rows that were left out are listed, too
         if license:
             records, empty = without_empty(out, records)
             refused |= empty
@@ -115,8 +115,8 @@ def release(
     records |= {piece.path: made[piece.path] for piece in texts}
     opened = [config for config in opened if any(split.startswith(f"{config.name}/") for split in splits)]
     write_card(out, describe_configs(out, records), opened, holds, splits, terms)
-    if drops:
-        write_text(f"{out}/drops.jsonl", "".join(json.dumps(drop, ensure_ascii=False) + "\n" for drop in drops))
+    if any(record["drops"] for record in listed.values()):
+        write_drops(f"{out}/drops.jsonl", listed)
     for record in records.values():  # the texts and digests of the rows are no part of the release
         record["beside"] = {path: file for path, file in record["beside"].items() if not path.startswith(".work/")}
     Folder(out).sweep()
@@ -266,11 +266,6 @@ def prove(out: str, records: dict[str, dict[str, Any]]) -> dict[str, Any]:
             raise M3ITError(f"{name}: {say}")
         proof["digest"] = split_digest(digests[name])
     return splits
-
-
-def drops_of(path: str, record: dict[str, Any]) -> list[dict[str, str]]:
-    """The rows that one shard left out, as drops.jsonl lists them."""
-    return [{"id": row_id, "shard": path, "reason": reason} for row_id, reason in record["drops"]]
 
 
 def without_empty(out: str, records: dict[str, dict[str, Any]]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:

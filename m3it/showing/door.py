@@ -4,9 +4,12 @@ In: a page of Gradio.  Out: the page, served until Ctrl-C. A Hugging Face Space 
 Hub's: there the page answers to every name and may stand in a frame of the Hub.
 """
 
+import inspect
 import os
 import socket
-from collections.abc import Awaitable, Callable
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +19,10 @@ from m3it.work.extras import install
 HOST = "127.0.0.1"
 # What a browser may ask for. Gradio would serve and take files, too.
 OPEN_PATHS = ("/assets/", "/static/", "/svelte/", "/gradio_api/queue/", "/gradio_api/heartbeat/", "/gradio_api/app_id")
-OPEN_FILES = ("/", "/config", "/theme.css", "/favicon.ico", "/manifest.json")
-OPEN_FILES += ("/gradio_api/startup-events", "/gradio_api/cancel")
+OPEN_FILES = (
+    *("/", "/config", "/theme.css", "/favicon.ico", "/manifest.json"),
+    *("/gradio_api/startup-events", "/gradio_api/cancel"),
+)
 MAX_BODY_BYTES = 32_000_000  # of a request: pictures come in it, as base64
 FRAMES, FRAMES_OF_SPACE = "'none'", "https://huggingface.co https://*.hf.space"  # pages that may hold this one
 # No other host, whatever a row, a model or Gradio's own page says.
@@ -33,10 +38,29 @@ def load_gradio(command: str) -> Any:
     """Gradio, without its telemetry; M3ITError where it is not installed."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when Gradio is imported
     try:
-        import gradio
+        with _no_stubs():
+            import gradio
     except ImportError as error:
         raise M3ITError(f"m3it {command} needs Gradio: {install('demo')}") from error
     return gradio
+
+
+@contextmanager
+def _no_stubs() -> Iterator[None]:
+    """Let Gradio write no type stubs into its own folder. It does so for each component whenever it is imported, which
+    takes two fifths of the time; where it finds no file of a component, it leaves that out."""
+    getfile = inspect.getfile
+
+    def found(object: Any) -> str:
+        if sys._getframe(1).f_code.co_name == "create_or_modify_pyi":
+            raise OSError("no stubs are wanted")
+        return getfile(object)
+
+    inspect.getfile = found
+    try:
+        yield
+    finally:
+        inspect.getfile = getfile
 
 
 def serve(page: Any, port: int, tell: Callable[[str], None], in_space: bool = False) -> None:

@@ -1,5 +1,5 @@
 """The page of what a model sees: each row's prompt as the chat template renders it, token by token, and its pictures as
-they are after the processor.
+they are after the processor; of packed rows each sequence, and its mask as a picture.
 
 In: rows of a config, and the processor of a model; its weights are not needed.  Out: one HTML file that opens offline;
 seen.html is its markup.
@@ -21,14 +21,19 @@ from m3it.work.folder import write_text
 if TYPE_CHECKING:
     from PIL import Image
 
-    from m3it.models.explain import Seen
+    from m3it.models.seen import Seen
 
 LEAST_PIXELS = 96  # of the shorter side of a picture on the page: smaller ones are enlarged, pixel by pixel
 VISIBLE = str.maketrans({"\n": "⏎\n", "\t": "⇥\t", "\r": "␍"})
 
 
 def write_page(
-    model: str, config: str, rows: Sequence[dict[str, Any]], path: Path | str, max_length: int | None = None
+    model: str,
+    config: str,
+    rows: Sequence[dict[str, Any]],
+    path: Path | str,
+    max_length: int | None = None,
+    pack: bool = False,
 ) -> None:
     """Write the page about the rows of a config, with `meta`, as a model that is trained on them sees them."""
     try:
@@ -40,13 +45,15 @@ def write_page(
         {**row, "dataset": config, "id": id_of(row), "images": image_bytes(row), "meta": json.loads(row["meta"])}
         for row in rows
     ]
-    seen = Collator(load_processor(model), max_length).explain(given)
-    page = load_template("seen.html").render(model=model, config=config, rows=list(map(_row, seen)))
-    write_text(Path(path), page)
+    collator = Collator(load_processor(model), max_length, pack=pack)
+    rows_seen = collator.padded().explain(given)
+    sequences = collator.explain(given) if pack and given else []
+    shown = {"rows": list(map(_shown, rows_seen)), "sequences": list(map(_shown, sequences))}
+    write_text(Path(path), load_template("seen.html").render(model=model, config=config, **shown))
 
 
-def _row(seen: "Seen") -> dict[str, Any]:
-    """A row as the template shows it."""
+def _shown(seen: "Seen") -> dict[str, Any]:
+    """A row, or a sequence, as the template shows it."""
     pieces = [(piece.kind, piece.text.translate(VISIBLE), piece.num_tokens) for piece in seen.pieces]
     pictures = [(*picture.size, _file(picture)) for picture in seen.pictures]
     return {
@@ -54,6 +61,7 @@ def _row(seen: "Seen") -> dict[str, Any]:
         "pieces": pieces,
         "cut": seen.cut,
         "pictures": pictures,
+        "mask": _file(seen.mask) if seen.mask else "",
         "num_tokens": seen.num_tokens,
         "num_learned": seen.num_learned,
         "batch_length": seen.batch_length,

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import inspect
 import json
 import os
 import re
@@ -92,8 +93,8 @@ def test_what_the_models_saw_is_the_prompt_and_the_scaled_pictures(tiny):
     models = [*load_models([str(tiny)]).values(), *load_models(["m"], "http://127.0.0.1:9/v1").values()]
     local, served = seen(models, question("What is it?", (picture(3), picture(4))))
     assert local.prompt == "<image> × 4 <image> × 4 What is it?<s>" or "What is it?<s>" in local.prompt
-    assert [p.shape for p in local.pictures] == [(32, 32, 3)] * 2
-    assert tuple(local.pictures[0][9, 9]) == pytest.approx((111, 17, 128), abs=1)
+    assert [picture.size for picture in local.pictures] == [(32, 32)] * 2
+    assert local.pictures[0].getpixel((9, 9)) == pytest.approx((111, 17, 128), abs=1)
     assert "What is it?" in served.prompt and "image/png;sha256," in served.prompt and served.pictures == []
 
 
@@ -411,6 +412,18 @@ def test_wrong_options_are_refused_before_anything_is_loaded(m3it, tmp_path, mon
     monkeypatch.chdir(tmp_path)
     code, out, err = m3it("demo", *words)
     assert (code, out) == (2, "") and "Invalid value" in err and not list(tmp_path.iterdir())
+
+
+def test_gradio_finds_no_file_to_write_stubs_for_and_all_others_do():
+    def create_or_modify_pyi():
+        return inspect.getfile(pytest)
+
+    path = create_or_modify_pyi()
+    with door._no_stubs():
+        assert inspect.getfile(pytest) == path
+        with pytest.raises(OSError, match="no stubs"):
+            create_or_modify_pyi()
+    assert create_or_modify_pyi() == path
 
 
 def test_without_gradio_the_command_says_what_to_install(m3it, monkeypatch):

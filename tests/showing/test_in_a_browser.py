@@ -4,14 +4,17 @@ M3IT_AXE names axe.min.js (npm's axe-core), with which the pages are checked for
 folder for screenshots.
 """
 
+import itertools
 import os
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
 from chat_server import ChatServer, events, words_of
 from conftest import make_row, picture, write_rows
 
+from m3it.evaluating.answering import Seen, streamed
 from m3it.evaluating.votes import ballots_in, read_votes
 from m3it.showing.browse.app import build as build_browse
 from m3it.showing.browse.pages import Pages
@@ -132,6 +135,8 @@ def test_two_models_are_asked_and_compared(page, two, tmp_path):
     for name, data in (("broken.jpg", b"\xff\xd8\xff\xe0 no more"), ("evil.svg", b"<svg xmlns='x'/>")):
         page.locator("input[type=file]").set_input_files({"name": name, "mimeType": "image/jpeg", "buffer": data})
         page.get_by_role("alert").get_by_text(f"{name}: ").wait_for()
+    above, told = (part.bounding_box() for part in (page.get_by_text("Add pictures"), page.get_by_role("alert")))
+    assert 0 <= told["y"] - above["y"] - above["height"] < 100
     look_at(page, "refused")
     file = {"name": "own.png", "mimeType": "image/png", "buffer": picture(9)}
     page.locator("input[type=file]").set_input_files(file)
@@ -177,6 +182,78 @@ def test_the_demo_is_used_by_keyboard_alone(page, two, tmp_path):
     page.get_by_text("Your vote is kept").wait_for()
     (line,) = read_votes(tmp_path / "votes/votes.jsonl")
     assert line["vote"] == "tie" and line["id"] == "row-3"
+
+
+class Endless:
+    """A model that says one word after the other, as many as it is let."""
+
+    def __init__(self):
+        self.is_told_to_end, self.num_ended = threading.Event(), 0
+
+    def stream(self, question):
+        def write(tell):
+            try:
+                for number in itertools.count():
+                    tell(f"word {number}")
+                    if self.is_told_to_end.wait(0.1):
+                        return "the end"
+            finally:
+                self.num_ended += 1
+
+        return streamed(write)
+
+    def seen(self, question):
+        return Seen("What?", [])
+
+
+def test_an_answer_is_stopped_and_the_next_question_is_asked(page, serving):
+    model = Endless()
+    with serving(build_demo({"endless": model})) as url:
+        page.goto(url)
+        page.get_by_role("textbox", name="Question").fill("What?")
+        page.get_by_role("button", name="Ask", exact=True).click()
+        page.get_by_text("word 2").wait_for()
+        page.get_by_role("button", name="Stop").click()
+        page.get_by_text("Stopped.").wait_for()
+        said = page.get_by_text("word ").inner_text()
+        page.wait_for_timeout(1000)
+        assert model.num_ended == 1 and page.get_by_text("Stopped.").is_visible()
+        assert page.get_by_text("word ").inner_text() == said
+        model.is_told_to_end.set()
+        page.get_by_role("button", name="Ask", exact=True).click()
+        page.get_by_text("the end").wait_for()
+        page.get_by_text("What the model saw").wait_for()
+
+
+class Late(Pages):
+    """Pages that come when they are let."""
+
+    def __init__(self, repo):
+        super().__init__(repo)
+        self.may_come = threading.Event()
+
+    def read(self, view, tell=lambda _: None):
+        self.may_come.wait()
+        return super().read(view, tell)
+
+
+def test_a_row_is_asked_about_once_it_is_read_and_another_one_stops_the_answer(page, rows, serving):
+    model, pages = Endless(), Late(rows)
+    with serving(build_demo({"endless": model}, pages)) as url:
+        page.goto(f"{url}/?config=okvqa&split=train&row=17")
+        ask = page.get_by_role("button", name="Ask", exact=True)
+        page.get_by_text("Reading the first row").wait_for()
+        assert ask.is_disabled()
+        pages.may_come.set()
+        page.get_by_text("Reading the first row").wait_for(state="detached")
+        ask.click()
+        page.get_by_text("word 2").wait_for()
+        page.get_by_label("Row number").fill("18")
+        page.get_by_label("Row number").press("Enter")
+        page.wait_for_function("location.search.includes('row=18')")
+        page.wait_for_timeout(500)
+        assert model.num_ended == 1
+        assert page.locator(".answer").count() == 0
 
 
 def test_a_pasted_picture_is_added(page, two):

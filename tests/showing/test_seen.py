@@ -41,6 +41,13 @@ def test_a_text_that_is_cut_stands_there_crossed_out(processor, tmp_path):
     assert re.search(r'class="lost" title="cut">[^<]*question', page)
 
 
+def test_packed_rows_stand_in_sequences_with_their_masks(processor, tmp_path):
+    rows = [make_row(i, inputs="What? " * i) for i in range(4)]
+    page = page_of(processor, tmp_path, rows, pack=True)
+    assert page.index("<h2>Sequence 1 of ") < page.index("<h2>row-0</h2>") < page.index("<h2>row-3</h2>")
+    assert page.count('class="mask"') == page.count(" of its place in the batch") == page.count("<h2>Sequence ") < 4
+
+
 def test_what_rows_say_is_text(processor, tmp_path):
     page = page_of(processor, tmp_path, [make_row(0, inputs="<script>alert(1)</script>")])
     assert "<script" not in page and "default-src 'none'" in page

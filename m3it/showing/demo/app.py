@@ -34,9 +34,9 @@ def build(
     gr = load_gradio(command)
     with gr.Blocks(title="M3IT: ask a model", analytics_enabled=False) as page:
         made = _lay_out(list(models), pages)
+        going = _listen_to_questions(made, models, ballots)
         if pages:
-            _listen_to_rows(page, made, pages)
-        _listen_to_questions(made, models, ballots)
+            _listen_to_rows(page, made, pages, going)
     return page
 
 
@@ -58,15 +58,16 @@ def _lay_out(names: Sequence[str], pages: Pages | None) -> SimpleNamespace:
         with gr.Column(scale=2, min_width=260):
             made.strip = gr.HTML(js_on_load=None)
             made.add = gr.HTML(html_template=ADD, js_on_load=script, most_bytes=MAX_BYTES)
+            made.refused = gr.HTML(js_on_load=None)
             made.remove = gr.Button("Remove pictures", size="sm", visible=False)
         with gr.Column(scale=3, min_width=260):
             made.choices = gr.Dropdown([], label="Instructions of the dataset", visible=False)
             made.instruction = gr.Textbox(label="Instruction", lines=2)
             made.inputs = gr.Textbox(label="Question", lines=2, placeholder="Shift and Enter asks")
             with gr.Row():
-                made.ask = gr.Button("Ask", variant="primary", min_width=110)
+                made.ask = gr.Button("Ask", variant="primary", min_width=110, interactive=pages is None)
                 made.stop = gr.Button("Stop", min_width=110)
-    made.note = gr.HTML(js_on_load=None)
+    made.note = gr.HTML(note_html("Reading the first row …") if pages else "", js_on_load=None)
     made.answers = gr.HTML(js_on_load=None)
     with gr.Row(visible=False) as made.voting:
         made.votes = {vote: gr.Button(words, min_width=120) for vote, words in VOTES.items()}
@@ -78,8 +79,8 @@ def _lay_out(names: Sequence[str], pages: Pages | None) -> SimpleNamespace:
 # ---- rows
 
 
-def _listen_to_rows(page: Any, made: SimpleNamespace, pages: Pages) -> None:
-    """Let each event take another row; the address in the browser names it."""
+def _listen_to_rows(page: Any, made: SimpleNamespace, pages: Pages, going: Any) -> None:
+    """Let each event take another row, and stop the answer that is `going` on; the address in the browser names it."""
     import gradio as gr
 
     def take(view: View) -> dict[Any, Any]:
@@ -111,11 +112,14 @@ def _listen_to_rows(page: Any, made: SimpleNamespace, pages: Pages) -> None:
             if listed and taken and said[-1] == taken.place[listed]:
                 return {made.taken: taken}
             try:
-                return take(view_of(*said or [request]))
+                found = take(view_of(*said or [request]))
             except KNOWN as error:
-                return {made.note: note_html(str(error), True)}
+                found = {made.note: note_html(str(error), True)}
+            return found | {made.ask: gr.update(interactive=True)}  # once the first row is read
 
         shown = [part for name, part in vars(made).items() if name != "votes"]
+        if parts:  # first of all the answer is stopped, if there can be one: it would be written beside the other row
+            listen(None, cancels=[going], api_visibility="private")
         done = listen(handle, {made.taken, *parts}, shown, api_visibility="private", show_progress="hidden")
         done.then(None, [made.address], None, js=TO_ADDRESS % list(ADDRESS), api_visibility="private")
 
@@ -149,15 +153,15 @@ def _instructions(config: str) -> list[str]:
 # ---- questions
 
 
-def _listen_to_questions(made: SimpleNamespace, models: dict[str, Model], ballots: Ballots | None) -> None:
-    """Let pictures be added, questions be asked, and, of two models, votes be given."""
+def _listen_to_questions(made: SimpleNamespace, models: dict[str, Model], ballots: Ballots | None) -> Any:
+    """Let pictures be added, questions be asked, and, of two models, votes be given. Returns the event of an answer."""
     import gradio as gr
 
     names, asked_of = list(models), list(models.values())
 
     def add(before: list[bytes], event: gr.EventData) -> dict[Any, Any]:
         files, refused = read_uploads(event.files, before)
-        return _pictures(made, files) | {made.note: note_html(" ".join(refused), True) if refused else ""}
+        return _pictures(made, files) | {made.refused: note_html(" ".join(refused), True) if refused else ""}
 
     def answer(pictures: list[bytes], taken: Taken | None, instruction: str, inputs: str) -> Iterator[dict[Any, Any]]:
         try:
@@ -177,7 +181,7 @@ def _listen_to_questions(made: SimpleNamespace, models: dict[str, Model], ballot
         told = note_html("Your vote is kept. Above the answers you see which model gave which.")
         return {made.answers: shown, made.voting: gr.update(visible=False), made.round: None, made.note: told}
 
-    strip = [made.strip, made.remove, made.pictures, made.note]
+    strip = [made.strip, made.remove, made.pictures, made.refused]
     _on(made.add.upload, add, made.pictures, strip)
     _on(made.remove.click, lambda: _pictures(made, []), [], strip)
     asking = [made.pictures, made.taken, made.instruction, made.inputs]
@@ -188,6 +192,7 @@ def _listen_to_questions(made: SimpleNamespace, models: dict[str, Model], ballot
     made.stop.click(lambda: note_html("Stopped."), None, made.note, **stop)
     for kind, button in made.votes.items():
         _on(button.click, lambda asked, kind=kind: vote(asked, kind), made.round, answered)
+    return going
 
 
 def _ended(
@@ -215,7 +220,7 @@ def _pictures(made: SimpleNamespace, files: list[bytes]) -> dict[Any, Any]:
         made.pictures: files,
         made.strip: strip_html(files),
         made.remove: gr.update(visible=bool(files)),
-        made.note: "",
+        made.refused: "",
     }
 
 
