@@ -43,7 +43,7 @@ from m3it.work.terminal import as_size
 def download(
     dataset: Annotated[str | None, Argument(help="Dataset name, e.g. okvqa.")] = None,
     root: Annotated[
-        Path, Option(help="Folder for the source files; with --group or --all, of a folder for each dataset.")
+        Path, Option(help="Folder for the source files; with --group or --all, each dataset has a folder in it.")
     ] = Path("."),
     group: Annotated[str | None, Option(help="The datasets of a reporting group: captioning, vqa, video, ...")] = None,
     everything: Annotated[bool, Option("--all", help="All 40 datasets.")] = False,
