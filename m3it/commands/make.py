@@ -325,16 +325,7 @@ def release(
         cluster=cluster,
         progress=progress,
     )
-    if counted := run.get("corrections"):
-        left = ", ".join(f"{name} {row_id}" for name, ids in counted["no_such_row"].items() for row_id in ids)
-        say(f"{counted['num_rows']:,} rows corrected" + (f"; no such row: {left}" if left else ""))
-    if counted := run.get("exclude"):
-        strange = f"; {counted['no_such_row']:,} more are not here: is it the list of another release?"
-        say(f"{counted['num_rows']:,} rows of the drop list left out{strange if counted['no_such_row'] else ''}")
-    for split, proof in run["splits"].items():
-        out_of_in = f"{proof['rows_in']:,} rows in, {proof['rows_out']:,} out{as_drops(proof['drops'])}"
-        say(f"{split}: {out_of_in}, {proof['digest'][:16]}")
-    say(f"digest of all: {run['digest']}")
+    say_proof(run)
     if format == "jsonl":  # a card alone
         return
     if format not in FORMATS or FORMATS[format].HAS_CONFIGS:  # else there are none whose rules to check
@@ -345,6 +336,20 @@ def release(
         push_release(out, push, yes)
     else:
         say(upload_line(out))
+
+
+def say_proof(run: dict[str, Any]) -> None:
+    """Say what run.json of a release holds: what was corrected and left out, and each split's rows and digest."""
+    if counted := run.get("corrections"):
+        left = ", ".join(f"{name} {row_id}" for name, ids in counted["no_such_row"].items() for row_id in ids)
+        say(f"{counted['num_rows']:,} rows corrected" + (f"; no such row: {left}" if left else ""))
+    if counted := run.get("exclude"):
+        strange = f"; {counted['no_such_row']:,} more are not here: is it the list of another release?"
+        say(f"{counted['num_rows']:,} rows of the drop list left out{strange if counted['no_such_row'] else ''}")
+    for split, proof in run["splits"].items():
+        out_of_in = f"{proof['rows_in']:,} rows in, {proof['rows_out']:,} out{as_drops(proof['drops'])}"
+        say(f"{split}: {out_of_in}, {proof['digest'][:16]}")
+    say(f"digest of all: {run['digest']}")
 
 
 def push_release(out: str, repo_id: str, yes: bool) -> None:

@@ -81,8 +81,8 @@ def release(
     options: dict[str, Any] = {"configs": [config.name for config in opened], "images": holds}
     options |= {"shard_bytes": shard_bytes, "on_error": on_error}
     options |= {"chunks": "content-defined"} if CHUNKED else {}  # other bytes: begun without, it is not gone on with
-    options |= {"corrections": sha256_of(Path(corrections))} if corrections else {}
-    options |= {"exclude": sha256_of(Path(exclude))} if exclude else {}
+    lists = {"corrections": corrections, "exclude": exclude}
+    options |= {name: sha256_of(Path(path)) for name, path in lists.items() if path}
     has_configs = format not in FORMATS or FORMATS[format].HAS_CONFIGS
     pieces = [
         piece
@@ -90,17 +90,21 @@ def release(
         for piece in plan_shards(config, kinds, shard_bytes, config.folder if has_configs else config.name)
     ]
     kept = {record["path"] for record in Folder(out).records()}  # of a call before this one
-    with open_executor(workers, cluster) as executor:
-        made = map_shards(write_shard, pieces, out, options, executor, progress, "release")
+
+    def make(function: Callable[..., Made], pieces: list[Piece]) -> dict[str, dict[str, Any]]:
+        made = map_shards(function, pieces, out, options, executor, progress, "release")
         records = {piece.path: made[piece.path] for piece in pieces}
-        check_kept(out, [records[path] for path in records if path in kept])
+        check_kept(out, [record for path, record in records.items() if path in kept])
+        return records
+
+    with open_executor(workers, cluster) as executor:
+        records = make(write_shard, pieces)
         if format in FORMATS and (further := FORMATS[format].further):
             check_further(out, kept & records.keys(), further)
         texts = [] if format in FORMATS else list(plan_text_shards(out, records, shard_bytes))
-        made = map_shards(write_text_shard, texts, out, options, executor, progress, "release")
-        check_kept(out, [made[piece.path] for piece in texts if piece.path in kept])
+        of_texts = make(write_text_shard, texts)
     splits = prove(out, records)
-    records |= {piece.path: made[piece.path] for piece in texts}
+    records |= of_texts
     write_card(out, describe_configs(out, records), opened, holds, splits)
     if any(record["drops"] for record in records.values()):
         write_drops(f"{out}/drops.jsonl", records)
