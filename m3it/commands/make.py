@@ -44,7 +44,7 @@ from m3it.work.terminal import as_size
 def download(
     dataset: Annotated[str | None, Argument(help="Dataset name, e.g. okvqa.")] = None,
     root: Annotated[
-        Path, Option(help="Folder for the source files; with --group or --all, of a folder for each dataset.")
+        Path, Option(help="Folder for the source files; with --group or --all, each dataset has a folder in it.")
     ] = Path("."),
     group: Annotated[str | None, Option(help="The datasets of a reporting group: captioning, vqa, video, ...")] = None,
     everything: Annotated[bool, Option("--all", help="All 40 datasets.")] = False,
@@ -328,6 +328,21 @@ def release(
         cluster=cluster,
         progress=progress,
     )
+    say_proof(run)
+    if format == "jsonl":  # a card alone
+        return
+    if format not in FORMATS or FORMATS[format].HAS_CONFIGS:  # else there are none whose rules to check
+        report = check_repository(Repository(out), tell=partial(say, err=True))
+        if any(finding.level == "error" for finding in report.findings):
+            raise Exit(1)
+    if push:
+        push_release(out, push, yes)
+    else:
+        say(upload_line(out))
+
+
+def say_proof(run: dict[str, Any]) -> None:
+    """Say what run.json of a release holds: what was corrected and left out, and each split's rows and digest."""
     if counted := run.get("corrections"):
         left = ", ".join(f"{name} {row_id}" for name, ids in counted["no_such_row"].items() for row_id in ids)
         say(f"{counted['num_rows']:,} rows corrected" + (f"; no such row: {left}" if left else ""))
@@ -340,16 +355,6 @@ def release(
         out_of_in = f"{proof['rows_in']:,} rows in, {proof['rows_out']:,} out{as_drops(proof['drops'])}"
         say(f"{split}: {out_of_in}, {proof['digest'][:16]}")
     say(f"digest of all: {run['digest']}")
-    if format == "jsonl":  # a card alone
-        return
-    if format not in FORMATS or FORMATS[format].HAS_CONFIGS:  # else there are none whose rules to check
-        report = check_repository(Repository(out), tell=partial(say, err=True))
-        if any(finding.level == "error" for finding in report.findings):
-            raise Exit(1)
-    if push:
-        push_release(out, push, yes)
-    else:
-        say(upload_line(out))
 
 
 def push_release(out: str, repo_id: str, yes: bool) -> None:

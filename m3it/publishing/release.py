@@ -86,8 +86,8 @@ def release(
     options: dict[str, Any] = {"configs": [config.name for config in opened], "images": holds}
     options |= {"shard_bytes": shard_bytes, "on_error": on_error}
     options |= {"chunks": "content-defined"} if CHUNKED else {}  # other bytes: begun without, it is not gone on with
-    options |= {"corrections": sha256_of(Path(corrections))} if corrections else {}
-    options |= {"exclude": sha256_of(Path(exclude))} if exclude else {}
+    lists = {"corrections": corrections, "exclude": exclude}
+    options |= {name: sha256_of(Path(path)) for name, path in lists.items() if path}
     options |= {"license": license} if license else {}
     has_configs = format not in FORMATS or FORMATS[format].HAS_CONFIGS
     pieces = [
@@ -96,23 +96,26 @@ def release(
         for piece in plan_shards(config, kinds, shard_bytes, config.folder if has_configs else config.name)
     ]
     kept = {record["path"] for record in Folder(out).records()}  # of a call before this one
-    with open_executor(workers, cluster) as executor:
-        made = map_shards(write_shard, pieces, out, options, executor, progress, "release")
+
+    def make(function: Callable[..., Made], pieces: list[Piece]) -> dict[str, dict[str, Any]]:
+        made = map_shards(function, pieces, out, options, executor, progress, "release")
         records = {piece.path: made[piece.path] for piece in pieces}
-        listed = records  # of those that are left without a row, the rows that were left out are listed, too
-        if license:
+        check_kept(out, [record for path, record in records.items() if path in kept])
+        return records
+
+    with open_executor(workers, cluster) as executor:
+        listed = records = make(write_shard, pieces)
+        if license:  # of a split without a row no file stays; those of its rows that were left out are listed, too
             records, empty = without_empty(out, records)
             refused |= empty
         if not records:
             raise M3ITError(f"{repo}: no row is for commercial use: {as_reasons(refused)}. Leave out license.")
-        check_kept(out, [records[path] for path in records if path in kept])
         if format in FORMATS and (further := FORMATS[format].further):
             check_further(out, kept & records.keys(), further)
         texts = [] if format in FORMATS else list(plan_text_shards(out, records, shard_bytes))
-        made = map_shards(write_text_shard, texts, out, options, executor, progress, "release")
-        check_kept(out, [made[piece.path] for piece in texts if piece.path in kept])
+        of_texts = make(write_text_shard, texts)
     splits, terms = prove(out, records), count_terms(out, records)
-    records |= {piece.path: made[piece.path] for piece in texts}
+    records |= of_texts
     opened = [config for config in opened if any(split.startswith(f"{config.name}/") for split in splits)]
     write_card(out, describe_configs(out, records), opened, holds, splits, terms)
     if any(record["drops"] for record in listed.values()):

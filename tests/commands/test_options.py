@@ -32,6 +32,7 @@ OWN = {  # options that need a word of their own on some commands, and those com
     "--repo": {"quickstart", "score", "judge", "report", "tasks", "demo"},
     "--limit": {"languages", "judge", "rate"},
     "--images": {"show", "release"},
+    "--pack": {"show"},
     "--config": {"check", "predict", "judge", "evaluate"},
     "--on-error": {"translate"},
     "--workers": {"train"},

@@ -31,7 +31,10 @@ def test_the_converter_of_the_page_makes_shards_of_another_set(tmp_path):
     (tmp_path / "my_set.py").write_text(program, "utf-8")
     release(str(ROOT), tmp_path / "llava", ["nlvr"], format="llava")
     converter = f"{tmp_path / 'my_set.py'}:convert"
-    convert("my-set", tmp_path / "llava/nlvr", tmp_path / "out", ["train"], converter=converter, task="vqa")
+    with open(tmp_path / "llava/nlvr/train.jsonl", "a", encoding="utf-8") as file:
+        file.write('{"conversations": 1}\n')
+    run = convert("my-set", tmp_path / "llava/nlvr", tmp_path / "out", ["train"], converter=converter, task="vqa")
+    assert [made["drops"] for made in run["files"].values()] == [{"cannot be read": 1}]
     known = load_dataset(str(ROOT), "nlvr", split="train", meta=True, cache_dir=str(tmp_path / "cache"))
     found = load_dataset(str(tmp_path / "out"), "my-set", split="train", meta=True, cache_dir=str(tmp_path / "cache"))
     columns = ["instruction", "inputs", "image_base64_str", "outputs"]
