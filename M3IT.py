@@ -313,7 +313,8 @@ class Repository:
             self.commit = self._resolve(repo_id, revision or unquote(named) or "main", token, cache_dir)
             self.root = f"datasets/{repo_id}@{self.commit}"
         else:
-            raise ShardError(f"{path}: expected a folder, a URL or a Hub repository (user/name); there is none.")
+            hint = f' For the dataset: load_dataset("MMInstruction/M3IT", {path!r}).' if path in config_names() else ""
+            raise ShardError(f"{path}: expected a folder, a URL or a Hub repository (user/name); there is none.{hint}")
 
     def __getstate__(self):
         # The listing and what the Hub said of the commit go along: a worker that starts without them asks the API again.
@@ -1332,8 +1333,10 @@ class M3ITConfig(datasets.BuilderConfig):
 
 
 def nearest(name, names, cutoff=0.5):
-    """The one of `names` most like `name`, for "did you mean"; None where none is like it by `cutoff`, 0 to 1."""
-    return next(iter(difflib.get_close_matches(name, list(names), 1, cutoff)), None)
+    """The one of `names` most like `name`, in whatever case, for "did you mean"; None where none is like it by `cutoff`,
+    0 to 1."""
+    folded = {each.casefold(): each for each in reversed(list(names))}
+    return next((folded[each] for each in difflib.get_close_matches(name.casefold(), list(folded), 1, cutoff)), None)
 
 
 def config_names():

@@ -20,7 +20,7 @@ from m3it.work.terminal import printable
 
 READ, MAKE, CURATE, TRAIN, SCORE = "Read", "Make", "Curate", "Train", "Score"
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
-MOST = 10**12  # of what is counted and not held; what is held in memory has limits of its own: a number with a few
+MOST = 10**9  # of what is counted and not held; what is held in memory has limits of its own: a number with a few
 # digits too many is wrong usage, and brings no machine down
 Repo = Annotated[
     str | None,

@@ -103,7 +103,7 @@ def score(
 ) -> None:
     """Score predictions by dataset, task and group, with 95 % intervals; compare two models.
 
-    Example: m3it score runs/tiny"""
+    Example: m3it score eval/tiny"""
     from m3it.evaluating.score import score as score_predictions
     from m3it.evaluating.tables import score_table
 

@@ -42,7 +42,9 @@ def train(
     config: Configs = None,
     part: Annotated[list[str] | None, Option(help="Another set to mix in: Hub id, folder or file.")] = None,
     task: Annotated[list[str] | None, Option(help="Only configs of this task.")] = None,
-    exclude_held_out: Annotated[bool, Option(help="Leave out what the paper holds out for evaluation.")] = False,
+    exclude_held_out: Annotated[
+        bool, Option("--exclude-held-out", help="Leave out what the paper holds out for evaluation.")
+    ] = False,
     license: License = None,
     exclude: Exclude = None,
     weights: Annotated[
@@ -58,7 +60,8 @@ def train(
     learning_rate: Annotated[float | None, Option(help="Default: 1e-3 tiny, 1e-4 LoRA, 2e-5 else.")] = None,
     lora: Annotated[int, Option(help="Rank of LoRA on the language model; 0: none.", min=0, max=65_536)] = 0,
     freeze: Annotated[list[str] | None, Option(help="vision, projector or language; may be repeated.")] = None,
-    bf16: Annotated[bool | None, Option("--bf16/--fp32", help="Default: bf16 where a GPU has it.")] = None,
+    bf16: Annotated[bool | None, Option("--bf16", help="Half precision. Default: where a GPU has it.")] = None,
+    fp32: Annotated[bool, Option("--fp32", help="Full precision.")] = False,
     gradient_checkpointing: Annotated[bool, Option("--gradient-checkpointing", help="Less memory.")] = False,
     max_length: Annotated[
         int | None, Option(help="Tokens of a row. Default: what the model can take.", min=1, max=10_000_000)
@@ -91,7 +94,9 @@ def train(
     Example: m3it train --model tiny --config shapes --out runs/shapes
 
     On all GPUs: accelerate launch -m m3it train ..."""
-    options = locals()  # by name, the same as in Settings
+    if bf16 and fp32:
+        raise typer.BadParameter("expected --bf16 or --fp32, found both")
+    options = {**locals(), "bf16": False if fp32 else bf16}  # by name, the same as in Settings
     from m3it.mixing.mixture import Mixture
     from m3it.mixing.part import Part
     from m3it.mixing.selection import read_weights
@@ -177,11 +182,11 @@ def quickstart(
         )
     data, model = (shlex.quote(str(path)) for path in (out, found["model"]))
     say(f"\nThe report: {found['page']}\nNext:")
-    say(f"  m3it show easy-vqa --repo {data} --split test --images rows.png        # its questions")
-    say(f"  m3it predict --model {model} --config viquae --out eval/viquae         # another dataset")
-    say(f"  m3it demo --model {model} --repo {data}                     # ask it yourself, in the browser")
+    say(f"  m3it demo --model {model} --repo {data}    # ask it yourself, in the browser")
+    say(f"  m3it show easy-vqa --repo {data} --model {model} --html seen.html    # what it sees of its rows")
+    say(f"  m3it browse --repo {data} --predictions {data}/predictions    # its answers, right and wrong")
     if not hard:
-        say("  m3it quickstart --hard                                                 # SHAPES, too: a harder one")
+        say("  m3it quickstart --hard    # SHAPES, too: a harder one")
 
 
 def as_table(lines: list[dict[str, Any]]) -> str:

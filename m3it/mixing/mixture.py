@@ -354,6 +354,12 @@ class Mixture(IterableDataset):
         opened = {"mixed_parts": self.mixed_parts, "order": self.order}  # so that all workers read what one has listed
         return {**vars(self), **opened, "_held": {}, "_unit": ((-1, -1), []), "_was_read": False}
 
+    def __repr__(self) -> str:
+        """What it was asked for; nothing is opened for it."""
+        parts = [*([self.whole] if self.whole else ()), *self.parts]
+        names = "; ".join(f"{part.name or public_url(part.path)}, {part.split}" for part in parts)
+        return f"Mixture of {names}; seed {self.seed}. print(mixture.describe()) counts its rows."
+
     def __deepcopy__(self, memo: Any) -> "Mixture":
         return self  # a trainer that copies its dataset keeps the one whose position the callback sets
 

@@ -128,6 +128,8 @@ def load_dataset(
     data_files, is a TypeError that says what to do instead.
     """
     token = _passed_by(other) or token
+    if name is not None and not isinstance(name, str):
+        raise ValueError(f"name={name!r}: expected the name of one config. Several: m3it.Mixture(path, configs=[...])")
     repository = path if isinstance(path, Repository) else Repository(path, revision, token, storage_options, cache_dir)
     options = {"on_error": on_error, "columns": columns, "filters": filters}
     if name is not None and (name == "text" or name.endswith("-images")) and is_as_is(repository, name):

@@ -123,7 +123,7 @@ def test_quickstart_ends_with_how_good_the_answers_are_and_what_to_do_next(m3it,
     code, out, err = m3it("quickstart", "--out", "over here")
     assert (code, err) == (0, "1 of 4\nwhat the Trainer prints\n") and asked == [("over here", None, False)]
     assert out.startswith(
-        f"{TABLE}\nThe report: over here/report.html\nNext:\n  m3it show easy-vqa --repo 'over here' "
+        f"{TABLE}\nThe report: over here/report.html\nNext:\n  m3it demo --model 'over here/tiny' --repo 'over here' "
     )
     commands = [shlex.split(line, comments=True)[1:] for line in out.split("Next:\n")[1].splitlines()]
     assert [m3it(command[0], "--help")[0] for command in commands] == [0, 0, 0, 0]
