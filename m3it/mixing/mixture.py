@@ -20,7 +20,7 @@ from typing import Any
 import datasets
 import numpy as np
 
-from M3IT import RowFilter
+from M3IT import RowFilter, public_url
 from m3it.mixing.loaders import (
     Batches,
     Collate,

@@ -281,3 +281,11 @@ def test_a_local_file_that_is_written_again_under_a_mixture_is_no_mixture_of_two
     os.utime(path, (1, 1))
     with pytest.raises(ShardError, match="data/t/mine/train.jsonl: changed while it was read. Call again"):
         mixture.row(1)
+
+
+def test_a_mixture_says_what_it_is_of_without_opening_it(tmp_path):
+    of_nowhere = Mixture(str(tmp_path / "nowhere"), parts=[Part("http://user:secret@127.0.0.1:9/x", "viquae")], seed=3)
+    assert repr(of_nowhere) == (
+        f"Mixture of {tmp_path / 'nowhere'}, train; viquae, train; seed 3. print(mixture.describe()) counts its rows."
+    )
+    assert "secret" not in repr(Mixture(None, parts=[Part("http://user:secret@127.0.0.1:9/x")]))
