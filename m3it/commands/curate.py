@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer import Argument, Option
@@ -137,8 +137,8 @@ def quality(
 
     if unknown := [rule for rule in drop or () if rule not in RULES]:
         raise typer.BadParameter(f"--drop {unknown[0]}: expected one of {', '.join(RULES)}")
-    options = {"drop": drop or (), "on_error": on_error, "workers": workers, "cluster": cluster}
-    found = flag_rows(repos, out, config, **options, progress=progress)
+    work: dict[str, Any] = {"on_error": on_error, "workers": workers, "cluster": cluster}
+    found = flag_rows(repos, out, config, drop=drop or (), **work, progress=progress)
     say(json.dumps(found) if as_json else quality_text(found))
 
 
@@ -171,8 +171,7 @@ def rate(
     from m3it.work.chat import Chat
 
     rows = Rows(default_repo(repo), config, split, limit=limit, ids=as_ids(ids), on_error=on_error)
-    body = as_extra_body(extra_body)
-    paid = {"prices": prices, "max_cost": max_cost, "extra_body": body}
+    paid: dict[str, Any] = {"prices": prices, "max_cost": max_cost, "extra_body": as_extra_body(extra_body)}
     chat = Chat(model, base_url, cache_dir=out / "replies", parallel=parallel, **paid)
     say(chat.estimate(rows.requests()).told(), err=True)
     found = rate_rows(rows, chat, out, drop_below=drop_below, reasoning_tags=reasoning_tags, progress=progress)

@@ -106,7 +106,7 @@ class MixedPart:
         files = [[path, repository.size(path)] for path in paths]
         told = hashlib.sha256(json.dumps([repository.commit, files]).encode())
         for numbers in rows.passing.values() if isinstance(rows.passing, dict) else [rows.passing]:
-            told.update(b"" if numbers is None else np.ascontiguousarray(numbers, "<i8"))
+            told.update(b"" if numbers is None else np.ascontiguousarray(numbers, "<i8").tobytes())
         return told.hexdigest()[:16]
 
     def refuse(self, row_id: str, error: M3ITError) -> None:

@@ -94,9 +94,9 @@ def find_weights(sizes: Mapping[str, int], weights: Weights, languages: Mapping[
     dataset -> the code of its language, where weights name languages."""
     given = as_shares(weights)
     if not isinstance(given, Mapping):
-        temperature = {"size": 1, "sqrt": 2}.get(given, given)  # type: ignore[call-overload]
+        temperature = {"size": 1.0, "sqrt": 2.0}[given] if isinstance(given, str) else given
         most = max(sizes.values()) or 1  # by which all are divided, lest the power of a small temperature overflows
-        raw = {name: (size / most) ** (1 / temperature) for name, size in sizes.items()}
+        raw: Shares = {name: (size / most) ** (1 / temperature) for name, size in sizes.items()}
     elif languages is not None and not set(given) <= set(sizes) and any(map(language_code, given)):
         raw = _by_language(sizes, given, languages)
     else:

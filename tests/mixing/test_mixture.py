@@ -284,6 +284,8 @@ def test_a_local_file_that_is_written_again_under_a_mixture_is_no_mixture_of_two
 
 
 def test_a_mixture_says_what_it_is_of_without_opening_it(tmp_path):
+    from m3it.mixing.part import Part
+
     of_nowhere = Mixture(str(tmp_path / "nowhere"), parts=[Part("http://user:secret@127.0.0.1:9/x", "viquae")], seed=3)
     assert repr(of_nowhere) == (
         f"Mixture of {tmp_path / 'nowhere'}, train; viquae, train; seed 3. print(mixture.describe()) counts its rows."
