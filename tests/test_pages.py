@@ -31,7 +31,7 @@ import pytest
 import test_docs
 from conftest import FIXTURES, ROOT
 
-REASONS = ("needs a network", "needs a GPU", "takes minutes", "runs until Ctrl-C")
+REASONS = ("needs a network", "needs a GPU", "needs other programs", "takes minutes", "runs until Ctrl-C")
 PAGES = test_docs.PAGES
 TOUR = ROOT / "docs/tour.ipynb"
 CLONE = ("data", "docs", "imgs", "scripts", "README.md", "M3IT.py", "dataset_infos.json")

@@ -141,7 +141,7 @@ def test_a_file_that_cannot_be_written_does_not_keep_back_the_others(serve, tmp_
     (tmp_path / "train2014.zip").mkdir()
     found = {file.source.path: file for file in download(["okvqa"], tmp_path)}
     assert found["train2014.zip"].state == "failed" and "Is a directory" in found["train2014.zip"].why
-    assert [file.state for file in found.values()].count("fetched") == 5
+    assert [file.state for file in found.values()].count("fetched") == 6
 
 
 def test_two_runs_in_one_folder_do_not_meddle(serve, tmp_path):

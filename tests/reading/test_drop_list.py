@@ -7,7 +7,6 @@ import pytest
 from conftest import make_row, write_rows
 
 from m3it import load_dataset
-from m3it.mixing.mixture import Mixture
 from m3it.publishing.release import release
 from m3it.reading.drop_list import read_drop_list, strangers, write_drop_list
 from m3it.rows.instance import M3ITError
@@ -65,6 +64,9 @@ def test_left_out_rows_are_counted_by_reason_and_strangers_are_said(repository, 
 
 
 def test_a_mixture_leaves_a_listed_row_out_of_its_config_alone(repository, listed):
+    pytest.importorskip("torch", reason="a mixture is a dataset of PyTorch")
+    from m3it.mixing.mixture import Mixture
+
     write_rows(repository / "data/kvqa/okvqa/train.jsonl", [make_row(i) for i in range(10)])
     mixture = Mixture(repository, ["viquae", "okvqa"], batch_size=4, drop_list=listed)
     seen = {(row["dataset"], row["id"]) for start in range(0, 20, 4) for row in mixture.batch(start, start + 4)}

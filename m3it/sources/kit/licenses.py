@@ -47,7 +47,7 @@ def coco_credits(root: SourcePath) -> dict[int, dict[str, Any]]:
     do without."""
     found = {}
     for part in COCO_PARTS:
-        path = root.either(*(f"annotations/{kind}_{part}.json" for kind in ("captions", "instances")))
-        for image in read_values(path, COCO_IMAGES) if path.exists() else ():
-            found[image["id"]] = coco_credit(image)
+        paths = [root / f"annotations/{kind}_{part}.json" for kind in ("captions", "instances")]
+        for path in [path for path in paths if path.exists()][:1]:
+            found |= {image["id"]: coco_credit(image) for image in read_values(path, COCO_IMAGES)}
     return found
