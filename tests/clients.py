@@ -175,7 +175,7 @@ def read_with_energon(folder: Path, config: str) -> Iterator[tuple[str, tuple[An
     def cook(crude: dict[str, Any]) -> Row:
         return Row(**energon.basic_sample_keys(crude), read=in_tar(crude))
 
-    class Rows(energon.DefaultTaskEncoder):  # type: ignore[misc]
+    class Rows(energon.DefaultTaskEncoder):
         decoder = None  # the bytes as they are
         cookers = [energon.Cooker(cook)]
 
@@ -208,19 +208,19 @@ def read_with_litdata(folder: Path, config: str) -> Iterator[tuple[str, tuple[An
             yield row["row_id"], (row["instruction"], row["inputs"], row["outputs"], digests)
 
 
-READERS = {  # format, package, which sets
-    "webdataset": ("webdataset", "webdataset", CONFIGS, read_with_webdataset),
-    "energon": ("webdataset", "megatron-energon", CONFIGS, read_with_energon),
-    "litdata": ("parquet", "litdata", CONFIGS, read_with_litdata),
+READERS = {  # format, package
+    "webdataset": ("webdataset", "webdataset", read_with_webdataset),
+    "energon": ("webdataset", "megatron-energon", read_with_energon),
+    "litdata": ("parquet", "litdata", read_with_litdata),
 }
 
 
 def read(name: str) -> None:
     """Compare every row of some sets with its source."""
-    format, package, configs, reader = READERS[name]
+    format, package, reader = READERS[name]
     with tempfile.TemporaryDirectory() as folder:
-        release(str(ROOT), folder, list(configs), format=format)
-        for config in configs:
+        release(str(ROOT), folder, list(CONFIGS), format=format)
+        for config in CONFIGS:
             found, known = dict(reader(Path(folder), config)), known_rows(config)
             assert found == known, (config, found, known)
             print(f"{name} {version(package)}: {len(found)} rows of {config} read as they are")
