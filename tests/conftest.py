@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 from command_line import m3it  # noqa: F401  (a fixture)
 from hub import hub  # noqa: F401  (a fixture)
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 FIXTURES = ROOT / "tests" / "fixtures"
+settings.register_profile("m3it", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # no clock in a test
+settings.load_profile("m3it")
 
 
 @pytest.fixture(autouse=True)
