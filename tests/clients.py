@@ -163,9 +163,29 @@ def read_with_webdataset(folder: Path, config: str) -> Iterator[tuple[str, tuple
     yield from map(in_tar, webdataset.WebDataset(shards, shardshuffle=False))
 
 
-def read_with_energon(folder: Path, config: str) -> Iterator[tuple[str, tuple[Any, ...]]]:
-    """Its own `prepare` and its loader, as crude samples: its field maps have one name for the picture of all rows."""
+def open_with_energon(folder: Path, kind: str, *more: str, encoder: Any = None) -> Any:
+    """Its own `prepare`, and the batches of its loader."""
     from megatron import energon
+
+    run(["energon", "prepare", str(folder), "--non-interactive", "--force-overwrite", "--split-parts", "train:train.*",
+         "--sample-type", kind, *more])  # fmt: skip
+    dataset = energon.get_train_dataset(
+        str(folder), batch_size=1, shuffle_buffer_size=None, max_samples_per_sequence=None, repeat=False,
+        worker_config=energon.WorkerConfig(rank=0, world_size=1, num_workers=0),
+        task_encoder=encoder or energon.DefaultTaskEncoder(),
+    )  # fmt: skip
+    return energon.get_loader(dataset)
+
+
+def read_with_energon(folder: Path, config: str) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """By the field map of docs/formats.md, which has one picture a row; then as crude samples, with all pictures."""
+    from megatron import energon
+
+    fields = '{"image":"0.jpg","context":"json[question]","answers":"json[outputs]"}'
+    batches = list(open_with_energon(folder / config, "VQASample", "--field-map", fields))
+    assert all(batch.image[0].shape[0] == 3 for batch in batches)  # RGB
+    asked = {("\n".join(text for text in row[:2] if text), row[2]) for row in known_rows(config).values()}
+    assert {(batch.context[0], batch.answers[0]) for batch in batches} == asked, (batches, asked)
 
     @energon.edataclass
     class Row(energon.Sample):
@@ -185,13 +205,7 @@ def read_with_energon(folder: Path, config: str) -> Iterator[tuple[str, tuple[An
         def encode_batch(self, batch: list[Any]) -> list[Any]:
             return batch
 
-    run(["energon", "prepare", str(folder / config), "--non-interactive", "--split-parts", "train:train.*",
-         "--sample-type", "CrudeWebdataset"])  # fmt: skip
-    dataset = energon.get_train_dataset(
-        str(folder / config), batch_size=1, shuffle_buffer_size=None, max_samples_per_sequence=None, repeat=False,
-        worker_config=energon.WorkerConfig(rank=0, world_size=1, num_workers=0), task_encoder=Rows(),
-    )  # fmt: skip
-    for ((row_id, row),) in energon.get_loader(dataset):
+    for ((row_id, row),) in open_with_energon(folder / config, "CrudeWebdataset", encoder=Rows()):
         yield row_id, tuple(row)  # torch's loader makes lists of tuples
 
 
