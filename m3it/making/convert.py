@@ -84,7 +84,7 @@ def convert(
         "dataset": dataset,
         "num_frames": num_frames,
         "limit": limit,
-        "converter": converter,
+        "converter": Path(converter).name if converter else None,  # what it says is in each shard's digest
         "shard_bytes": shard_bytes,
     }
     conversion = Conversion(

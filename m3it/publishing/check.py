@@ -5,6 +5,7 @@ are found, since a repository may take an hour; a Report holds them all at the e
 import json
 import posixpath
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import chain, zip_longest
@@ -26,6 +27,8 @@ from m3it.work.runner import Progress, silent
 
 ROWS = re.compile(r"^(?!drops\.jsonl$|\.).*\.(jsonl|parquet)(\.gz|\.zst)?$", re.IGNORECASE)  # names of files of rows
 Counts = dict[tuple[str, str], int]  # (config, split) -> rows
+
+MOST_TOLD = 2  # warnings by one rule
 
 
 class Report(NamedTuple):
@@ -64,11 +67,17 @@ def check(
 
 
 def told(findings: Iterable[Finding], tell: Callable[[str], None]) -> list[Finding]:
-    """The findings, each told as it is found."""
-    found = []
+    """The findings, each told as it is found; of warnings by one rule the first MOST_TOLD, and how many more there
+    are: an error among them is to be seen."""
+    found, warned = list[Finding](), Counter[str]()
     for finding in findings:
-        tell(str(finding))
         found.append(finding)
+        warned[finding.rule] += finding.level == "warning"
+        if finding.level != "warning" or warned[finding.rule] <= MOST_TOLD:
+            tell(str(finding))
+    for rule, number in warned.items():
+        if number > MOST_TOLD:
+            tell(f"{rule}: {number - MOST_TOLD:,} more warnings by this rule; m3it check --json lists all")
     return found
 
 
