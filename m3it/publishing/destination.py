@@ -45,3 +45,14 @@ def refuse_others_card(out: Folder) -> None:
             f"{out.root}/{others[0]}: is there already, and no release made it: it would be overwritten. "
             "Pass another --out, or move it away."
         )
+
+
+def refuse_others_files(out: Folder) -> None:
+    """M3ITError if anything else lies there, such as a training run: an upload of the release would send it, too."""
+    if out.exists("run.json") or out.records() or not out.fs.isdir(out.root):
+        return
+    found = {posixpath.basename(name.rstrip("/")) for name in out.fs.ls(out.root, detail=False)}
+    if others := sorted(name for name in found if name and name != "data" and not name.startswith(".")):
+        raise M3ITError(
+            f"{out.root}: holds {others[0]}, which no release made; an upload would send it, too. Pass another --out."
+        )

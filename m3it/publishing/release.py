@@ -28,7 +28,7 @@ from m3it.catalogue import why_not_commercial
 from m3it.publishing.card_yaml import SPLIT_ORDER
 from m3it.publishing.columns import CHUNKED, COLUMNS, TERMS, ParquetRows
 from m3it.publishing.configs import ReleaseConfig, open_configs, origin
-from m3it.publishing.destination import refuse_others_card, refuse_source
+from m3it.publishing.destination import refuse_others_card, refuse_others_files, refuse_source
 from m3it.publishing.formats import FORMATS, FURTHER_KINDS
 from m3it.publishing.jsonl import release_lines
 from m3it.publishing.parquet import FILE_KINDS, split_digest, write_shard
@@ -79,6 +79,7 @@ def release(
     refuse_others_card(Folder(out))
     if format == "jsonl":
         return release_lines(repo, out, opened)
+    refuse_others_files(Folder(out))
     refused = {name: why for _, name, _, about in opened if license and (why := why_not_commercial(about["dataset"]))}
     opened = [config for config in opened if config.name not in refused]
     holds = format if format in FORMATS else images

@@ -387,3 +387,12 @@ def test_memory_does_not_grow_with_the_split(tmp_path):
         )
         peaks.append(int(done.stdout))
     assert peaks[1] < 1.15 * peaks[0] and peaks[1] < 1e9
+
+
+def test_a_folder_that_holds_something_else_is_refused_before_the_work(repository, tmp_path):
+    (tmp_path / "runs/tiny").mkdir(parents=True)
+    with pytest.raises(M3ITError, match="runs: holds tiny, which no release made; an upload would send it, too"):
+        release(str(repository), tmp_path / "runs")
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["tiny"]
+    (tmp_path / "clone/.git").mkdir(parents=True)
+    release(str(repository), tmp_path / "clone", ["viquae"])  # a clone of the repository to be
