@@ -49,8 +49,8 @@ def refuse_others_card(out: Folder) -> None:
 
 def refuse_others_files(out: Folder) -> None:
     """M3ITError if anything else lies there, such as a training run: an upload of the release would send it, too."""
-    if out.exists("run.json") or out.records() or not out.fs.isdir(out.root):
-        return
+    if out.exists("run.json") or out.exists(".work") or not out.fs.isdir(out.root):
+        return  # a release, or one that was killed
     found = {posixpath.basename(name.rstrip("/")) for name in out.fs.ls(out.root, detail=False)}
     if others := sorted(name for name in found if name and name != "data" and not name.startswith(".")):
         raise M3ITError(
