@@ -11,6 +11,8 @@ import os
 import pickle
 import re
 import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -18,7 +20,7 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import make_row, picture, write_rows
+from conftest import ROOT, make_row, picture, write_rows
 from datasets.distributed import split_dataset_by_node
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -369,17 +371,59 @@ def test_an_empty_file_that_has_no_end_is_named(tmp_path, ending, streaming):
         list(load_dataset(tmp_path, "viquae", split="train", streaming=streaming))
 
 
-@pytest.mark.parametrize("num_proc", [None, 2])
-def test_preparing_raises_what_streaming_raises(tmp_path, num_proc, monkeypatch):
-    monkeypatch.setattr(module, "MiB", 1 << 11)  # in several pieces, for several processes
+def test_preparing_raises_what_streaming_raises(tmp_path, monkeypatch):
     path = write_rows(tmp_path / "data/kvqa/viquae/train.jsonl", [make_row(i) for i in range(40)])
     path.write_bytes(path.read_bytes() + b"{bad")
     with pytest.raises(M3ITError, match=r"train.jsonl:41: expected one JSON object a line, found .*on_error='drop'"):
         rows_of(tmp_path)
     for _ in range(2):  # nothing is kept of a failed run
         with pytest.raises(M3ITError, match=r"train.jsonl:41: expected one JSON object a line, found") as error:
-            load_dataset(tmp_path, "viquae", num_proc=num_proc)
+            load_dataset(tmp_path, "viquae")
         assert error.value.reason == "not JSON" and error.value.__cause__ is not None
+    said = alone(TWICE, tmp_path)
+    assert len(said) == 2 and all("train.jsonl:41: expected one JSON object a line, found" in line for line in said)
+    assert all(line.endswith("not JSON True") for line in said)
+
+
+# Workers of `datasets` get what this process has been through: these programs are run in one of their own.
+TWICE = """
+import sys, M3IT, m3it
+M3IT.MiB = 1 << 11  # in several pieces, for several processes
+for _ in range(2):
+    try:
+        m3it.load_dataset(sys.argv[1], "viquae", num_proc=2)
+    except m3it.M3ITError as error:
+        print(error, error.reason, error.__cause__ is not None)
+"""
+REPLACED = """
+import os, sys, M3IT, m3it
+M3IT.MiB = 1 << 11
+folder = sys.argv[1]
+path, new = f"{folder}/data/t/mine/train.jsonl", f"{folder}/new.jsonl"
+
+def replacing(self, row, place):
+    if os.path.exists(new):
+        os.replace(new, path)
+    return [row]
+
+builder, plain = m3it.load_builder(folder, "mine"), M3IT.M3IT.map_row
+M3IT.M3IT.map_row = replacing
+try:
+    builder.download_and_prepare(num_proc=2)
+except M3IT.ShardError as error:
+    print(error)
+M3IT.M3IT.map_row = plain
+print(os.path.exists(builder.cache_dir), *set(m3it.load_dataset(folder, "mine", split="train")["inputs"]))
+"""
+
+
+def alone(program, folder):
+    """The lines that a program says of a folder, in a process of its own."""
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "HF_DATASETS_CACHE": str(folder / "cache")}
+    command = [sys.executable, "-c", program, str(folder)]
+    done = subprocess.run(command, env=environ, cwd=folder, text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
 
 
 def test_a_link_that_leads_nowhere_is_no_empty_file(tmp_path):
@@ -613,8 +657,7 @@ def test_a_file_that_is_replaced_while_it_is_read_is_no_mixture(tmp_path, monkey
     assert len(seen) < 40 or set(seen) == {"old"}
 
 
-@pytest.mark.parametrize("num_proc", [None, 2])
-def test_a_mixture_of_two_states_is_never_kept(tmp_path, monkeypatch, num_proc):
+def test_a_mixture_of_two_states_is_never_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "MiB", 1 << 11)
     path = write_as(tmp_path / "data/t/mine/train.jsonl", [make_row(i, inputs="old") for i in range(40)])
     new = write_as(tmp_path / "new.jsonl", [make_row(i, inputs="new") for i in range(40)])
@@ -629,9 +672,16 @@ def test_a_mixture_of_two_states_is_never_kept(tmp_path, monkeypatch, num_proc):
         patched.setattr(module.M3IT, "map_row", replacing)
         builder = load_builder(tmp_path, "mine")
         with pytest.raises(ShardError, match="data/t/mine/train.jsonl: changed while it was read. Call again"):
-            builder.download_and_prepare(num_proc=num_proc)
+            builder.download_and_prepare()
         assert not Path(builder.cache_dir).exists()
     assert set(load_dataset(tmp_path, "mine", split="train")["inputs"]) == {"new"}
+
+
+def test_a_mixture_of_two_states_is_never_kept_by_two_processes(tmp_path):
+    write_as(tmp_path / "data/t/mine/train.jsonl", [make_row(i, inputs="old") for i in range(40)])
+    os.utime(write_as(tmp_path / "new.jsonl", [make_row(i, inputs="new") for i in range(40)]), (1, 1))
+    said = alone(REPLACED, tmp_path)
+    assert "data/t/mine/train.jsonl: changed while it was read. Call again" in said[0] and said[1:] == ["False new"]
 
 
 def test_a_line_that_is_broken_since_its_file_changed_is_not_called_broken(tmp_path, monkeypatch):

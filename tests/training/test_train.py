@@ -1,6 +1,5 @@
 """m3it/training/train.py: models that train, what is refused before the first step; accuracy (slow)."""
 
-import re
 import shutil
 from collections import Counter
 from dataclasses import replace
@@ -8,7 +7,7 @@ from dataclasses import replace
 import datasets
 import fsspec
 import pytest
-from conftest import ROOT, make_row, write_rows
+from conftest import make_row, write_rows
 from fsspec.implementations.local import LocalFileSystem
 
 from m3it.rows.instance import M3ITError
@@ -18,7 +17,7 @@ pytest.importorskip("transformers", reason="transformers is an extra")
 pytest.importorskip("accelerate", reason="accelerate is an extra")
 
 from small_models import small, text_sizes, tokenizer_with  # noqa: E402
-from training_runs import FAST, finevision, mixture_of, rows_of  # noqa: E402
+from training_runs import FAST, mixture_of, rows_of  # noqa: E402
 
 from m3it.mixing.mixture import Mixture  # noqa: E402
 from m3it.models.collator import Collator  # noqa: E402
@@ -221,33 +220,6 @@ def test_a_broken_image_stops_or_is_left_out(data, base, tmp_path):
 
 
 # ---- the page
-
-
-def test_the_snippets_of_the_page_run_one_after_another(data, base, tmp_path, monkeypatch):
-    """Every Python block of docs/train.md; names of the Hub become local ones, endless loops end."""
-    pytest.importorskip("trl", reason="trl is an extra")
-    page = (ROOT / "docs/train.md").read_text("utf-8")
-    blocks = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
-    write_rows(tmp_path / "pairs.jsonl", [make_row(500 + i) for i in range(4)])
-    local = {
-        '"MMInstruction/M3IT"': f'"{data}", ["viquae"]',
-        '"HuggingFaceM4/FineVision", "ai2d_merged"': f'"{finevision(tmp_path / "fine")}"',
-        "~/my/pairs.jsonl": str(tmp_path / "pairs.jsonl"),
-        "exclude_held_out=True, ": "",  # viquae is held out
-        "    ...": "    break",
-        "num_workers=4": "num_workers=0",
-        "max_steps=steps": "max_steps=2, use_cpu=True, report_to=[], bf16=False, gradient_checkpointing=False",
-    }
-    assert len(blocks) == 3 and all(name in "".join(blocks) for name in local)
-    monkeypatch.chdir(tmp_path)
-    names = dict(zip(("model", "processor"), load_model(base), strict=True))
-    names["validation"] = mixture_of(data)
-    for block in blocks:
-        for theirs, ours in local.items():
-            block = block.replace(theirs, ours)
-        exec(block, names)
-    assert names["trainer"].state.global_step == 2 and sorted(names["mixture"].weights) == ["fine", "pairs", "viquae"]
-    assert (tmp_path / "runs/mine/checkpoint-2").exists()
 
 
 # ---- accuracy of `tiny`
