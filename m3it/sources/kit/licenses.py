@@ -45,7 +45,7 @@ def coco_credit(image: Mapping[str, Any]) -> dict[str, Any]:
 def coco_credits(root: SourcePath) -> dict[int, dict[str, Any]]:
     """COCO's number of a picture -> what meta says of it, of the annotation files of COCO that are there; the rows can
     do without."""
-    found = {}
+    found: dict[int, dict[str, Any]] = {}
     for part in COCO_PARTS:
         paths = [root / f"annotations/{kind}_{part}.json" for kind in ("captions", "instances")]
         for path in [path for path in paths if path.exists()][:1]:
