@@ -19,6 +19,7 @@ from M3IT import M3IT, id_of, image_bytes, public_url
 from m3it.reading.drop_list import write_drop_list
 from m3it.reading.load import load_builder
 from m3it.rows.instance import M3ITError, hash_of
+from m3it.rows.messages import prompt_of
 from m3it.work.chat import Answer, Chat, ChatError, Reply, Request, message
 from m3it.work.folder import alone_in, write_json, write_text
 from m3it.work.reasoning import REASONING_TAGS, without_reasoning
@@ -82,8 +83,8 @@ class Subject(NamedTuple):
 
 def subject_of(row: dict[str, Any]) -> Subject:
     """What is rated of a row."""
-    question = "\n".join(text for text in (row["instruction"], row["inputs"]) if text)
-    return Subject(id_of(row), question, row["outputs"], RATINGS if row["image_base64_str"] else RATINGS[1:])
+    ratings = RATINGS if row["image_base64_str"] else RATINGS[1:]
+    return Subject(id_of(row), prompt_of(row), row["outputs"], ratings)
 
 
 def request(subject: Subject, images: Sequence[bytes], sample: int = 0) -> Request:

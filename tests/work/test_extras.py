@@ -1,4 +1,4 @@
-"""m3it/work/extras.py: a hint names what can be installed."""
+"""m3it.work.extras: a hint names what can be installed."""
 
 from conftest import ROOT
 

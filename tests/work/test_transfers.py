@@ -1,4 +1,4 @@
-"""m3it/work/transfers.py, against a server that misbehaves: the right bytes in the end, or a sentence that says why."""
+"""m3it.work.transfers, against a server that misbehaves: the right bytes in the end, or a sentence that says why."""
 
 import errno
 import hashlib
