@@ -60,6 +60,7 @@ def flag_rows(
         "rules": {rule: _counts(flag for flag in flags if flag["rule"] == rule) for rule in RULES},
     }
     folder.write("quality.json", json.dumps(found, indent=1) + "\n")
+    folder.remove("drop.jsonl")  # of another call, which named other rules
     if drop:
         named = [{**flag, "reason": flag["rule"]} for flag in flags if flag["rule"] in drop]
         by_place = {(flag["config"], flag["split"], flag["id"]): flag for flag in reversed(named)}

@@ -209,6 +209,7 @@ def rate(
         }
         text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines.values())
         write_text(out / "ratings.jsonl", text)
+        (out / "drop.jsonl").unlink(missing_ok=True)  # of another call, with another limit
         if drop_below:
             low = [line for line in lines.values() if _lowest_rating(line) < drop_below]
             named = [{name: line[name] for name in ("config", "split", "id")} for line in low]

@@ -52,6 +52,8 @@ def test_a_rule_that_is_named_writes_a_drop_list_that_load_dataset_takes(repo, t
     assert [line["reason"] for line in lines_of(listed)] == ["no_answer", "cut_off"]
     left = load_dataset(str(repo), "viquae", split="train", streaming=True, exclude=str(listed))
     assert [row["inputs"] for row in left] == ["What is 0?", "What is 3?"]
+    flag_rows([str(repo)], tmp_path / "out", ["viquae"])
+    assert not listed.exists()  # a list of before is not taken for one of this call
     with pytest.raises(ValueError, match="expected one of no_answer"):
         flag_rows([str(repo)], tmp_path / "out", drop=["no_such_rule"])
 

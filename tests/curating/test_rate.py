@@ -91,6 +91,8 @@ def test_the_same_command_gives_the_same_files_without_a_server(tmp_path):
     chat = rate_at(server.url, tmp_path, drop_below=2)
     assert (chat.num_asked, chat.num_kept, len(server.exchanges)) == (0, 5, 5)
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*.*")} == kept and len(kept) == 3
+    rate_at(server.url, tmp_path)
+    assert not (tmp_path / "out/drop.jsonl").exists()  # a list of before is not taken for one of this call
 
 
 def test_a_reply_that_cannot_be_read_is_asked_for_once_more(tmp_path):
