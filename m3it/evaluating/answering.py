@@ -59,7 +59,7 @@ class Answered(NamedTuple):
     seconds: float
 
 
-class Seen(NamedTuple):
+class ModelInput(NamedTuple):
     """What a model gets to see of a question: its text, and its pictures as RGB, or none where they are sent as they
     are."""
 
@@ -104,13 +104,13 @@ class LocalModel:
 
         return streamed(write)
 
-    def seen(self, question: Question) -> Seen:
+    def seen(self, question: Question) -> ModelInput:
         """What the model sees of a question: its prompt and its pictures, read back from the tensors."""
         from m3it.models.seen import pictures_of, prompt_of
 
         batch = self.collator.prompts([self._prepare(question)])
         pictures = pictures_of(batch, self.collator.processor.image_processor) if question.num_images else []
-        return Seen(prompt_of(self.collator, batch), pictures)
+        return ModelInput(prompt_of(self.collator, batch), pictures)
 
     def _prepare(self, question: Question) -> Any:
         return self.collator.prepare({**question.row, "images": question.images})
@@ -226,10 +226,10 @@ class ServedModel:
 
         return streamed(ask)
 
-    def seen(self, question: Question) -> Seen:
+    def seen(self, question: Question) -> ModelInput:
         """What is sent of a question: each picture goes with its own bytes, of which the sha256 stands here."""
         sent = without_images({"messages": [self._message(question)]})
-        return Seen(json.dumps(sent["messages"], indent=1, ensure_ascii=False), [])
+        return ModelInput(json.dumps(sent["messages"], indent=1, ensure_ascii=False), [])
 
     def _message(self, question: Question) -> dict[str, Any]:
         return message(question.head["prompt"], question.images, row_id=question.head["id"])

@@ -22,7 +22,7 @@ from conftest import ROOT, picture, write_rows
 from prediction_files import lines_of, write_questions
 
 from M3IT import M3ITError, image_bytes
-from m3it.evaluating.answering import Question, Seen
+from m3it.evaluating.answering import Question, ModelInput
 from m3it.evaluating.predict import predict
 from m3it.evaluating.runs import ScoreError
 from m3it.evaluating.votes import ballots_in, count_votes, is_swapped, read_votes, vote_line, wilson
@@ -192,8 +192,8 @@ class Parrot:
         yield self.text[:2]
         yield self.text
 
-    def seen(self, asked: Question) -> Seen:
-        return Seen("the prompt", [])
+    def seen(self, asked: Question) -> ModelInput:
+        return ModelInput("the prompt", [])
 
 
 def test_before_the_vote_nothing_says_which_model_answered():
@@ -213,7 +213,7 @@ def test_before_the_vote_nothing_says_which_model_answered():
 def test_all_that_is_said_is_escaped():
     evil = "<script>alert(1)</script><img src=x onerror=alert(1)> \u202e"
     asked = Round(question(evil), (evil,), (0,), evil)
-    html = answers_html(asked, [evil], [Seen(evil, [])], done=True)
+    html = answers_html(asked, [evil], [ModelInput(evil, [])], done=True)
     assert "<script" not in html and "<img src=x" not in html and "\u202e" not in html
     assert strip_html([b"<svg onload=alert(1)>"]).count("<svg") == 0
 

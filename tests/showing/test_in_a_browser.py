@@ -14,7 +14,7 @@ import pytest
 from chat_server import ChatServer, events, words_of
 from conftest import make_row, picture, write_rows
 
-from m3it.evaluating.answering import Seen, streamed
+from m3it.evaluating.answering import ModelInput, streamed
 from m3it.evaluating.votes import ballots_in, read_votes
 from m3it.showing.browse.app import build as build_browse
 from m3it.showing.browse.pages import Pages
@@ -203,7 +203,7 @@ class Endless:
         return streamed(write)
 
     def seen(self, question):
-        return Seen("What?", [])
+        return ModelInput("What?", [])
 
 
 def test_an_answer_is_stopped_and_the_next_question_is_asked(page, serving):

@@ -5,7 +5,7 @@ In: a round.  Out: a text of HTML, with no script and no address but that of dat
 
 from collections.abc import Sequence
 
-from m3it.evaluating.answering import Seen
+from m3it.evaluating.answering import ModelInput
 from m3it.rows.images import encode
 from m3it.showing.browse.cards import picture_html, said
 from m3it.showing.demo.rounds import Round
@@ -20,7 +20,7 @@ def strip_html(pictures: Sequence[bytes]) -> str:
 
 
 def answers_html(
-    asked: Round, names: Sequence[str], seen: Sequence[Seen] = (), vote: str = "", done: bool = False
+    asked: Round, names: Sequence[str], seen: Sequence[ModelInput] = (), vote: str = "", done: bool = False
 ) -> str:
     """The answers as far as they have come, from the left; with `seen` what each model saw, and, of two, their names;
     once all is `done`, the reference."""
@@ -35,12 +35,12 @@ def answers_html(
     return f'<div class="cards">{card}</div>'
 
 
-def _answer(side: str, text: str, name: str, seen: Seen | None) -> str:
+def _answer(side: str, text: str, name: str, seen: ModelInput | None) -> str:
     head = f"<h2>{side} <small>{said(name)}</small></h2>"
     return f'<section>{head}<p class="answer" dir="auto">{said(text)}</p>{_seen(seen)}</section>'
 
 
-def _seen(seen: Seen | None) -> str:
+def _seen(seen: ModelInput | None) -> str:
     """What a model saw, folded: enlarged pixel by pixel where it is small."""
     if seen is None:
         return ""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from m3it.evaluating.answering import LocalModel, Question, Seen, ServedModel, question_of
+from m3it.evaluating.answering import LocalModel, Question, ModelInput, ServedModel, question_of
 from m3it.evaluating.votes import is_swapped
 from m3it.rows.instance import M3ITError
 from m3it.work.chat import Chat
@@ -67,6 +67,6 @@ def ask(models: Sequence[Model], question: Question, reference: str) -> Iterator
             yield Round(question, tuple(answers), places, reference)
 
 
-def seen(models: Sequence[Model], question: Question) -> list[Seen]:
+def seen(models: Sequence[Model], question: Question) -> list[ModelInput]:
     """What each model saw of it."""
     return [model.seen(question) for model in models]
