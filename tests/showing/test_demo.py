@@ -22,7 +22,7 @@ from conftest import ROOT, picture, write_rows
 from prediction_files import lines_of, write_questions
 
 from M3IT import M3ITError, image_bytes
-from m3it.evaluating.answering import Question, ModelInput
+from m3it.evaluating.answering import ModelInput, Question
 from m3it.evaluating.predict import predict
 from m3it.evaluating.runs import ScoreError
 from m3it.evaluating.votes import ballots_in, count_votes, is_swapped, read_votes, vote_line, wilson

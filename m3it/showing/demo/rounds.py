@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from m3it.evaluating.answering import LocalModel, Question, ModelInput, ServedModel, question_of
+from m3it.evaluating.answering import LocalModel, ModelInput, Question, ServedModel, question_of
 from m3it.evaluating.votes import is_swapped
 from m3it.rows.instance import M3ITError
 from m3it.work.chat import Chat
