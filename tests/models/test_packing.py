@@ -140,7 +140,7 @@ def test_rows_with_an_answer_before_their_picture_share_none():
 def test_more_branches_than_a_sequence_holds_have_their_picture_again():
     model, processor = loaded("tiny")
     asked = [row(1, id=str(i), instruction=f"{i}. What is shown?" * (1 + i % 2)) for i in range(7)]
-    length = Collator(processor)(asked[:2])["input_ids"].shape[1]
+    length = 2 * Collator(processor)(asked[:2])["input_ids"].shape[1]
     batch = Collator(processor, length, share_pictures=True)(asked)
     assert batch["input_ids"].shape[1] <= length and 1 < len(batch["pixel_values"]) < 7
     assert model(**batch).loss.item() == pytest.approx(model(**Collator(processor)(asked)).loss.item(), rel=1e-5)
