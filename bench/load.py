@@ -1,5 +1,5 @@
 """How fast rows load, beside the JSON loader of `datasets`, in one run: `python bench/load.py [--gigabytes 5] [--out
-bench/results/load.md]`.
+bench/results/load.md]`. With `--cold`, instead: how a mixture starts on 10 million rows of text.
 
 Makes files of rows of about 110 kB, times each path in a process of its own, alternating, and prints medians and
 ratios as a Markdown table. The pictures are random bytes: no path decodes them. Needs twice the file's size on disk,
@@ -50,6 +50,20 @@ dataset = Held()
 """
 PREPARE_OURS = "rows = load({folder!r}, 'viquae', split='train', cache_dir={cache!r}, num_proc={procs}).num_rows"
 PREPARE_JSON = "rows = load('json', data_files={file!r}, split='train', cache_dir={cache!r}, num_proc={procs}).num_rows"
+# A mixture's first start, its next one, the place of a row far on in the order, and rows read from all over the file.
+COLD_SHARD = "data/vqa/vqa-v2/train.jsonl"
+COLD_START = "from m3it.mixing.mixture import Mixture; mixture = Mixture({folder!r}, ['vqa-v2'], cache_dir={cache!r})"
+COLD_PATHS = {
+    "lines": ("", "rows = sum(1 for _ in open({file!r}, 'rb'))"),
+    "first": (COLD_START, "rows = mixture.num_rows"),
+    "next": (COLD_START, "rows = mixture.num_rows"),
+    "place": (COLD_START + "; rows = mixture.num_rows", "mixture.order.place(rows - 1)"),
+    "row": (COLD_START + "; rows = mixture.num_rows", "mixture.row(rows - 1)"),
+    "rows": (
+        COLD_START,
+        "for position in range(0, mixture.num_rows, mixture.num_rows // 20_000): mixture.row(position)\nrows = 20_000",
+    ),
+}
 PROGRAM = """
 import json, resource, sys, time
 {prepare}
@@ -75,6 +89,20 @@ def make_file(path: Path, num_bytes: float) -> int:
             )
             num_rows += 1
     return num_rows
+
+
+def make_texts(path: Path, num_rows: int) -> None:
+    """Write rows of text alone, of about 500 bytes."""
+    path.parent.mkdir(parents=True)
+    draw = random.Random(0)
+    words = [f"{draw.choice('bdfgklmnprst')}{draw.choice('aeiou')}{draw.choice('klmnrst')}" for _ in range(2000)]
+    texts = [" ".join(draw.choices(words, k=draw.randrange(40, 120))) for _ in range(1000)]
+    with open(path, "w", encoding="utf-8") as file:
+        for number in range(num_rows):
+            row = (
+                f'{{"instruction": "Answer the question.", "inputs": "{texts[number % 1000]}", "image_base64_str": [], '
+            )
+            file.write(f'{row}"outputs": "{number}", "meta": "{{\\"id\\": \\"{number}\\"}}"}}\n')
 
 
 def run(prepare: str, timed: str, home: str) -> tuple[float, int, int]:

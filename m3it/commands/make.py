@@ -288,6 +288,9 @@ def release(
     corrections: Annotated[str | None, Option(help="TSV file of corrected texts.")] = None,
     exclude: Exclude = None,
     license: License = None,
+    ratings: Annotated[
+        list[str] | None, Option(help="Put the ratings of a file of m3it rate into columns; may be repeated.")
+    ] = None,
     workers: Workers = 1,
     cluster: Cluster = None,
     push: Annotated[
@@ -324,6 +327,7 @@ def release(
         corrections=corrections,
         exclude=None if exclude is None else str(exclude),
         license=license,
+        ratings=ratings or (),
         workers=workers,
         cluster=cluster,
         progress=progress,
@@ -342,13 +346,18 @@ def release(
 
 
 def say_proof(run: dict[str, Any]) -> None:
-    """Say what run.json of a release holds: what was corrected and left out, and each split's rows and digest."""
+    """Say what run.json of a release holds: what was corrected, left out and rated, and each split's rows and
+    digest."""
     if counted := run.get("corrections"):
         left = ", ".join(f"{name} {row_id}" for name, ids in counted["no_such_row"].items() for row_id in ids)
         say(f"{counted['num_rows']:,} rows corrected" + (f"; no such row: {left}" if left else ""))
     if counted := run.get("exclude"):
         strange = f"; {counted['no_such_row']:,} more are not here: is it the list of another release?"
         say(f"{counted['num_rows']:,} rows of the drop list left out{strange if counted['no_such_row'] else ''}")
+    if counted := run.get("ratings"):
+        strange = f"; {counted['no_such_row']:,} ratings are of rows that are not in this release"
+        told = f"{counted['num_rows']:,} rows rated, {counted['unrated']:,} not"
+        say(told + strange * bool(counted["no_such_row"]))
     for name, reason in run.get("license", {}).get("left_out", {}).items():
         say(f"{name}: left out, none of its rows is for commercial use: {reason}")
     for split, proof in run["splits"].items():

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from M3IT import M3IT, id_of, image_bytes, public_url
 from m3it.reading.drop_list import write_drop_list
 from m3it.reading.load import load_builder
+from m3it.reading.ratings import RATINGS, VALUES
 from m3it.rows.instance import M3ITError, hash_of
 from m3it.rows.messages import prompt_of
 from m3it.work.chat import Answer, Chat, ChatError, Reply, Request, message
@@ -25,9 +26,7 @@ from m3it.work.folder import alone_in, write_json, write_text
 from m3it.work.reasoning import REASONING_TAGS, without_reasoning
 from m3it.work.runner import Progress, silent, versions
 
-RATINGS = ("image_correspondence", "relevance")  # of the question to the picture, of the answer to the question
 ASKED = {RATINGS[0]: "Picture fits question", RATINGS[1]: "Answer follows"}
-VALUES = range(1, 6)
 MAX_REFUSALS = 3  # by a server that has taken nothing yet
 OPTIONS = {"temperature": 0, "max_tokens": 512}
 UNREADABLE = "the reply holds no ratings in the form that was asked for"
@@ -136,13 +135,18 @@ class Rows:
         self.split = split or ("train" if "train" in held else next(iter(held), ""))
         if self.split not in held:
             raise M3ITError(f"{self.repo} has no {split or 'rows'} of {config}; it has {', '.join(held) or 'none'}.")
-        self.chosen = self._lowest(limit) if limit else None
-        if ids is not None:
-            self.chosen = frozenset(ids) & self.chosen if self.chosen else frozenset(ids)
+        self.chosen = None if ids is None else frozenset(ids)
+        if ids is not None and not self.chosen:
+            raise M3ITError("--id: expected ids of rows, found none. m3it show lists rows.")
+        if limit:
+            self.chosen = self._lowest(limit)
 
     def _lowest(self, limit: int) -> frozenset[str]:
-        """The ids of so many rows with the lowest hashes: a sample that does not depend on their order."""
-        ids = (id_of(row) for row in self.builder.rows(self.split))
+        """The ids of so many rows, of those asked for, with the lowest hashes: a sample that does not depend on their
+        order."""
+        ids = {id_of(row) for row in self.builder.rows(self.split)}
+        refuse_missing((self.chosen or frozenset()) - ids)
+        ids &= self.chosen or ids
         return frozenset(heapq.nsmallest(limit, ids, key=lambda row_id: hash_of(self.config, row_id, 0, "rate")))
 
     def read(self, ids: Collection[str] | None = None) -> Iterator[dict[str, Any]]:
@@ -160,8 +164,7 @@ class Rows:
                 )
             seen.add(row_id)
             yield row
-        if missing := sorted((wanted or frozenset()) - seen):
-            raise M3ITError(f"--id: there is no row of {', '.join(map(repr, missing[:5]))}. m3it show lists rows.")
+        refuse_missing((wanted or frozenset()) - seen)
 
     def requests(self) -> Iterator[Request]:
         """All that will be asked at first, for `Chat.estimate`; rows that cannot be sent are not in it."""
@@ -170,6 +173,12 @@ class Rows:
                 yield request(subject_of(row), image_bytes(row))
             except M3ITError:
                 continue
+
+
+def refuse_missing(ids: Collection[str]) -> None:
+    """M3ITError if there are ids that no row has."""
+    if ids:
+        raise M3ITError(f"--id: there is no row of {', '.join(map(repr, sorted(ids)[:5]))}. m3it show lists rows.")
 
 
 def rate(

@@ -38,10 +38,12 @@ def mix(*numbers: int) -> int:
     return bits
 
 
-def noise(key: int, count: int) -> np.ndarray:
-    """(count,) float64 in [0, 1), the i-th from key and i by the same splitmix64: no version of NumPy changes it."""
+def noise(keys: int | np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """float64 in [0, 1) for each number, from it and its key (uint64, one for all or one each) by the same splitmix64:
+    no version of NumPy changes it."""
+    keys = np.uint64(keys & LOW_64) if isinstance(keys, int) else keys
     with np.errstate(over="ignore"):
-        bits = np.arange(count, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(key & LOW_64)
+        bits = numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + keys
         bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return ((bits ^ (bits >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) / (1 << 53)
@@ -116,7 +118,7 @@ class Series:
         """The units in the order of a pass, and the row count at the end of each."""
         assert self.sizes is not None
         if self._pass[0] != in_pass:
-            units = np.argsort(noise(mix(self.key, in_pass), len(self.sizes)), kind="stable")
+            units = np.argsort(noise(mix(self.key, in_pass), np.arange(len(self.sizes))), kind="stable")
             self._pass = (in_pass, units, np.cumsum(self.sizes[units]))
         return self._pass[1:]
 
@@ -132,42 +134,81 @@ class Place(NamedTuple):
     window: tuple[int, int]
 
 
+class Chunks(NamedTuple):
+    """Chunks of a lane, sorted by time: of each its series, and the first of its numbers after the lane's first; how
+    many of the lane's rows come before each, and before what follows the last."""
+
+    which: np.ndarray
+    starts: np.ndarray
+    rows: np.ndarray
+
+
 class LaneEpoch:
-    """One lane in one epoch: its chunks sorted by time, cut into windows."""
+    """One lane in one epoch: its chunks sorted by time, cut into windows. Where all of them are single rows, those of a
+    window are found when it is asked for, since there may be ten millions."""
 
     def __init__(self, order: "Order", epoch: int, lane: int):
-        counts, self.firsts = order.table(epoch)[:, lane], order.firsts(epoch, lane)
+        self.epoch, self.lane, self.key = epoch, lane, mix(order.seed, epoch, lane, 1)
+        self.counts, self.firsts = order.table(epoch)[:, lane], order.firsts(epoch, lane)
+        self.keys = np.array([mix(order.seed, i, epoch, lane) for i in range(len(order.series))], np.uint64)
+        series = [order.series[i] for i in np.flatnonzero(self.counts)]
+        self._held: tuple[int, Chunks | None] = (-1, None)  # those of the window asked for last
+        self._all: Chunks | None = None
+        if all(one.sizes is None and not one.row_bytes for one in series):
+            num_rows = int(self.counts.sum())
+            self.windows = np.append(np.arange(0, num_rows, WINDOW_ROWS), num_rows)
+        else:
+            self._all = self._sort_all(order.series)
+
+    def _sort_all(self, all_series: Sequence[Series]) -> Chunks:
+        """All chunks, and where windows begin."""
         which, starts, lengths, times, costs, alone = [], [], [], [], [], []
-        for i, (series, count) in enumerate(zip(order.series, counts.tolist(), strict=True)):
-            if not count:
-                continue
-            edges = series.edges(int(self.firsts[i]), int(self.firsts[i]) + count) - self.firsts[i]
+        for i in np.flatnonzero(self.counts).tolist():
+            series, first, count = all_series[i], int(self.firsts[i]), int(self.counts[i])
+            edges = series.edges(first, first + count) - first
             length = np.diff(edges)
             which.append(np.full(len(length), i, np.int32))
             starts.append(edges[:-1].astype(np.int32))
             lengths.append(length)
-            times.append((edges[:-1] + noise(mix(order.seed, i, epoch, lane), len(length)) * length) / count)
+            times.append((edges[:-1] + noise(self.keys[i], np.arange(len(length))) * length) / count)
             costs.append(length * (1 / WINDOW_ROWS + series.row_bytes / WINDOW_BYTES))
             alone.append(np.full(len(length), series.together))
         at = np.argsort(np.concatenate(times), kind="stable")
-        self.which, self.starts = np.concatenate(which)[at], np.concatenate(starts)[at]
         cost = np.concatenate(costs)[at]
-        self.rows = np.concatenate([[0], np.cumsum(np.concatenate(lengths)[at])])  # before each chunk, and in all
+        rows = np.append(0, np.cumsum(np.concatenate(lengths)[at]))
         window = (np.cumsum(cost) - cost).astype(np.int64)
         own = np.concatenate(alone)[at]
         begins = np.flatnonzero((np.diff(window, prepend=-1) != 0) | own | np.append(False, own[:-1]))
-        self.windows = np.append(self.rows[begins], self.rows[-1])
-        self.epoch, self.lane, self.key = epoch, lane, mix(order.seed, epoch, lane, 1)
+        self.windows = np.append(rows[begins], rows[-1])
+        return Chunks(np.concatenate(which)[at], np.concatenate(starts)[at], rows.astype(np.int32))
+
+    def _sort_singles(self, window: int) -> Chunks:
+        """The chunks of a window. Each row lies in its own span of the time, so that of the first n of a lane's rows
+        each series has its share, give or take one: few are sorted, from well before the window to well after it."""
+        first, stop, num_rows = int(self.windows[window]), int(self.windows[window + 1]), int(self.windows[-1])
+        margin = 2 * len(self.counts)
+        low = max(first - margin, 0) * self.counts // num_rows
+        high = np.minimum((stop + margin) * self.counts // num_rows + 1, self.counts)
+        which = np.repeat(np.arange(len(low)), high - low)
+        starts = np.arange(len(which)) + np.repeat(high - np.cumsum(high - low), high - low)
+        times = (starts + noise(self.keys[which], starts)) / self.counts[which]
+        at = np.argsort(times, kind="stable")[first - int(low.sum()) : stop - int(low.sum())]
+        return Chunks(which[at], starts[at], np.arange(first, stop + 1))
 
     def place(self, at: int) -> Place:
         """What stands at the lane's at-th position of the epoch."""
         window = int(self.windows.searchsorted(at, "right")) - 1
         first, stop = int(self.windows[window]), int(self.windows[window + 1])
         row = first + permuted(at - first, stop - first, mix(self.key, window))
-        chunk = int(self.rows.searchsorted(row, "right")) - 1
-        begin, series = int(self.rows[chunk]), int(self.which[chunk])
-        start = int(self.firsts[series]) + int(self.starts[chunk])
-        numbers = range(start, start + int(self.rows[chunk + 1]) - begin)
+        if (chunks := self._all) is None:
+            if self._held[0] != window:
+                self._held = (window, self._sort_singles(window))
+            chunks = self._held[1]
+        assert chunks is not None
+        chunk = int(chunks.rows.searchsorted(row, "right")) - 1
+        begin, series = int(chunks.rows[chunk]), int(chunks.which[chunk])
+        start = int(self.firsts[series]) + int(chunks.starts[chunk])
+        numbers = range(start, start + int(chunks.rows[chunk + 1]) - begin)
         return Place(series, start + row - begin, numbers, self.lane, (self.epoch, window))
 
 
@@ -200,7 +241,7 @@ class Order:
         room = np.array([self.before(last, lane) - self.before(first, lane) for lane in range(LANES)])
         table = np.zeros((len(self.series), LANES), np.int64)
         for i in sorted(range(len(self.series)), key=lambda i: (self.series[i].num_units, i)):
-            lanes = np.lexsort((noise(mix(self.seed, i, epoch, 2), LANES), -room))
+            lanes = np.lexsort((noise(mix(self.seed, i, epoch, 2), np.arange(LANES)), -room))
             enough = int(np.searchsorted(np.cumsum(room[lanes]), self.quotas[i])) + 1
             lanes = lanes[: max(enough, min(LANES, self.series[i].num_units))]
             table[i, lanes] = allot(int(self.quotas[i]), room[lanes])

@@ -15,6 +15,7 @@ import functools
 import hashlib
 import itertools
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -206,12 +207,15 @@ def _named(wanted: RowFilter) -> str:
 def _passing(rows: Indexed) -> np.ndarray:
     """The numbers of the rows that pass the filters of their builder, and of those that cannot be read: what becomes of
     these is decided where they are read."""
-    passing, unread = [], []
-    for number in range(rows.num_rows):
-        if rows.read(number, lambda *told: unread.append(told)) or unread:
-            passing.append(number)
-            unread.clear()
-    return np.array(passing, np.int64)
+    unread: list[Any] = []
+
+    def numbers() -> Iterator[int]:
+        for number in range(rows.num_rows):
+            if rows.read(number, lambda *told: unread.append(told)) or unread:
+                unread.clear()
+                yield number
+
+    return np.fromiter(numbers(), np.int64)
 
 
 def _passing_of_parquet(builder: M3IT, path: str) -> np.ndarray:
@@ -223,11 +227,17 @@ def _passing_of_parquet(builder: M3IT, path: str) -> np.ndarray:
         told = asked.told_by(held)
     if str(told) == str(builder.filter):
         rows = builder.read_rows(whole, columns=told.columns(held)[:1])
-        return np.array([number for number, _ in rows], np.int64)
-    passing: list[int] = []
-    for key, _ in builder.read(whole, lambda path, number, *told: passing.append(number)):
-        passing.append(int(key.rpartition(":")[2]))
-    return np.array(passing, np.int64)
+        return np.fromiter((number for number, _ in rows), np.int64)
+    unread: list[int] = []
+
+    def numbers() -> Iterator[int]:
+        for key, _ in builder.read(whole, lambda path, number, *told: unread.append(number)):
+            yield from unread
+            unread.clear()
+            yield int(key.rpartition(":")[2])
+        yield from unread
+
+    return np.fromiter(numbers(), np.int64)
 
 
 def _pictures(rows: Indexed) -> np.ndarray:

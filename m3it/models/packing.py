@@ -2,8 +2,8 @@
 
 In: a padded batch, as the processor gives it. Out: the same rows, laid into sequences of about one length, with what
 keeps them apart: a mask, in which a token sees those of its own row only, and positions that begin anew for each row.
-Rows that share pictures stand as branches: what they have in common, pictures and all, is there once; each branch goes
-on from there and sees no other. The loss is that of the padded batch, and so are the gradients.
+Rows that share pictures stand as the branches of a tree: what some have in common, pictures and all, is there once;
+each goes on from there and sees no other. The loss is that of the padded batch, and so are the gradients.
 
 Which rows stand where depends on the batch alone: a packed run takes, skips and resumes exactly the rows of a padded.
 """
@@ -32,11 +32,14 @@ PICTURE_KEYS = {  # of a batch, by how it holds pictures
 SEQUENCE = 256  # tokens, where rows are short: with a mask, attention costs the square of the length
 
 
-class Bundle(NamedTuple):
-    """Rows that stand together, as branches after the first `shared` tokens, which are the same in all."""
+class Branch(NamedTuple):
+    """A row from its `start`-th token on: those before it has in common with the branch before it."""
 
-    rows: list[int]
-    shared: int
+    row: int
+    start: int
+
+
+Bundle = list[Branch]  # rows that stand together: a tree of texts, as a directory lists its files
 
 
 def how_held(processor: Any) -> str:
@@ -62,9 +65,9 @@ def pack(
     lengths = mask.sum(1).tolist()
     longest = max(max(lengths), min(max_length or SEQUENCE, max(SEQUENCE, 2 * max(lengths))))
     bundles = list(bundles_of(batch, owners, lengths, longest))
-    sizes = [bundle.shared + sum(lengths[row] - bundle.shared for row in bundle.rows) for bundle in bundles]
+    sizes = [sum(lengths[row] - start for row, start in bundle) for bundle in bundles]
     sequences = [[bundles[i] for i in places] for places in fill(sizes, longest)]
-    index, group, branch = lay_out(sequences, lengths, mask.shape[1])
+    index, until = lay_out(sequences, lengths, mask.shape[1])
     empty, at = index < 0, index.clamp(min=0)
     fill_with = {"input_ids": processor.tokenizer.pad_token_id, "labels": -100}
     packed = {
@@ -74,14 +77,14 @@ def pack(
     }
     whose = sorted(set(owners))
     counts = [num_images[row] for row in whose]
-    shown = [whose.index(owners[bundle.rows[0]]) for sequence in sequences for bundle in sequence]
+    shown = [whose.index(owners[bundle[0].row]) for sequence in sequences for bundle in sequence]
     pictures = pictures_of(batch, held, shown, counts)
     positions = torch.arange(mask.shape[1]).expand(mask.shape)
     if held == "patches":
         positions = rope_positions(batch, [whose.index(owner) for owner in owners], counts, processor)
     packed["position_ids"] = positions.flatten(-2)[..., at].masked_fill(empty, 0)
     others = {key: value for key, value in batch.items() if key not in TOKENS and key not in pictures}
-    return {**packed, "attention_mask": mask_of(group, branch), **pictures, **others}
+    return {**packed, "attention_mask": mask_of(until), **pictures, **others}
 
 
 # ---- which rows stand together
@@ -89,30 +92,35 @@ def pack(
 
 def bundles_of(batch: dict[str, Any], owners: Sequence[int], lengths: Sequence[int], longest: int) -> Iterator[Bundle]:
     """The rows in bundles of no more than `longest` tokens: those of one owner together."""
-    ids, learned = batch["input_ids"], batch["labels"] != -100
     by_owner: dict[int, list[int]] = {}
     for row, owner in enumerate(owners):
         by_owner.setdefault(owner, []).append(row)
     for rows in by_owner.values():
-        shared = common(ids[rows], learned[rows], min(lengths[row] for row in rows)) if len(rows) > 1 else 0
-        bundle, size = Bundle([], shared), shared
-        for row in rows:
-            own = lengths[row] - shared
-            if bundle.rows and size + own > longest:
+        bundle, size = Bundle(), 0
+        for row, start in branches(batch, rows, lengths):
+            if bundle and size + lengths[row] - start > longest:
                 yield bundle
-                bundle, size = Bundle([], shared), shared
-            bundle.rows.append(row)
-            size += own
+                bundle, size, start = Bundle(), 0, 0
+            bundle.append(Branch(row, start))
+            size += lengths[row] - start
         yield bundle
 
 
-def common(ids: torch.Tensor, learned: torch.Tensor, shortest: int) -> int:
-    """How many first tokens rows have in common and do not learn. Of what follows, the first token is learned from the
-    one before it: where it is learned at all, each branch has that one for itself."""
-    ends = (ids != ids[0]).any(0) | learned.any(0)
-    ends[shortest:] = True
-    fork = int(ends.int().argmax()) if ends.any() else shortest
-    return fork - int(fork < len(ends) and bool(learned[:, fork].any()))
+def branches(batch: dict[str, Any], rows: list[int], lengths: Sequence[int]) -> list[Branch]:
+    """The rows in the order of their tokens, so that those with most in common are neighbours.
+
+    Nothing that is learned is shared: it counts once for each row. Nor is the token before it, of which it is learned.
+    """
+    if len(rows) == 1:
+        return [Branch(rows[0], 0)]
+    ids, learned = batch["input_ids"][rows], batch["labels"][rows] != -100
+    order = sorted(range(len(rows)), key=ids.tolist().__getitem__)
+    ends = torch.tensor([lengths[row] for row in rows])
+    ends = ends.where(~learned.any(1), learned.int().argmax(1) - 1)[order]
+    differ = ids[order].diff(dim=0) != 0
+    same = differ.int().argmax(1).where(differ.any(1), ids.shape[1])
+    starts = torch.minimum(same, torch.minimum(ends[1:], ends[:-1])).clamp(min=0).tolist()
+    return [Branch(rows[i], start) for i, start in zip(order, [0, *starts], strict=True)]
 
 
 def fill(sizes: Sequence[int], longest: int) -> list[list[int]]:
@@ -136,32 +144,31 @@ def fill(sizes: Sequence[int], longest: int) -> list[list[int]]:
 # ---- how they are laid out
 
 
-def lay_out(
-    sequences: list[list[Bundle]], lengths: Sequence[int], width: int
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Three of (sequences, length) int64: which token of the flattened batch stands where, -1 for none; the bundle
-    that it is of; its branch there, 0 for what all share."""
-    lines: list[list[list[int]]] = []
-    for sequence in sequences:
-        line: list[list[int]] = [[], [], []]
-        index, group, branch = line
-        for number, (rows, shared) in enumerate(sequence):
-            parts = [(rows[0], 0, shared)] + [(row, shared, lengths[row]) for row in rows]
-            for turn, (row, start, stop) in enumerate(parts):
-                index += range(row * width + start, row * width + stop)
-                group += [number] * (stop - start)
-                branch += [turn] * (stop - start)
-        lines.append(line)
-    length = max(len(index) for index, *_ in lines)
-    table = torch.tensor([[part + [-1] * (length - len(part)) for part in line] for line in lines])
-    return table[:, 0], table[:, 1], table[:, 2]
+def lay_out(sequences: list[list[Bundle]], lengths: Sequence[int], width: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Two of (sequences, length) int64: which token of the flattened batch stands where, -1 for none; and up to where,
+    exclusive, the tokens after it see it: those of its row, and of the rows that share it."""
+    length = max(sum(lengths[row] - start for bundle in one for row, start in bundle) for one in sequences)
+    index = torch.full((len(sequences), length), -1)
+    until = torch.arange(1, length + 1).repeat(len(sequences), 1)  # padding sees itself: a softmax of nothing is none
+    path = torch.empty(width, dtype=torch.int64)  # where the tokens of the row are that was laid out last
+    for i, sequence in enumerate(sequences):
+        now = 0
+        for bundle in sequence:
+            depth = 0
+            for row, start in bundle:
+                until[i, path[start:depth]] = now  # the branch before has ended, but for what this one shares
+                depth, stop = lengths[row], now + lengths[row] - start
+                path[start:depth] = torch.arange(now, stop)
+                index[i, now:stop] = torch.arange(row * width + start, row * width + depth)
+                now = stop
+            until[i, path[:depth]] = now
+    return index, until
 
 
-def mask_of(group: torch.Tensor, branch: torch.Tensor) -> torch.Tensor:
+def mask_of(until: torch.Tensor) -> torch.Tensor:
     """(sequences, 1, length, length) float32: 0 where a token sees another, the least number elsewhere."""
-    same = group[:, :, None] == group[:, None, :]
-    seen = same & ((branch[:, None, :] == 0) | (branch[:, :, None] == branch[:, None, :]))
-    seen = seen.tril()
+    place = torch.arange(until.shape[1])
+    seen = (place[:, None] >= place) & (place[:, None] < until[:, None, :])
     return torch.zeros(seen.shape).masked_fill(~seen, torch.finfo(torch.float32).min)[:, None]
 
 

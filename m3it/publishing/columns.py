@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from M3IT import media_type
+from m3it.reading.ratings import RATINGS
 
 Rows = list[dict[str, Any]]
 
@@ -26,7 +27,8 @@ ABOUT = {name: pa.string() for name in ("task", "dataset", "language")}
 TERMS = {name: pa.string() for name in ("license", "image_license")}
 FILTERS = ABOUT | TERMS | {name: pa.int32() for name in ("num_images", "width", "height")}
 FILTERS |= {name: pa.string() for name in ("row_id", "source_file", "image_attribution")}
-TYPES = TEXTS | {"image_base64_str": STRINGS, "images": IMAGES} | FILTERS
+RATED = {name: pa.int32() for name in RATINGS}  # of releases with ratings only
+TYPES = TEXTS | {"image_base64_str": STRINGS, "images": IMAGES} | FILTERS | RATED
 MESSAGES = pa.list_(pa.struct({"role": pa.string(), "content": pa.string()}))
 SAID = {"prompt": MESSAGES, "completion": MESSAGES, "references": STRINGS}
 TYPES |= {"image_sha256": STRINGS, "meta": pa.string(), "digest": pa.binary(32), **SAID}
@@ -41,7 +43,7 @@ REPEATED = {"instruction", "source_file", *ABOUT, *TERMS}  # few values: diction
 # Pages are cut by what they hold, so that a later release sends the Hub only what has changed. pyarrow >= 21 can do so.
 CHUNKED = "use_content_defined_chunking" in inspect.signature(pq.ParquetWriter).parameters
 ENDINGS = {f"image/{kind}": kind for kind in ("png", "gif", "webp", "bmp", "tiff", "avif")} | {"image/jpeg": "jpg"}
-BOUNDED = {"instruction", *FILTERS}  # short values: their bounds in the footers are of use
+BOUNDED = {"instruction", *FILTERS, *RATED}  # short values: their bounds in the footers are of use
 
 
 class Writer(Protocol):
@@ -119,6 +121,13 @@ class FileKind(NamedTuple):
     open_writer: Callable[[Path], AbstractContextManager[Writer]]
     tally: Callable[[Any], tuple[int, int]] = tally_parquet
     ending: str = "parquet"
+
+    def rated(self) -> "FileKind":
+        """The same with the columns of ratings, where it has columns to filter by."""
+        if "row_id" not in self.schema.names:
+            return self
+        schema = pa.schema([*self.schema, *pa.schema(RATED)])
+        return self._replace(schema=schema, open_writer=partial(self.open_writer, schema=schema))
 
 
 def parquet_kind(schema: pa.Schema, own: Callable[[Rows], dict[str, pa.Array]] = no_columns) -> FileKind:

@@ -15,12 +15,13 @@ from typing import Any
 
 from M3IT import M3IT, Repository, check_picture, id_of, read_meta, reason_of, whole_text
 from m3it.catalogue import terms_of
-from m3it.publishing.columns import OWN_KINDS
+from m3it.publishing.columns import OWN_KINDS, FileKind
 from m3it.publishing.formats import FORMATS
 from m3it.reading.load import dataset_of
+from m3it.reading.ratings import RowRatings, ratings_of
 from m3it.reading.references import reference_fields
 from m3it.rows.images import ImageError, is_plain, pybase64, read_base64, size
-from m3it.rows.instance import Drop, ShardError
+from m3it.rows.instance import Drop, ShardError, to_json
 from m3it.rows.messages import MARK, WORD, split_answer, text_of, to_messages
 from m3it.work.runner import Made
 
@@ -30,23 +31,28 @@ GROUP_ROWS, GROUP_BYTES = 100, 100_000_000  # of a row group with pictures, whic
 
 def write_shard(
     *paths: Path, builder: M3IT, config: str, split: str, kinds: list[str], about: dict[str, str], pieces: list[Any],
-    source: str,
+    source: str, rated: bool = False, ratings: RowRatings | None = None,
 ) -> Made:  # fmt: skip
     """Write the rows of some pieces into one file of each kind (a name in FILE_KINDS), and their texts and digests
-    into the last file."""
+    into the last file. `rated`: whether these have the columns of ratings; `ratings`: those that rows get."""
     drops: list[Drop] = []
     num_rows = 0
     with ExitStack() as stack:
         opened = zip([*kinds, "rows"], paths, strict=True)
-        writers = [stack.enter_context(FILE_KINDS[kind].open_writer(path)) for kind, path in opened]
-        options = {"keep_base64": "base64" in kinds, "decode": builder.config.on_error == "drop"}
-        options["converse"] = kinds != ["base64"]
+        writers = [stack.enter_context(file_kind(kind, rated).open_writer(path)) for kind, path in opened]
+        options: dict[str, Any] = {"keep_base64": "base64" in kinds, "decode": builder.config.on_error == "drop"}
+        options |= {"converse": kinds != ["base64"], "ratings": ratings}
         for group in groups(instances(builder, config, split, pieces, drops, **options)):
             for writer in writers:
                 writer.write(group, about)
             num_rows += len(group)
     check_unchanged(builder.repository, {piece[0] for piece in pieces})
     return Made(num_rows, drops)
+
+
+def file_kind(kind: str, rated: bool = False) -> FileKind:
+    """The kind of file of a name in FILE_KINDS, with the columns of ratings where there are some."""
+    return FILE_KINDS[kind].rated() if rated else FILE_KINDS[kind]
 
 
 def groups(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
@@ -66,11 +72,11 @@ def groups(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 
 def instances(
     builder: M3IT, config: str, split: str, pieces: Iterable[Any], drops: list[Drop], *, keep_base64: bool = False,
-    decode: bool = False, converse: bool = False,
+    decode: bool = False, converse: bool = False, ratings: RowRatings | None = None,
 ) -> Iterator[dict[str, Any]]:  # fmt: skip
     """The rows of some pieces with all that a release says of them. What cannot be read raises, or is listed in `drops`
     where the builder's config says on_error="drop"; `decode`: with it what is half a picture, too. `converse`: as
-    question and answer, with what an answer is compared with."""
+    question and answer, with what an answer is compared with. `ratings`: what goes into their meta."""
 
     def refused(path: str, offset: int, key: str, error: Exception) -> None:
         if builder.config.on_error != "drop":
@@ -85,7 +91,10 @@ def instances(
                 continue
             try:
                 complete_row(row, config, split, path, decode)
+                if ratings and row["row_id"] in ratings:
+                    row["meta"] = to_json({**read_meta(row), "ratings": ratings[row["row_id"]]})
                 row |= terms_of(dataset, meta := read_meta(row)) | {"image_attribution": credits_of(meta)}
+                row |= ratings_of(meta)
                 if converse:
                     complete_conversation(row, config)
             except (ImageError, ShardError, UnicodeError) as error:

@@ -13,6 +13,7 @@ One call writes the same rows into the first two, side by side: row n of a file 
 id. What the Hub asks of such files stands in hub_rules.py, with its sources; what other tools read, in formats/.
 """
 
+import os
 import posixpath
 import shlex
 from collections import Counter
@@ -26,15 +27,16 @@ import pyarrow.parquet as pq
 
 from m3it.catalogue import why_not_commercial
 from m3it.publishing.card_yaml import SPLIT_ORDER
-from m3it.publishing.columns import CHUNKED, COLUMNS, TERMS, ParquetRows
+from m3it.publishing.columns import CHUNKED, TERMS, ParquetRows
 from m3it.publishing.configs import ReleaseConfig, open_configs, origin
 from m3it.publishing.destination import refuse_others_card, refuse_others_files, refuse_source
 from m3it.publishing.formats import FORMATS, FURTHER_KINDS
 from m3it.publishing.jsonl import release_lines
-from m3it.publishing.parquet import FILE_KINDS, split_digest, write_shard
+from m3it.publishing.parquet import FILE_KINDS, file_kind, split_digest, write_shard
 from m3it.publishing.release_card import write_card
 from m3it.reading.corrections import unused
 from m3it.reading.drop_list import strangers
+from m3it.reading.ratings import RATINGS, Ratings, read_ratings
 from m3it.rows.instance import M3ITError
 from m3it.work.folder import Folder, absolute, digest_of, sha256_of
 from m3it.work.runner import Made, Piece, Progress, map_shards, open_executor, silent, write_drops, write_run
@@ -58,6 +60,7 @@ def release(
     corrections: str | None = None,
     exclude: str | None = None,
     license: str | None = None,
+    ratings: Iterable[str | os.PathLike] = (),
     workers: int = 1,
     cluster: str | None = None,
     progress: Progress = silent,
@@ -69,10 +72,12 @@ def release(
     read. `corrections`: a TSV file of corrected texts; run.json counts them, and lists those that name no row.
     `exclude`: a drop list as `m3it leaks` writes it; run.json counts its rows by reason. `license="commercial"`: what
     the licenses of annotations and pictures allow, a dataset as a whole or row by row; run.json says what was left out
-    and why. Killed and called again, it goes on.
+    and why. `ratings`: files of `m3it rate`, which become columns to filter by; run.json counts the rows that have one,
+    those that have none, and the ratings that name no row. Killed and called again, it goes on.
     """
     out = absolute(out)
-    refuse_wishes(images, format, corrections, exclude, license, out)
+    refuse_wishes(images, format, corrections, exclude, license, [*ratings], out)
+    values = read_ratings(ratings)
     opened = open_configs(repo, configs, fields, on_error, corrections, exclude, license)
     for config in opened:
         refuse_source(config.builder.repository, out)
@@ -89,12 +94,14 @@ def release(
     options |= {"chunks": "content-defined"} if CHUNKED else {}  # other bytes: begun without, it is not gone on with
     lists = {"corrections": corrections, "exclude": exclude}
     options |= {name: sha256_of(Path(path)) for name, path in lists.items() if path}
+    options |= {"ratings": [sha256_of(Path(path)) for path in ratings]} if ratings else {}
     options |= {"license": license} if license else {}
     has_configs = format not in FORMATS or FORMATS[format].HAS_CONFIGS
+    rated = values if values or any(map(has_ratings, opened)) else None
     pieces = [
         piece
         for config in opened
-        for piece in plan_shards(config, kinds, shard_bytes, config.folder if has_configs else config.name)
+        for piece in plan_shards(config, kinds, shard_bytes, config.folder if has_configs else config.name, rated)
     ]
     kept = {record["path"] for record in Folder(out).records()}  # of a call before this one
 
@@ -127,12 +134,14 @@ def release(
     told = {"corrections": count_corrections(out, records, opened)} if corrections else {}
     told |= {"exclude": count_excluded(records, opened)} if exclude else {}
     told |= {"license": {"use": license, "left_out": refused}} if license else {}
+    told |= {"ratings": count_ratings(out, records, values)} if ratings else {}
     return write_run(f"{out}/run.json", "release", options, records, **origin(opened, splits), **told)
 
 
 def refuse_wishes(
-    images: str, format: str, corrections: str | None, exclude: str | None, license: str | None, out: str
-) -> None:
+    images: str, format: str, corrections: str | None, exclude: str | None, license: str | None, ratings: list[Any],
+    out: str,
+) -> None:  # fmt: skip
     """ValueError or M3ITError for options that do not go together."""
     if images not in KINDS_BY_IMAGES or format not in ACCEPTED_FORMATS:
         known = f"{', '.join(KINDS_BY_IMAGES)}; {', '.join(ACCEPTED_FORMATS)}"
@@ -141,8 +150,8 @@ def refuse_wishes(
         raise ValueError(f"images={images!r}: format={format!r} has one kind of files. Leave it out.")
     if "://" in out and format in FORMATS and FORMATS[format].further:
         raise M3ITError(f"{out}: format {format} makes a file of each picture, in a folder. Pass a folder as --out.")
-    if corrections and format == "jsonl":
-        raise M3ITError(f"{corrections}: corrected rows must be written anew. Pass --format parquet.")
+    if format == "jsonl" and (corrections or ratings):
+        raise M3ITError(f"{corrections or ratings[0]}: its rows must be written anew. Pass --format parquet.")
     if (exclude or license) and format == "jsonl":
         raise M3ITError(f"{exclude or license}: what is left of the rows must be written anew. Pass --format parquet.")
 
@@ -158,9 +167,11 @@ def upload_line(out: str) -> str:
     return f"{command} --repo-type dataset --exclude '.work/*'"
 
 
-def plan_shards(config: ReleaseConfig, kinds: list[str], shard_bytes: int, folder: str) -> Iterator[Piece]:
+def plan_shards(
+    config: ReleaseConfig, kinds: list[str], shard_bytes: int, folder: str, ratings: Ratings | None = None
+) -> Iterator[Piece]:
     """The shards of a config, below a folder: pieces of the source in their order, about `shard_bytes` of them
-    together."""
+    together. `ratings`: of rows, None where there are no columns for them."""
     builder = config.builder
     weigh = getattr(builder, "piece_bytes", lambda piece: piece[2] - piece[1])
     twins = len(kinds) > 1
@@ -173,7 +184,15 @@ def plan_shards(config: ReleaseConfig, kinds: list[str], shard_bytes: int, folde
             arguments = {"config": config.name, "split": split, "kinds": kinds, "about": config.about}
             arguments["pieces"] = [list(piece) for piece in group]
             arguments["source"] = builder.hash  # of its commit, or its files' sizes and times
-            yield Piece(path, arguments, (*beside, rows_path(path)), {"builder": builder})
+            arguments |= {"rated": True} if ratings is not None else {}
+            hidden = {"builder": builder, "ratings": (ratings or {}).get(f"{config.name}/{split}")}
+            yield Piece(path, arguments, (*beside, rows_path(path)), hidden)
+
+
+def has_ratings(config: ReleaseConfig) -> bool:
+    """Whether a config is of a release that has columns of ratings."""
+    paths = next(iter(config.builder.shards(config.name).values()))
+    return paths[0].endswith(".parquet") and {*RATINGS} <= {*config.builder.repository.columns(paths[0])}
 
 
 def into_shards(split: str, things: list[Any], sizes: list[int], shard_bytes: int) -> Iterator[tuple[str, list[Any]]]:
@@ -204,17 +223,18 @@ def plan_text_shards(out: str, records: dict[str, dict[str, Any]], shard_bytes: 
         sizes = [records[path]["beside"][rows_path(path)]["num_bytes"] for path in parts]
         for name, group in into_shards(split, parts, sizes, shard_bytes):
             arguments = {"config": "text", "split": split, "kinds": ["text"], "parts": group}
+            arguments |= {"rated": True} if "rated" in records[group[0]]["arguments"] else {}
             yield Piece(f"data/text/{name}.parquet", arguments, (), {"out": out})
 
 
-def write_text_shard(path: Path, *, out: str, parts: list[str], **said: Any) -> Made:
+def write_text_shard(path: Path, *, out: str, parts: list[str], rated: bool = False, **said: Any) -> Made:
     """Join the texts of some shards into one file."""
-    folder, num_rows = Folder(out), 0
+    folder, num_rows, schema = Folder(out), 0, file_kind("text", rated).schema
     kept: list[pa.Table] = []
-    with ParquetRows(path, FILE_KINDS["text"].schema) as writer:
+    with ParquetRows(path, schema) as writer:
         for number, part in enumerate(parts, 1):
             with folder.open(rows_path(part)) as file:
-                kept.append(pq.read_table(file, columns=COLUMNS["text"]))
+                kept.append(pq.read_table(file, columns=schema.names))
             num_rows += kept[-1].num_rows
             if number == len(parts) or sum(table.num_rows for table in kept) >= TEXT_GROUP_ROWS:
                 writer.write_table(pa.concat_tables(kept).combine_chunks(), row_group_size=TEXT_GROUP_ROWS)
@@ -337,6 +357,23 @@ def count_excluded(records: dict[str, dict[str, Any]], opened: list[ReleaseConfi
     return {"num_rows": num_rows, "no_such_row": strange}
 
 
+def count_ratings(out: str, records: dict[str, dict[str, Any]], ratings: Ratings) -> dict[str, int]:
+    """How many rows of a release have a rating and how many have none, and how many ratings name no row of it: of
+    another release, or of rows that were left out?"""
+    folder, counts, seen = Folder(out), Counter[str](), Counter[str]()
+    for path, record in records.items():
+        if (given := record["arguments"])["config"] != "text":
+            with folder.open(rows_path(path)) as file:
+                table = pq.read_table(file, columns=["row_id", *RATINGS])
+            ids, *values = (table[name].to_pylist() for name in table.column_names)
+            has_one = [any(value is not None for value in row) for row in zip(*values, strict=True)]
+            counts.update(num_rows=sum(has_one), unrated=len(has_one) - sum(has_one))
+            place = f"{given['config']}/{given['split']}"
+            seen[place] += len(ratings.get(place, {}).keys() & set(ids))
+    counts["no_such_row"] = sum(map(len, ratings.values())) - seen.total()
+    return dict(counts)
+
+
 def describe_configs(out: str, records: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Config -> its columns, and split -> paths, rows, bytes in memory and on disk: the datasets in their order, each
     before its pictures, the texts last."""
@@ -349,7 +386,8 @@ def describe_configs(out: str, records: dict[str, dict[str, Any]]) -> dict[str, 
             if kind in FURTHER_KINDS:  # the same rows, for other readers
                 continue
             name = f"{given['config']}-images" if kind == "images" and len(paths) > 1 else given["config"]
-            config = configs.setdefault(name, {"schema": FILE_KINDS[kind].schema, "splits": {}})
+            schema = file_kind(kind, given.get("rated", False)).schema
+            config = configs.setdefault(name, {"schema": schema, "splits": {}})
             empty = {"paths": [], "counts": [], "rows": 0, "memory_bytes": 0, "bytes": 0}
             split = config["splits"].setdefault(given["split"], empty)
             with folder.open(made) as file:

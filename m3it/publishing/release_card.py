@@ -26,6 +26,7 @@ from m3it.publishing.columns import TERMS
 from m3it.publishing.configs import ReleaseConfig, digest_of_all
 from m3it.publishing.croissant import croissant, link_of
 from m3it.publishing.formats import FORMATS
+from m3it.reading.ratings import RATINGS
 from m3it.rows.instance import M3ITError
 from m3it.work.folder import write_text
 
@@ -74,7 +75,7 @@ annotations), `image_license`, `num_images`, `width` and `height` (of the first 
 `image_attribution` (the pages that name the authors of the pictures), `image_sha256`, and `meta`, what the source
 knew, as JSON; and each row as a conversation, `prompt` and `completion`, with `references`, what an answer is compared
 with. The config `text` holds all rows without pictures: search in it, then fetch the pictures by `row_id`. The Hub's
-search finds words in Latin letters alone; filter the others by `language`.
+search finds words in Latin letters alone; filter the others by `language`.{rated}
 
 ```python
 dataset = load_dataset("MMInstruction/M3IT", "{config}", split="{split}", streaming=True)
@@ -114,6 +115,7 @@ CC licenses ask for it.
 
 {credits}
 """
+RATED = "\n`image_correspondence` and `relevance` are a model's ratings, 1 to 5, of the rows that have some."
 OWN_ROWS = """| ms-swift's own entry for M3IT | `{config}` | `--dataset AI-ModelScope/M3IT:{config}`, under that id |
 | programs written for M3IT | `{config}` | as they stand |
 """
@@ -152,6 +154,7 @@ def release_card(
     has_configs = format is None or format.HAS_CONFIGS
     base64 = next((name for name, config in configs.items() if "image_base64_str" in config["schema"].names), "")
     own = OWN_ROWS.format(config=base64) if base64 else ""
+    rated = RATED if {*RATINGS} <= {*configs[shown]["schema"].names} else ""
     snippet = format.SNIPPET if format else SNIPPET
     body = BODY.format(
         rows=num_rows,
@@ -159,7 +162,7 @@ def release_card(
         notes=format.NOTE if format else NOTES[holds],
         counted=f" The Hub adds up all configs, and says {listed:,} rows." if listed != num_rows else "",
         snippet=snippet.format(config=shown, split=split, module="m3it" if holds == "native" else "datasets"),
-        pictures=PICTURES.format(config=first, split=split, own=own) if first and not format else "",
+        pictures=PICTURES.format(config=first, split=split, own=own, rated=rated) if first and not format else "",
         table="\n".join(lines),
     )
     infos = json.dumps(release_infos(configs), indent=1, ensure_ascii=False) + "\n"

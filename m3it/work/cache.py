@@ -11,7 +11,7 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from stat import S_ISDIR
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import datasets
 import numpy as np
@@ -84,14 +84,30 @@ def keep(kind: str, name: str, make: Callable[[Path], object], cache_dir: Path |
     return path
 
 
-def keep_array(about: str, make: Callable[[], np.ndarray], cache_dir: Path | str | None = None) -> np.ndarray:
-    """What `make` returns, an index that is kept for what `about` says; memory-mapped, so that workers share it."""
+def keep_array(
+    about: str, make: Callable[[], np.ndarray | Iterator[np.ndarray]], cache_dir: Path | str | None = None
+) -> np.ndarray:
+    """What `make` returns, an index that is kept for what `about` says; memory-mapped, so that workers share it. A long
+    one of integers can come in parts, which are written one by one and never held together."""
 
     def save(unfinished: Path) -> None:
         with open(unfinished, "wb") as file:  # given a path, numpy would add .npy to it
-            np.save(file, make())
+            made = make()
+            if isinstance(made, np.ndarray):
+                np.save(file, made)
+            else:
+                _save_parts(file, made)
 
     return mapped(keep("indexes", f"{digest(about)}.npy", save, cache_dir))
+
+
+def _save_parts(file: BinaryIO, parts: Iterator[np.ndarray]) -> None:
+    """Write the .npy file of the parts, one after the other, as one array of int64."""
+    header = np.lib.format.header_data_from_array_1_0(np.empty(0, np.int64))
+    np.lib.format.write_array_header_1_0(file, header)
+    count = sum(file.write(part.astype(np.int64).tobytes()) // 8 for part in parts)
+    file.seek(0)  # the header is padded: it takes as many bytes with the true length
+    np.lib.format.write_array_header_1_0(file, {**header, "shape": (count,)})
 
 
 class Mapped(np.ndarray):

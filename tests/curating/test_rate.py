@@ -213,6 +213,16 @@ def test_a_sample_is_of_the_lowest_hashes_whatever_the_order(tmp_path):
     assert [row["inputs"] for row in one.read()] == [row["inputs"] for row in other.read()][::-1]
 
 
+def test_a_limit_is_of_the_rows_that_were_asked_for(tmp_path):
+    repo, asked = str(repository_of(tmp_path, [make_row(i) for i in range(20)])), {f"row-{i}" for i in range(10, 20)}
+    rows = Rows(repo, "viquae", limit=3, ids=asked)
+    assert len(rows.chosen) == len(list(rows.read())) == 3 and rows.chosen < asked
+    with pytest.raises(M3ITError, match="there is no row of 'row-20'"):
+        Rows(repo, "viquae", limit=3, ids={*asked, "row-20"})
+    with pytest.raises(M3ITError, match="expected ids of rows, found none"):
+        Rows(repo, "viquae", ids=[])
+
+
 def test_wrong_rows_are_said_in_a_sentence(tmp_path):
     repo = str(repository_of(tmp_path, [make_row(0), make_row(0)]))
     with pytest.raises(M3ITError, match="two rows have the id 'row-0'"):

@@ -57,6 +57,17 @@ def test_the_order_never_changes():
     order = Order(series, [1000, 300], 4, seed=7)
     found = [(p.series, *series[p.series].find(p.number)) for p in map(order.place, (0, 1, 5000, 123_456))]
     assert found == [(1, 0, 14), (1, 0, 5), (0, 89, 3), (1, 0, 9477)]
+    series = [Series(3, 70_000), Series(4, 5), Series(5, 200_000)]  # rows alone: their windows are found one by one
+    order = Order(series, [70_000, 5, 400_000], 4, seed=7)
+    found = [(p.series, p.number, p.window) for p in map(order.place, (0, 1, 300_000, 387_393, 470_005, 999_999))]
+    assert found == [
+        (2, 139, (0, 0)),
+        (2, 481, (0, 0)),
+        (2, 354063, (0, 4)),
+        (2, 104368, (0, 5)),
+        (0, 136775, (1, 0)),
+        (2, 894197, (2, 0)),
+    ]
     assert [permuted(i, 10, 3) for i in range(10)] == [4, 9, 2, 5, 7, 3, 1, 6, 8, 0]
 
 

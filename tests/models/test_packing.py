@@ -13,7 +13,7 @@ from small_models import TEXTS, row, small  # noqa: E402
 
 from m3it.models import loading  # noqa: E402, F401  makes tiny's classes known
 from m3it.models.collator import Collator  # noqa: E402
-from m3it.models.packing import Bundle, bundles_of, check_packs, common, fill, mask_of  # noqa: E402
+from m3it.models.packing import branches, bundles_of, check_packs, fill, lay_out, mask_of  # noqa: E402
 from m3it.models.tiny import make_tiny  # noqa: E402
 from m3it.rows.instance import M3ITError  # noqa: E402
 
@@ -139,7 +139,7 @@ def test_rows_with_an_answer_before_their_picture_share_none():
 
 def test_more_branches_than_a_sequence_holds_have_their_picture_again():
     model, processor = loaded("tiny")
-    asked = [row(1, id=str(i), inputs="What is shown?" * (1 + i % 2)) for i in range(7)]
+    asked = [row(1, id=str(i), instruction=f"{i}. What is shown?" * (1 + i % 2)) for i in range(7)]
     length = 2 * Collator(processor)(asked[:2])["input_ids"].shape[1]
     batch = Collator(processor, length, share_pictures=True)(asked)
     assert batch["input_ids"].shape[1] <= length and 1 < len(batch["pixel_values"]) < 7
@@ -159,28 +159,51 @@ def test_sequences_are_those_with_the_least_padding_and_the_fewest_of_them():
     assert fill([5], 5) == [[0]]
 
 
-def test_what_rows_have_in_common_ends_before_what_is_learned():
-    ids = torch.tensor([[1, 2, 3, 4, 5, 0], [1, 2, 3, 4, 6, 7]])
-    none, last = torch.zeros_like(ids).bool(), torch.zeros_like(ids).bool()
-    last[:, 4:] = True
-    assert (common(ids, none, 5), common(ids, last, 5), common(ids[:, :3], none[:, :3], 3)) == (4, 3, 3)
+def batch_of(*tokens, learned=0):
+    """A batch of rows of token ids, the last `learned` of each learned."""
+    width = max(map(len, tokens))
+    ids, labels = torch.zeros(len(tokens), width, dtype=torch.int64), torch.full((len(tokens), width), -100)
+    for i, one in enumerate(tokens):
+        ids[i, : len(one)] = torch.tensor(one)
+        labels[i, len(one) - learned : len(one)] = torch.tensor(one[len(one) - learned :])
+    return {"input_ids": ids, "labels": labels}
+
+
+def test_rows_share_what_they_have_in_common_and_do_not_learn():
+    asked = batch_of([1, 2, 3, 4, 5], [1, 2, 3, 4, 6, 7], [1, 2, 9])
+    assert branches(asked, [0, 1, 2], [5, 6, 3]) == [(0, 0), (1, 4), (2, 2)]
+    # Captions: the same prompt, all of it but its last token, of which the answer's first is learned.
+    assert branches(batch_of([1, 2, 3, 4], [1, 2, 3, 5], learned=1), [0, 1], [4, 4]) == [(0, 0), (1, 2)]
+    assert branches(batch_of([1, 2, 3, 4], [1, 2, 3, 4], learned=1), [0, 1], [4, 4]) == [(0, 0), (1, 2)]
+    assert branches(batch_of([4], [4], learned=1), [0, 1], [1, 1]) == [(0, 0), (1, 0)]
+
+
+def test_turns_of_a_dialog_stand_on_those_before():
+    """Each row has the turns before it in its question: they are there once, each answer on a twig of its own."""
+    turns = [[1, 2, 3, 50, 9], [1, 2, 3, 4, 5, 50, 9], [1, 2, 3, 4, 5, 6, 7, 50, 9]]
+    batch, lengths = batch_of(*turns, learned=1), [5, 7, 9]
+    (bundle,) = bundles_of(batch, [0, 0, 0], lengths, 20)
+    assert bundle == [(2, 0), (1, 5), (0, 3)]  # in the order of tokens: 6 before 50, 4 before 50
+    index, until = lay_out([[bundle]], lengths, 9)
+    flat = batch["input_ids"].flatten()
+    assert flat[index[0]].tolist() == [1, 2, 3, 4, 5, 6, 7, 50, 9, 50, 9, 50, 9]
+    seen = mask_of(until)[0, 0] == 0
+    alone = {8: turns[2], 10: turns[1], 12: turns[0]}
+    assert {i: flat[index[0]][seen[i]].tolist() for i in alone} == alone
 
 
 def test_a_bundle_that_is_longer_than_a_sequence_is_divided():
-    ids = torch.tensor([[1, 2, 3, 4], [1, 2, 3, 5], [1, 2, 3, 6]])
-    batch = {"input_ids": ids, "labels": torch.full_like(ids, -100)}
-    assert list(bundles_of(batch, [0, 0, 0], [4, 4, 4], 5)) == [Bundle([0, 1], 3), Bundle([2], 3)]
+    batch = batch_of([1, 2, 3, 4], [1, 2, 3, 5], [1, 2, 3, 6])
+    assert [*bundles_of(batch, [0, 0, 0], [4, 4, 4], 5)] == [[(0, 0), (1, 3)], [(2, 0)]]
+    assert [*bundles_of(batch, [0, 1, 0], [4, 4, 4], 5)] == [[(0, 0), (2, 3)], [(1, 0)]]
 
 
-def test_a_token_sees_its_own_branch_and_what_it_shares():
-    group, branch = torch.tensor([[0, 0, 0, 0, 1, -1]]), torch.tensor([[0, 1, 1, 2, 0, -1]])
-    assert (mask_of(group, branch)[0, 0] == 0).int().tolist() == [
-        [1, 0, 0, 0, 0, 0],
-        [1, 1, 0, 0, 0, 0],
-        [1, 1, 1, 0, 0, 0],
-        [1, 0, 0, 1, 0, 0],
-        [0, 0, 0, 0, 1, 0],
-        [0, 0, 0, 0, 0, 1],
+def test_padding_sees_itself_alone():
+    index, until = lay_out([[[(0, 0), (1, 1)], [(2, 0)]], [[(3, 0)]]], [2, 2, 1, 1], 2)
+    assert index.tolist() == [[0, 1, 3, 4], [6, -1, -1, -1]]
+    assert (mask_of(until)[:, 0] == 0).int().tolist() == [
+        [[1, 0, 0, 0], [1, 1, 0, 0], [1, 0, 1, 0], [0, 0, 0, 1]],
+        torch.eye(4).int().tolist(),
     ]
 
 

@@ -75,7 +75,7 @@ def test_a_correction_of_a_config_that_there_is_not_is_refused_and_a_card_alone_
     (tmp_path / "c.tsv").write_text(HEAD + "okvqa_zh\trow-1\toutputs\t猫\tLi\n", "utf-8")
     with pytest.raises(M3ITError, match="corrections of 'okvqa_zh': there is no such config. Did you mean 'okvqa-zh'"):
         load_dataset(str(tmp_path / "repo"), "own", corrections=tmp_path / "c.tsv")
-    with pytest.raises(M3ITError, match="corrected rows must be written anew. Pass --format parquet"):
+    with pytest.raises(M3ITError, match="rows must be written anew. Pass --format parquet"):
         release(str(tmp_path / "repo"), tmp_path / "out", format="jsonl", corrections=str(tmp_path / "c.tsv"))
 
 

@@ -10,13 +10,17 @@ from hypothesis import strategies as st
 
 import m3it.reading.row_index as index
 from M3IT import Repository, ShardError, read_rows
-from m3it.reading.row_index import load_index, row_starts
+from m3it.reading.row_index import load_index
 from m3it.work.cache import Mapped
 
 BOM = b"\xef\xbb\xbf"
 LINES = st.lists(
     st.sampled_from([b"{}", b'{"a": 1}', b"x" * 20, b"", b" ", b"\t \x0b\x0c", b"\r", b" {} "]), max_size=8
 )
+
+
+def row_starts(path):
+    return np.concatenate([*index.row_starts(path)])
 
 
 def starts_by_reading(path):
@@ -31,19 +35,18 @@ def starts_by_reading(path):
     end=st.sampled_from([b"\n", b"\r\n"]),
     last=st.booleans(),
     chunk=st.integers(1, 40),
+    dense=st.sampled_from([0, 9, 99]),
 )
-@example(head=BOM, lines=[b"", b"{}"], end=b"\n", last=True, chunk=7)  # a mark and nothing else is no row
-@example(head=BOM, lines=[b"x" * 20], end=b"\n", last=True, chunk=2)  # a first row longer than a chunk
-def test_offsets_are_those_that_the_reader_gives(tmp_path_factory, head, lines, end, last, chunk):
+@example(head=BOM, lines=[b"", b"{}"], end=b"\n", last=True, chunk=7, dense=99)  # a mark and nothing else is no row
+@example(head=BOM, lines=[b"x" * 20], end=b"\n", last=True, chunk=2, dense=0)  # a first row longer than a chunk
+def test_offsets_are_those_that_the_reader_gives(tmp_path_factory, head, lines, end, last, chunk, dense):
     path = tmp_path_factory.mktemp("index") / "train.jsonl"
     text = head + end.join(lines) + (end if last else b"")
     path.write_bytes(text)
-    before = index.CHUNK_BYTES
-    try:
-        index.CHUNK_BYTES = chunk
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(index, "CHUNK_BYTES", chunk)
+        patch.setattr(index, "DENSE_BYTES", dense)
         starts = row_starts(path)
-    finally:
-        index.CHUNK_BYTES = before
     assert starts.dtype == np.int64
     assert starts.tolist() == [*starts_by_reading(path), len(text)]
 
@@ -72,7 +75,7 @@ def test_an_index_is_made_once_and_anew_for_a_changed_file(tmp_path, monkeypatch
     write_rows(path, [make_row(i) for i in range(9)])
     assert len(load_index(path, tmp_path / "cache")) == 10
     os.utime(path, ns=(0, 0))  # another time alone, as a file of the same size that was written again has
-    monkeypatch.setattr(index, "row_starts", lambda path: np.array([7]))
+    monkeypatch.setattr(index, "row_starts", lambda path: [np.array([7])])
     assert load_index(path, tmp_path / "cache").tolist() == [7]
 
 
@@ -93,7 +96,8 @@ def test_an_index_that_was_broken_off_is_not_taken_for_a_whole_one(tmp_path, mon
 
 def test_a_file_that_changes_while_its_index_is_made_has_none(tmp_path, monkeypatch):
     path = write_rows(tmp_path / "train.jsonl", [make_row(i) for i in range(5)])
-    monkeypatch.setattr(index, "row_starts", lambda path: os.utime(path, (1, 1)) or row_starts(path))
+    found = row_starts(path)
+    monkeypatch.setattr(index, "row_starts", lambda path: os.utime(path, (1, 1)) or [found])
     with pytest.raises(ShardError, match="train.jsonl: changed while it was read. Call again when it stands still"):
         load_index(path, tmp_path / "cache")
     monkeypatch.undo()
