@@ -18,9 +18,10 @@ import numpy as np
 
 from M3IT import CATALOGUE, M3IT, Repository, RowFilter, ShardError, find_shards
 from m3it.catalogue import TERMS_SAY, instructions, lookup
+from m3it.mixing.by_picture import by_picture
 from m3it.mixing.other_sets import Other
 from m3it.mixing.part import Part
-from m3it.mixing.row_access import ByPicture, Grouped, Indexed, open_rows
+from m3it.mixing.row_access import Grouped, Indexed, open_rows
 from m3it.mixing.selection import Selection
 from m3it.reading.layouts import choose_builder, layout
 from m3it.reading.load import count_drops
@@ -152,8 +153,8 @@ def open_parts(
     for part in sorted(chosen, key=lambda part: part.label):
         builder = open_builder(part, open_once(part.path, part.revision), access)
         rows = open_rows(builder, part.split, access.cache_dir, access.filters)
-        if share_pictures and isinstance(rows, Indexed) and rows.num_rows:
-            rows = ByPicture(rows, access.cache_dir)
+        if share_pictures:
+            rows = by_picture(rows, access.cache_dir)
         opened.append(MixedPart(part, rows))
     twice = [name for name, count in Counter(part.name for part in opened).items() if count > 1]
     if twice:

@@ -21,6 +21,7 @@ import datasets
 import numpy as np
 
 from M3IT import RowFilter, public_url
+from m3it.mixing.by_picture import SHARING
 from m3it.mixing.loaders import (
     Batches,
     Collate,
@@ -61,8 +62,8 @@ class Mixture(IterableDataset):
     transform     called with each row where it is read; an M3ITError that it raises counts as a row that cannot be read
     resample_instructions       another of the dataset's instructions in every pass over it
     instructions_per_dataset    as many of them, no more: for measuring what their diversity does
-    share_pictures              rows about the same pictures follow each other, for `Collator(share_pictures=True)`:
-                                those that can be read one by one, which takes reading all of them once
+    share_pictures              rows about the same pictures follow each other, for `Collator(share_pictures=True)`;
+                                in Parquet within a row group. All pictures are looked at once, of a release its hashes
     revision, token, cache_dir, storage_options    as for `load_dataset`
     """
 
@@ -149,7 +150,8 @@ class Mixture(IterableDataset):
             Series(hash_of(name, "", self.seed, "order"), rows.num_rows, rows.sizes, rows.row_bytes, rows.together)
             for name, rows in ((part.name, part.rows) for part in self.mixed_parts)
         ]
-        return Order(series, quotas, self.batch_size, self.seed)
+        run = SHARING if any(part.rows.shown is not None for part in self.mixed_parts) else 1
+        return Order(series, quotas, self.batch_size, self.seed, run)
 
     @property
     def weights(self) -> dict[str, float]:
@@ -250,7 +252,8 @@ class Mixture(IterableDataset):
         if self._unit[0] != (place.series, unit):  # the unit read last is kept: the next lane often begins in it
             self._unit = ((place.series, unit), rows.read(unit))
         read = self._unit[1]
-        return [read[series.pick(unit, turn + i, len(read))] for i in range(len(place.chunk))]
+        turns = range(turn, turn + len(place.chunk))
+        return [read[i] for i in series.picks(unit, turns, len(read), rows.pictures_of(unit))]
 
     def _finish(self, part: MixedPart, row: dict[str, Any], in_pass: int) -> Any:
         """The row with its instruction, transformed; None if it is on the drop list, or not under the license asked

@@ -11,7 +11,8 @@
 6. Each chunk gets a time in the lane's epoch: a dataset's chunks lie evenly over it, each at a random place of its own
    span. The lane's chunks are sorted by time.
 7. Consecutive chunks make a window (about 1,024 rows or 32 MiB that are held in memory), whose rows are shuffled. Where
-   rows share pictures, a unit is the rows about the same ones, and a window by itself: they follow each other.
+   rows share pictures, those about the same ones follow each other: of rows that can be read in any order they are a
+   unit, and a window by themselves; in a larger unit they stand together, and a window is shuffled in runs of 16 rows.
 Every step depends on seed, sizes and quotas only: not on ranks, workers, or what was read before. So a position is
 found at once, by whoever needs it, and a row that cannot be read leaves its place empty without moving any other.
 """
@@ -41,9 +42,9 @@ def mix(*numbers: int) -> int:
 def noise(keys: int | np.ndarray, numbers: np.ndarray) -> np.ndarray:
     """float64 in [0, 1) for each number, from it and its key (uint64, one for all or one each) by the same splitmix64:
     no version of NumPy changes it."""
-    keys = np.uint64(keys & LOW_64) if isinstance(keys, int) else keys
+    many = np.uint64(keys & LOW_64) if isinstance(keys, int) else keys
     with np.errstate(over="ignore"):
-        bits = numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + keys
+        bits = numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + many
         bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return ((bits ^ (bits >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) / (1 << 53)
@@ -68,6 +69,13 @@ def allot(total: int, shares: np.ndarray) -> np.ndarray:
     parts, remainders = np.divmod(shares.astype(np.int64) * total, int(shares.sum()))
     parts[np.argsort(-remainders, kind="stable")[: total - int(parts.sum())]] += 1
     return parts
+
+
+def permuted_runs(number: int, count: int, run: int, key: int) -> int:
+    """The same of a permutation that keeps runs of `run` numbers together; what remains after the last whole one stays
+    last."""
+    place, rest = divmod(number, run)
+    return number if place >= count // run else permuted(place, count // run, key) * run + rest
 
 
 class Series:
@@ -98,10 +106,18 @@ class Series:
         size = int(self.sizes[units[at]])
         return int(units[at]), in_pass * size + number - (int(ends[at]) - size)
 
-    def pick(self, unit: int, turn: int, num_rows: int) -> int:
-        """Which of a unit's true rows has its turn: all of them once before any again."""
-        in_round, turn = divmod(turn, num_rows)
-        return permuted(turn, num_rows, mix(self.key, unit, in_round))
+    def picks(self, unit: int, turns: range, num_rows: int, pictures: np.ndarray | None = None) -> list[int]:
+        """Which of a unit's true rows have their turns: all of them once before any again. With a number for what each
+        row shows, `pictures` (num_rows,) int64, those about the same follow each other."""
+        picked, in_round, shown = [], -1, np.array([])
+        for turn in turns:
+            if in_round != turn // num_rows:
+                in_round = turn // num_rows
+                key = mix(self.key, unit, in_round)
+                shown = np.array([]) if pictures is None else np.argsort(noise(key, pictures), kind="stable")
+            place = turn % num_rows
+            picked.append(permuted(place, num_rows, key) if pictures is None else int(shown[place]))
+        return picked
 
     def edges(self, start: int, stop: int) -> np.ndarray:
         """The numbers from start to stop at which chunks begin, and stop."""
@@ -148,7 +164,7 @@ class LaneEpoch:
     window are found when it is asked for, since there may be ten millions."""
 
     def __init__(self, order: "Order", epoch: int, lane: int):
-        self.epoch, self.lane, self.key = epoch, lane, mix(order.seed, epoch, lane, 1)
+        self.epoch, self.lane, self.key, self.run = epoch, lane, mix(order.seed, epoch, lane, 1), order.run
         self.counts, self.firsts = order.table(epoch)[:, lane], order.firsts(epoch, lane)
         self.keys = np.array([mix(order.seed, i, epoch, lane) for i in range(len(order.series))], np.uint64)
         series = [order.series[i] for i in np.flatnonzero(self.counts)]
@@ -199,7 +215,7 @@ class LaneEpoch:
         """What stands at the lane's at-th position of the epoch."""
         window = int(self.windows.searchsorted(at, "right")) - 1
         first, stop = int(self.windows[window]), int(self.windows[window + 1])
-        row = first + permuted(at - first, stop - first, mix(self.key, window))
+        row = first + permuted_runs(at - first, stop - first, self.run, mix(self.key, window))
         if (chunks := self._all) is None:
             if self._held[0] != window:
                 self._held = (window, self._sort_singles(window))
@@ -213,11 +229,19 @@ class LaneEpoch:
 
 
 class Order:
-    """The endless sequence: series with their quotas per epoch, dealt to lanes in turns of `batch_size`."""
+    """The endless sequence: series with their quotas per epoch, dealt to lanes in turns of `batch_size`. `run`: as many
+    rows of a window stay together when it is shuffled."""
 
-    def __init__(self, series: Sequence[Series], quotas: Sequence[int] | np.ndarray, batch_size: int, seed: int = 0):
+    def __init__(
+        self,
+        series: Sequence[Series],
+        quotas: Sequence[int] | np.ndarray,
+        batch_size: int,
+        seed: int = 0,
+        run: int = 1,
+    ):
         self.series, self.quotas = list(series), np.array(quotas, np.int64)
-        self.batch_size, self.seed = batch_size, seed
+        self.batch_size, self.seed, self.run = batch_size, seed, run
         self.num_rows = int(self.quotas.sum())  # of an epoch
         self._lane_epochs: dict[int, LaneEpoch] = {}
         self._tables: dict[int, np.ndarray] = {}

@@ -3,7 +3,7 @@
 one by one    local JSON Lines and WebDataset; compressed files, unpacked into the cache; a split over a network of up
               to 256 MiB, and WebDataset of any size, copied there; M3IT-80
 a unit        row groups of Parquet, whose footers count the rows; pieces of bigger JSON Lines over a network, whose
-              rows are estimated; where pictures are shared, of rows that can be read one by one those about the same
+              rows are estimated
 Which it is depends on the files alone, never on what the cache holds, so that the order of rows does, too.
 
 With filters only the rows that pass are rows: all are looked at once, of Parquet the columns that the filters name, and
@@ -12,7 +12,6 @@ once. Pieces over a network, too big to be looked through, give those that pass 
 """
 
 import functools
-import hashlib
 import itertools
 import tarfile
 from collections.abc import Iterator
@@ -34,7 +33,6 @@ from m3it.reading.row_index import load_index
 from m3it.work.cache import keep_array
 
 COPY_BYTES = 256 << 20  # over a network: a split up to this size is copied, and then read in any order
-SHARING = 16  # rows about the same pictures that follow each other: more would make a batch of few pictures
 LANE_PIECE_BYTES = 4 << 20  # what is read at once of a bigger one: each of 64 lanes holds two or three
 
 
@@ -46,6 +44,7 @@ class Indexed:
     sizes = None
     row_bytes = 0  # none are held
     together = False
+    shown = None
     passing: np.ndarray | None = None  # the numbers of the rows that pass the filters, if there are any
     left_out = 0  # the number of the others
 
@@ -87,6 +86,7 @@ class Grouped:
     """A split that is read a unit at a time: row groups, with known numbers of rows, or pieces, with estimated ones."""
 
     together = False  # whether the rows of a unit follow each other
+    shown: dict[str, np.ndarray] | None = None  # of each file a number for what each row shows, where it matters
     passing: dict[str, np.ndarray] | None = None  # of each file the numbers of the rows that pass, if there are filters
     left_out: int | None = 0  # the number of the others; None where it is not known
 
@@ -116,40 +116,28 @@ class Grouped:
         self.pieces, self.sizes = [self.pieces[i] for i in filled], sizes[filled]
         self.firsts = np.array(starts, np.int64)[filled]
 
+    def in_file(self, unit: int) -> np.ndarray:
+        """Of the rows of a row group, their numbers in its file."""
+        assert self.firsts is not None
+        first, size = int(self.firsts[unit]), int(self.sizes[unit])
+        every = np.arange(first, first + size)
+        return every if self.passing is None else self.passing[self.pieces[unit][0]][every]
+
+    def pictures_of(self, unit: int) -> np.ndarray | None:
+        """A number for what each row of a unit shows; None where it does not matter, or is not known."""
+        return None if self.shown is None else self.shown[self.pieces[unit][0]][self.in_file(unit)]
+
     def read(self, unit: int) -> list[tuple[str, dict[str, Any]] | None]:
         """(key, row) of all rows of a unit; None for a dropped one of a row group. A piece without rows: the next."""
         if self.firsts is not None:
-            piece, first, size = self.pieces[unit], int(self.firsts[unit]), int(self.sizes[unit])
-            rows = self.builder.read(piece, images=True)  # bytes as they are, not by way of base64
+            rows = self.builder.read(self.pieces[unit], images=True)  # bytes as they are, not by way of base64
             found = {int(key.rpartition(":")[2]): (key, row) for key, row in rows}
-            numbers = range(size) if self.passing is None else self.passing[piece[0]][first : first + size].tolist()
-            return [found.get(first + i if self.passing is None else i) for i in numbers]
+            return [found.get(number) for number in self.in_file(unit).tolist()]
         for after in range(len(self.pieces)):
             piece = self.pieces[(unit + after) % len(self.pieces)]
             if read := list(self.builder.read(piece)):
                 return read
         raise ShardError(f"{self.builder.config.name}: no row of it can be read")
-
-
-class ByPicture(Grouped):
-    """The rows of an `Indexed` split, those about the same pictures as a unit of up to `SHARING`."""
-
-    together = True
-
-    def __init__(self, rows: Indexed, cache_dir: str | None = None):
-        builder = rows.builder
-        about = f"pictures {builder.hash} {builder.repository.identity(rows.paths)} {rows.paths}"
-        about += f" {_named(builder.filter)}" if builder.filter else ""
-        pictures = keep_array(about, functools.partial(_pictures, rows), cache_of(cache_dir))
-        self.rows = rows
-        self.numbers, self.starts = _by_picture(np.asarray(pictures))
-        super().__init__(builder, [(path, 0, 0) for path in rows.paths], np.diff(self.starts), 0)
-        self.order = "full shuffle of pictures, with their rows"
-        self.left_out, self.passing = rows.left_out, None if rows.passing is None else {"": rows.passing}
-
-    def read(self, unit: int) -> list[tuple[str, dict[str, Any]] | None]:
-        """(key, row) of the rows about the unit's pictures; None for a dropped one."""
-        return [self.rows.read(number) for number in self.numbers[self.starts[unit] : self.starts[unit + 1]].tolist()]
 
 
 def open_rows(
@@ -161,7 +149,7 @@ def open_rows(
     if not wanted or rows.left_out is None:
         return rows
     builder.filter = wanted  # from here on: the index of a file counts all of its rows
-    name, identity = f"passing {_named(wanted)} {builder.hash}", builder.repository.identity
+    name, identity = f"passing {named(wanted)} {builder.hash}", builder.repository.identity
     if isinstance(rows, Indexed):
         about = f"{name} {identity(rows.paths)} {rows.paths}"
         rows.keep(keep_array(about, functools.partial(_passing, rows), cache_of(cache_dir)))
@@ -199,7 +187,7 @@ def cache_of(cache_dir: str | None) -> Path:
     return Path(cache_dir or datasets.config.HF_DATASETS_CACHE).expanduser()
 
 
-def _named(wanted: RowFilter) -> str:
+def named(wanted: RowFilter) -> str:
     """What tells filters from others, and a function from one of the same name."""
     return f"{wanted} {Hasher.hash(wanted.given) if callable(wanted.given) else ''}"
 
@@ -238,31 +226,6 @@ def _passing_of_parquet(builder: M3IT, path: str) -> np.ndarray:
         yield from unread
 
     return np.fromiter(numbers(), np.int64)
-
-
-def _pictures(rows: Indexed) -> np.ndarray:
-    """(rows,) of each row 63 bits of the digest of its pictures; of one without, or that cannot be read, its number
-    below 0."""
-    found = np.empty(rows.num_rows, np.int64)
-    for number in range(rows.num_rows):
-        _, row = rows.read(number) or ("", {})
-        pictures = row.get("image_base64_str") or [image["bytes"] for image in row.get("images", ())]
-        digest = hashlib.blake2b(digest_size=8)
-        for picture in pictures:
-            data = picture.encode() if isinstance(picture, str) else picture
-            digest.update(len(data).to_bytes(8, "little") + data)
-        found[number] = int.from_bytes(digest.digest(), "little") >> 1 if pictures else -1 - number
-    return found
-
-
-def _by_picture(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The numbers of all rows, those about the same pictures next to each other; and where each `SHARING` of these
-    begin, with the end."""
-    numbers = np.argsort(pictures, kind="stable")
-    places = np.arange(len(pictures))
-    is_first = np.diff(pictures[numbers], prepend=pictures.min() - 1) != 0
-    first = np.maximum.accumulate(np.where(is_first, places, 0))
-    return numbers, np.append(np.flatnonzero((places - first) % SHARING == 0), len(pictures))
 
 
 def _indexed(builder: M3IT, paths: list[str], cache: Path) -> Indexed:
@@ -336,7 +299,7 @@ def _pieces(builder: M3IT, paths: list[str], cache: Path) -> Grouped:
         return np.array([sum(stop - start for _, start, stop in sample) // rows if rows else 0])
 
     about = f"estimate {builder.hash} {builder.repository.identity(paths)} {paths}"
-    about += f" {_named(builder.filter)}" if builder.filter else ""
+    about += f" {named(builder.filter)}" if builder.filter else ""
     row_bytes = int(keep_array(about, estimate, cache)[0])
     if not row_bytes:
         found = f"{builder.config.name}: no row found in three pieces of {', '.join(paths)}"

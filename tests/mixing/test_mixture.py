@@ -1,6 +1,7 @@
 """Mixtures: opened when needed, resumed exactly, the rows of load_dataset, drops that move no other row."""
 
 import base64
+import hashlib
 import itertools
 import json
 import os
@@ -15,6 +16,7 @@ from M3IT import CATALOGUE, M3ITError, ShardError
 from m3it.catalogue import instructions
 from m3it.mixing.local_copies import Copies
 from m3it.mixing.mixture import Mixture
+from m3it.mixing.order import permuted, permuted_runs
 from m3it.mixing.row_access import Grouped
 from m3it.reading.load import load_dataset
 
@@ -233,6 +235,39 @@ def test_an_order_by_pictures_is_resumed_at_any_position_on_any_number_of_proces
         mixture = Mixture(asked, ["gqa", "viquae"], **options)
         read = read_ranks(monkeypatch, mixture, world_size, num_workers, 20 // world_size)
         assert read == expected[: len(read)] and len(read) == 160
+
+
+@pytest.mark.parametrize("hashes", [True, False])
+def test_rows_of_a_row_group_about_a_picture_stand_together_in_every_pass(tmp_path, hashes):
+    pictures = [make_row(number)["image_base64_str"] for number in range(20)]
+    rows = [make_row(i, image_base64_str=pictures[i * 7 % 20]) for i in range(200)]
+    if hashes:  # as a release has them
+        for row in rows:
+            row["image_sha256"] = [hashlib.sha256(text.encode()).hexdigest() for text in row["image_base64_str"]]
+    write_parquet(tmp_path / "data/vqa/gqa/train.parquet", rows, 100)
+    write_rows(tmp_path / "data/vqa/okvqa/train.jsonl", [make_row(1000 + i) for i in range(50)])
+    options = {"batch_size": 16, "share_pictures": True}
+    mixture = Mixture(tmp_path, ["gqa", "okvqa"], **options)
+    read = take(mixture, 500)
+    for epoch in (read[:250], read[250:]):
+        assert sorted(epoch) == sorted([f"gqa row-{i}" for i in range(200)] + [f"okvqa row-{1000 + i}" for i in range(50)])
+    shown = [int(name[8:]) * 7 % 20 for name in read[:250] if name.startswith("gqa")]
+    stretches = sum(1 for _ in itertools.groupby(shown))
+    assert stretches < 90  # at least 40, ten rows about a picture in two row groups; shuffled row by row, about 190
+    assert read[:250] != read[250:] and "in runs of 16 rows by picture" in mixture.describe()
+    for position in (0, 1, 16, 133, 251, 470):
+        resumed = Mixture(tmp_path, ["gqa", "okvqa"], **options)
+        resumed.load_state_dict({**mixture.state_dict(), "rows_consumed": position})
+        assert take(resumed, 20) == read[position : position + 20]
+
+
+def test_runs_stay_together_in_a_permutation_and_every_number_has_its_place():
+    for count in (1, 15, 16, 17, 100, 1024):
+        for run in (1, 16):
+            places = [permuted_runs(number, count, run, 3) for number in range(count)]
+            assert sorted(places) == list(range(count))
+            assert all(places[i + 1] == places[i] + 1 for i in range(count - 1) if (i + 1) % run)
+    assert permuted_runs(3, 100, 1, 5) == permuted(3, 100, 5)
 
 
 @pytest.mark.parametrize("first", [True, False])

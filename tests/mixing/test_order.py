@@ -36,7 +36,7 @@ def test_an_epoch_has_every_row_once(shapes, batch_size, seed, epoch):
         if one.sizes is None:
             assert sorted(row for row, _ in found) == list(range(one.num_rows))
         else:
-            rows = {(unit, one.pick(unit, turn, int(one.sizes[unit]))) for unit, turn in found}
+            rows = {(unit, one.picks(unit, range(turn, turn + 1), int(one.sizes[unit]))[0]) for unit, turn in found}
             assert len(rows) == one.num_rows
 
 
@@ -104,7 +104,7 @@ def test_the_shuffle_is_as_good_as_a_full_one_and_better_than_a_buffer(tmp_path)
     first = np.arange(rows).reshape(-1, 25)
     places = [order.place(position) for position in range(rows)]
     found = [groups.find(place.number) for place in places]
-    table["row groups"] = [first[unit][groups.pick(unit, turn, 25)] for unit, turn in found]
+    table["row groups"] = [first[unit][groups.picks(unit, range(turn, turn + 1), 25)[0]] for unit, turn in found]
     quality = {name: shuffle_quality(order) for name, order in table.items()}
     assert quality["file"] == (0, 1)
     for name, tolerance in {"full": 0.01, "mixture": 0.01, "row groups": 0.04}.items():  # 400 groups
