@@ -699,15 +699,11 @@ def _read_parquet(repository, path, start, stop, columns, filters, said):
     for i in range(file.num_row_groups):
         group = file.metadata.row_group(i)
         if start <= begin_of(group) < stop:
-            kept = (
-                None
-                if filters is None
-                else _passing(file, i, filters, number, functools.partial(repository.where, path))
-            )
+            where = functools.partial(repository.where, path)
+            kept = None if filters is None else _passing(file, i, filters, number, where)
+            asked = {"batch_size": 32, "row_groups": [i], "columns": columns}
             at = 0  # in the row group: of one without a row that passes no picture is read
-            for batch in (
-                file.iter_batches(batch_size=32, row_groups=[i], columns=columns) if kept is None or kept else ()
-            ):
+            for batch in file.iter_batches(**asked) if kept is None or kept else ():
                 rows = zip(range(at, at + batch.num_rows), _rows_of(batch), strict=True)
                 yield from ((number + k, row) for k, row in rows if kept is None or k in kept)
                 at += batch.num_rows
@@ -730,11 +726,8 @@ def _passing(file, group, filters, first, where):
         rows += _rows_of(batch)
     for number, row in enumerate(rows):
         try:
-            if told.passes(
-                Columns(
-                    as_row(row), {"meta": functools.partial(stored_meta, row)}, functools.partial(where, first + number)
-                )
-            ):
+            meta, place = functools.partial(stored_meta, row), functools.partial(where, first + number)
+            if told.passes(Columns(as_row(row), {"meta": meta}, place)):
                 passing.add(number)
         except UNREADABLE:
             passing.add(number)  # it is refused when it is read
@@ -1544,9 +1537,8 @@ class M3IT(datasets.GeneratorBasedBuilder):
         for k, row in enumerate(rows):
             key = f"{place}#{k}" if len(rows) > 1 else place
             try:
-                if self.filter is None or self._passes(
-                    found, row, key, functools.partial(self.repository.where, path, offset)
-                ):
+                where = functools.partial(self.repository.where, path, offset)
+                if self.filter is None or self._passes(found, row, key, where):
                     yield key, self._complete(row, key, self.config.images if images is None else images)
             except UNREADABLE as error:
                 refused(path, offset, key, error)

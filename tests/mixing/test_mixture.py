@@ -250,7 +250,9 @@ def test_rows_of_a_row_group_about_a_picture_stand_together_in_every_pass(tmp_pa
     mixture = Mixture(tmp_path, ["gqa", "okvqa"], **options)
     read = take(mixture, 500)
     for epoch in (read[:250], read[250:]):
-        assert sorted(epoch) == sorted([f"gqa row-{i}" for i in range(200)] + [f"okvqa row-{1000 + i}" for i in range(50)])
+        assert sorted(epoch) == sorted(
+            [f"gqa row-{i}" for i in range(200)] + [f"okvqa row-{1000 + i}" for i in range(50)]
+        )
     shown = [int(name[8:]) * 7 % 20 for name in read[:250] if name.startswith("gqa")]
     stretches = sum(1 for _ in itertools.groupby(shown))
     assert stretches < 90  # at least 40, ten rows about a picture in two row groups; shuffled row by row, about 190
