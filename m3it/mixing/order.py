@@ -41,9 +41,9 @@ def mix(*numbers: int) -> int:
 def noise(keys: int | np.ndarray, numbers: np.ndarray) -> np.ndarray:
     """float64 in [0, 1) for each number, from it and its key (uint64, one for all or one each) by the same splitmix64:
     no version of NumPy changes it."""
-    keys = np.uint64(keys & LOW_64) if isinstance(keys, int) else keys
+    key = np.uint64(keys & LOW_64) if isinstance(keys, int) else keys
     with np.errstate(over="ignore"):
-        bits = numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + keys
+        bits = numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + key
         bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return ((bits ^ (bits >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) / (1 << 53)
