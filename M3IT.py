@@ -216,6 +216,7 @@ CITATION = """@article{li2023m3it,
 }"""
 MiB = 1 << 20
 PIECE_BYTES = 16 * MiB  # what a worker reads at once: 11 ms of parsing to skip on resume, one request over HTTP
+FOOTER_BYTES = 32 * MiB  # of Parquet files, that are kept: a thousand shards of pictures have as much
 TAIL_BYTES = MiB // 4  # read beyond a piece, since its last row ends there: most rows of 110 kB need no second request
 RETRY_SECONDS = (1, 2, 4, 8, 16, 32, 60, 60, 60, 60)
 LONGEST_WAIT_SECONDS = 600  # of the waits that servers state
@@ -301,7 +302,7 @@ class Repository:
     def __init__(self, path, revision=None, token=None, storage_options=None, cache_dir=None):
         path, self.commit, self.repo_id = os.fspath(path), None, None
         self.path = public_url(path)  # for people: what is read stands in `fs` and `root`
-        self.known_columns = {}
+        self.known_columns, self.footers = {}, {}
         repo_id, _, named = path.removeprefix("hf://datasets/").partition("@")
         folder = os.path.expanduser(path)
         if "://" in repo_id:
@@ -319,7 +320,11 @@ class Repository:
     def __getstate__(self):
         # The listing and what the Hub said of the commit go along: a worker that starts without them asks the API again.
         caches = ("dircache", "_repo_and_revision_exists_cache") if self.commit else ()
-        return {**vars(self), "known": {name: vars(self.fs)[name] for name in caches if name in vars(self.fs)}}
+        return {
+            **vars(self),
+            "footers": {},
+            "known": {name: vars(self.fs)[name] for name in caches if name in vars(self.fs)},
+        }
 
     def __setstate__(self, state):
         vars(state["fs"]).update(state.pop("known"))
@@ -735,8 +740,13 @@ def _passing(file, group, filters, first, where):
 
 
 def open_parquet(repository, path, **options):
-    """A Parquet file of the repository; ValueError where it has no columns, or one of them twice."""
-    file = pyarrow.parquet.ParquetFile(RangeFile(repository, path), **options)
+    """A Parquet file of the repository; ValueError where it has no columns, or one of them twice. The footers of those
+    read last are kept: a mixture comes back to a file for each of its row groups."""
+    footers = repository.footers
+    file = pyarrow.parquet.ParquetFile(RangeFile(repository, path), metadata=footers.pop(path, None), **options)
+    footers[path] = file.metadata
+    while len(footers) > 1 and sum(footer.serialized_size for footer in [*footers.values()]) > FOOTER_BYTES:
+        footers.pop([*footers][0], None)
     names = file.schema_arrow.names
     twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
     if twice or not names:

@@ -50,26 +50,28 @@ dataset = Held()
 """
 PREPARE_OURS = "rows = load({folder!r}, 'viquae', split='train', cache_dir={cache!r}, num_proc={procs}).num_rows"
 PREPARE_JSON = "rows = load('json', data_files={file!r}, split='train', cache_dir={cache!r}, num_proc={procs}).num_rows"
-# A mixture's first start, its next one, the place of a row far on in the order, and rows read from all over the file.
+# With --cold: what is made before the clock starts, and what is timed, in seconds of CPU but for the place of a row.
 COLD_SHARD = "data/vqa/vqa-v2/train.jsonl"
-COLD_START = "from m3it.mixing.mixture import Mixture; mixture = Mixture({folder!r}, ['vqa-v2'], cache_dir={cache!r})"
-COLD_PATHS = {
+START = "from m3it.mixing.mixture import Mixture; mixture = Mixture({folder!r}, ['vqa-v2'], cache_dir={cache!r})\n"
+COLD = {
     "lines": ("", "rows = sum(1 for _ in open({file!r}, 'rb'))"),
-    "first": (COLD_START, "rows = mixture.num_rows"),
-    "next": (COLD_START, "rows = mixture.num_rows"),
-    "place": (COLD_START + "; rows = mixture.num_rows", "mixture.order.place(rows - 1)"),
-    "row": (COLD_START + "; rows = mixture.num_rows", "mixture.row(rows - 1)"),
+    "first": ("import shutil; shutil.rmtree({cache!r}, ignore_errors=True)\n" + START, "rows = mixture.num_rows"),
+    "next": (START, "rows = mixture.num_rows"),
+    "place": (
+        START + "mixture.order.place(1); far = mixture.num_rows - 1",  # of another lane: nothing of this one is known
+        "mixture.order.place(far); rows = 1",
+    ),
     "rows": (
-        COLD_START,
-        "for position in range(0, mixture.num_rows, mixture.num_rows // 20_000): mixture.row(position)\nrows = 20_000",
+        START,
+        "for number in range(0, mixture.num_rows, 500): mixture.row(number)\nrows = mixture.num_rows // 500",
     ),
 }
 PROGRAM = """
 import json, resource, sys, time
 {prepare}
-start = time.perf_counter()
+start = time.{clock}()
 {timed}
-seconds = time.perf_counter() - start
+seconds = time.{clock}() - start
 print(json.dumps([seconds, rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024]))
 """
 
@@ -93,7 +95,7 @@ def make_file(path: Path, num_bytes: float) -> int:
 
 def make_texts(path: Path, num_rows: int) -> None:
     """Write rows of text alone, of about 500 bytes."""
-    path.parent.mkdir(parents=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     draw = random.Random(0)
     words = [f"{draw.choice('bdfgklmnprst')}{draw.choice('aeiou')}{draw.choice('klmnrst')}" for _ in range(2000)]
     texts = [" ".join(draw.choices(words, k=draw.randrange(40, 120))) for _ in range(1000)]
@@ -105,10 +107,10 @@ def make_texts(path: Path, num_rows: int) -> None:
             file.write(f'{row}"outputs": "{number}", "meta": "{{\\"id\\": \\"{number}\\"}}"}}\n')
 
 
-def run(prepare: str, timed: str, home: str) -> tuple[float, int, int]:
+def run(prepare: str, timed: str, home: str, clock: str = "perf_counter") -> tuple[float, int, int]:
     """(seconds, rows, peak RSS in bytes) of one program in a process of its own."""
     env = {**os.environ, "HF_HOME": home, "HF_DATASETS_DISABLE_PROGRESS_BARS": "1", "PYTHONWARNINGS": "ignore"}
-    code = PROGRAM.format(prepare=prepare, timed=timed)
+    code = PROGRAM.format(prepare=prepare, timed=timed, clock=clock)
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{code}\n{done.stderr[-2000:]}")
@@ -220,25 +222,65 @@ def measure(folder: Path, gigabytes: float, repeats: int) -> list[tuple[str, str
     return table
 
 
+def measure_cold(folder: Path, num_rows: int, repeats: int) -> list[tuple[str, str, str, str]]:
+    """Rows of the table: what is measured, of a fifth of the rows, of all, and what they are held against."""
+    found: list[dict[str, list[float]]] = []
+    for number in (num_rows // 5, num_rows):
+        words = {"folder": str(folder), "cache": str(folder / "cache"), "file": str(folder / COLD_SHARD)}
+        make_texts(Path(words["file"]), number)
+        runs: dict[str, list[tuple[float, int, int]]] = {name: [] for name in COLD}
+        for _ in range(repeats):
+            for name, programs in COLD.items():
+                clock = "perf_counter" if name == "place" else "process_time"
+                runs[name].append(run(*(code.format(**words) for code in programs), str(folder / "home"), clock))
+        found.append({name: [*map(statistics.median, zip(*several, strict=True))] for name, several in runs.items()})
+    few, many = found
+
+    def row(what: str, name: str, at: int, unit: str, scale: float, held: str) -> tuple[str, str, str, str]:
+        return what, f"{few[name][at] * scale:,.2f} {unit}", f"{many[name][at] * scale:,.2f} {unit}", held
+
+    return [
+        row("every line read once", "lines", 0, "s", 1, ""),
+        row(
+            "first start: rows are found", "first", 0, "s", 1, f"{many['first'][0] / many['lines'][0]:.2f} x the lines"
+        ),
+        row("its peak memory", "first", 2, "MB", 1e-6, f"{many['first'][2] / few['first'][2]:.2f} x"),
+        row("next start", "next", 0, "ms", 1e3, ""),
+        row("the place of the last row of an epoch", "place", 0, "ms", 1e3, "bound: 1 ms"),
+        row(
+            "peak memory, each 500th row read, the index mapped",
+            "rows",
+            2,
+            "MB",
+            1e-6,
+            f"{many['rows'][2] / few['rows'][2]:.2f} x",
+        ),
+    ]
+
+
 def main() -> None:
     """Measure, print the table, and write it where the card finds it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gigabytes", type=float, default=5)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--cold", type=int, nargs="?", const=10_000_000, metavar="ROWS")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        table = measure(Path(folder), options.gigabytes, options.repeats)
+    with tempfile.TemporaryDirectory() as name:
+        folder, repeats = Path(name), options.repeats
+        if options.cold:
+            head = ["what", f"{options.cold // 5:,} rows", f"{options.cold:,} rows", ""]
+            table = measure_cold(folder, options.cold, repeats)
+        else:
+            head = ["path", "m3it", "JSON loader of `datasets`", "ratio"]
+            table = measure(folder, options.gigabytes, repeats)
     packages = ", ".join(f"{name} {version(name)}" for name in ("datasets", "pyarrow", "fsspec"))
-    lines = [
-        "| path | m3it | JSON loader of `datasets` | ratio |",
-        "|---|---:|---:|---:|",
-        *(f"| {' | '.join(row)} |" for row in table),
-    ]
+    rows = "rows of text of 450 bytes, seconds of CPU" if options.cold else f"rows of {ROW_BYTES // 1000} kB"
     machine = f"{os.cpu_count()} cores, Python {sys.version.split()[0]}, {packages}"
-    rows = f"Median of {options.repeats}, rows of {ROW_BYTES // 1000} kB"
-    note = f"{rows}, {machine}; made by `python bench/load.py`."
-    text = "\n".join([*lines, "", f"{note}\n"])
+    command = "python bench/load.py" + (" --cold" if options.cold else "")
+    lines = [head, ["---", "---:", "---:", "---:"], *table]
+    note = f"Median of {repeats}, {rows}, {machine}; made by `{command}`."
+    text = "\n".join([*(f"| {' | '.join(line)} |" for line in lines), "", f"{note}\n"])
     print(text)
     if options.out:
         options.out.write_text(text, "utf-8")

@@ -27,6 +27,7 @@ from m3it.work.runner import Made
 
 FILE_KINDS = OWN_KINDS | {kind: made for format in FORMATS.values() for kind, made in format.KINDS.items()}
 GROUP_ROWS, GROUP_BYTES = 100, 100_000_000  # of a row group with pictures, whichever comes first
+GROUP_TEXTS = 1000  # rows of one without: of millions in groups of 100 the footer alone would take 300 MB to read
 
 
 def write_shard(
@@ -58,14 +59,16 @@ def file_kind(kind: str, rated: bool = False) -> FileKind:
 def groups(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
     """Rows as they share a row group."""
     group: list[dict[str, Any]] = []
-    num_bytes = 0
+    num_bytes = num_shown = 0  # of the pictures; of the rows with some
     for row in rows:
         row_bytes = sum((len(file) + 2) // 3 * 4 for file in row["files"])  # as base64, the larger of the two
-        if group and (len(group) == GROUP_ROWS or num_bytes + row_bytes > GROUP_BYTES):
+        is_full = num_shown == GROUP_ROWS or len(group) == GROUP_TEXTS or num_bytes + row_bytes > GROUP_BYTES
+        if group and is_full:
             yield group
-            group, num_bytes = [], 0
+            group, num_bytes, num_shown = [], 0, 0
         group.append(row)
         num_bytes += row_bytes
+        num_shown += bool(row["files"])
     if group:
         yield group
 

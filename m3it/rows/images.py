@@ -79,6 +79,11 @@ def read_base64(text, row_id=""):
     """
     if not isinstance(text, str):
         raise _not_base64(row_id, f"a {type(text).__name__} where base64 text should be", str(text)[:16])
+    try:
+        if text:
+            return pybase64.b64decode(text, validate=True)
+    except ValueError:
+        pass  # nearly all are base64 and nothing else: only of the others it matters why not
     body = clean_base64(text)
     if body[:5].lower() == "data:":
         raise _not_base64(row_id, "a data URI that does not say ';base64,'", text[:32])

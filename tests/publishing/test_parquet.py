@@ -20,6 +20,8 @@ def test_a_row_group_ends_at_100_rows_or_before_100_MB():
     assert [len(group) for group in groups([tiny] * 250)] == [100, 100, 50]
     assert [len(group) for group in groups([big, big, big, tiny, big, big])] == [2, 3, 1]  # 40 MB each, as base64
     assert [len(group) for group in groups([{"files": [bytes(15_000_000)] * 6}, tiny])] == [1, 1]
+    text = {"files": []}
+    assert [len(group) for group in groups([text] * 1500 + [tiny] * 150)] == [1000, 600, 50]
     assert list(groups([])) == []
 
 
