@@ -20,7 +20,7 @@ from m3it.rows.instance import Drop, M3ITError
 from m3it.work.folder import Folder, absolute
 from m3it.work.runner import Made, Piece, Progress, map_shards, open_executor, silent, write_drops, write_run
 
-VERSION = 1  # another one where a rule finds something else: flags of before are not gone on with
+VERSION = 2  # another one where a rule finds something else: flags of before are not gone on with
 
 
 def flag_rows(

@@ -1,22 +1,24 @@
 """The print of a picture: by what it is known again, though not a byte of it is the same.
 
-In: the bytes of an image file.  Out: `Print`: the sha256 of the bytes, that of the upright RGB pixels, the PDQ hash of
-what it shows (pdqhash: github.com/facebook/ThreatExchange, pdq), a tiny copy of it, and the part that lies within a
-frame. Pillow alone decodes, so that the same bytes have the same print whatever extras are there; another version of
-Pillow may read a JPEG's pixels a little otherwise.
+In: the bytes of an image file.  Out: `Print`: the sha256 of the bytes, that of the upright RGB pixels (as the PPM file
+of them, which says their width and height, too), the PDQ hash of what it shows (pdqhash: github.com/facebook/
+ThreatExchange, pdq), a tiny copy of it, and the part that lies within a frame. Pillow alone decodes, so that the same
+bytes have the same print whatever extras are there; another version of Pillow may read a JPEG's pixels a little
+otherwise.
 """
 
 import hashlib
+import io
 from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from m3it.rows.images import pixels
+from m3it.rows.images import decode
 from m3it.rows.instance import M3ITError
 from m3it.work.extras import install
 
-VERSION = 1  # of what is measured: prints of another one are not compared
+VERSION = 2  # of what is measured: prints of another one are not compared
 SIDE, COLOURS = 32, 16  # pixels a side of the tiny copy, and of its two colours, which need fewer as in a JPEG
 FRAME_SHARE = 4  # a frame takes at most a fourth of a side
 SAME_SHADE = 12  # of 255: what belongs to a frame
@@ -37,23 +39,33 @@ class Print(NamedTuple):
 
 def print_of(image_bytes: bytes, row_id: str = "") -> Print:
     """The print of a picture; ImageError where the bytes are none."""
-    array = pixels(image_bytes, row_id, exact=True)
-    height, width = array.shape[:2]
-    size_and_pixels = hashlib.sha256(f"{width} {height} ".encode())
-    size_and_pixels.update(array)
-    small = Image.fromarray(array)
+    image = decode(image_bytes, row_id)
+    ppm = _Sha256()
+    image.save(ppm, "PPM")  # to the hash in pieces: a copy of the pixels would take half as long as to decode them
+    small = image
     if least := min(small.size) // 64:  # whole pixels are averaged first: the fast way
         small = small.reduce(least)
     square = np.asarray(small.resize((64, 64), Image.Resampling.BOX if least else Image.Resampling.BILINEAR))
     return Print(
         hashlib.sha256(image_bytes).digest(),
-        size_and_pixels.digest(),
+        ppm.sha256.digest(),
         np.packbits(_pdqhash().compute(square)[0]).tobytes(),
         _tiny(small),
         within_frame(np.asarray(small.convert("L"))),
-        width,
-        height,
+        *image.size,
     )
+
+
+class _Sha256(io.BytesIO):
+    """A file that keeps nothing but the sha256 of what is written to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sha256 = hashlib.sha256()
+
+    def write(self, data: Any) -> int:
+        self.sha256.update(data)
+        return len(data)
 
 
 def _pdqhash() -> Any:
@@ -67,8 +79,8 @@ def _pdqhash() -> Any:
 def _tiny(small: Image.Image) -> bytes:
     """The tiny copy of a picture."""
     image = small.resize((SIDE, SIDE), Image.Resampling.BOX).convert("YCbCr")
-    gray, *colours = image.split()
-    return b"".join([gray.tobytes(), *(c.resize((COLOURS, COLOURS), Image.Resampling.BOX).tobytes() for c in colours)])
+    gray, colours = np.asarray(image)[..., 0], np.asarray(image.reduce(SIDE // COLOURS))[..., 1:]
+    return gray.tobytes() + np.moveaxis(colours, 2, 0).tobytes()
 
 
 def within_frame(gray: np.ndarray) -> bytes:
@@ -82,9 +94,14 @@ def within_frame(gray: np.ndarray) -> bytes:
 def _frame(lines: np.ndarray) -> float:
     """The share of the lines, from the first on, that are a frame: of one shade, words on it aside, up to a line that
     is all another; 0 where no such line ends it, as in a plain sky."""
-    edge = lines[: len(lines) // FRAME_SHARE].astype(np.int16)
-    if not len(edge):
+    width, edge = lines.shape[1], lines[: len(lines) // FRAME_SHARE]
+    shade = int(np.sort(lines[0])[width // 2])
+    if not len(edge) or _of_shade(lines[0], shade).sum() < 0.9 * width:  # as of most pictures
         return 0.0
-    share = (np.abs(edge - np.median(edge[0])) <= SAME_SHADE).mean(axis=1)
-    ends = share < 0.3
-    return int(ends.argmax()) / len(lines) if share[0] >= 0.9 and ends.any() else 0.0
+    ends = _of_shade(edge, shade).sum(axis=1) < 0.3 * width
+    return int(ends.argmax()) / len(lines) if ends.any() else 0.0
+
+
+def _of_shade(gray: np.ndarray, shade: int) -> np.ndarray:
+    """Whether each pixel has about this shade."""
+    return (gray >= max(0, shade - SAME_SHADE)) & (gray <= min(255, shade + SAME_SHADE))

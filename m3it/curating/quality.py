@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image, ImageChops, ImageFilter
 
 from M3IT import LANGUAGES, image_bytes
 from m3it.rows.images import ImageError, pixels, size
@@ -20,8 +20,9 @@ from m3it.rows.short_answers import normalize_answer
 SMALL_PIXELS = 32  # of the shorter side
 MOST_RATIO = 5.0  # of the longer side to the shorter
 MOST_RANGE = 4  # of each colour from 0 to 255: what JPEG makes of one colour
-LOOKED_AT_PIXELS = 384  # of the longer side, at which sharpness is measured
-LEAST_EDGE = 20.0  # the strongest per mille of edges: in a blurred picture no edge is steep
+LOOKED_AT_PIXELS = 384  # of the longer side, at which pictures are looked at
+LEAST_EDGE = 25  # the strongest per mille of edges: in a blurred picture no edge is steep
+LEAST_LIGHT = 64  # of 255, of the brightest colour of a pixel: photographs at a fifth of their light are below it
 MIN_LETTERS = 12  # of an answer, before its script says something: names and units are short
 REPEATED_WORDS = 4  # of a question, before an answer that holds them all repeats it
 LETTERED = re.compile(r"(?:^|[\s:])\(?([A-Z])[).:]\s")  # an option in a question: (A) red  A. red  A: red
@@ -40,44 +41,78 @@ class Flag(NamedTuple):
 # ---- pictures
 
 
-def small_picture(file: bytes) -> str:
+class Seen(NamedTuple):
+    """A picture as rules look at it: its own size, what it shows in RGB, of LOOKED_AT_PIXELS at most, and the least and
+    the most of each colour."""
+
+    width: int
+    height: int
+    shown: Image.Image
+    range_by_colour: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def of(cls, file: bytes) -> "Seen":
+        """What an image file shows; ImageError where it cannot be decoded."""
+        width, height = size(file)
+        shown = Image.fromarray(pixels(file, max_side_pixels=LOOKED_AT_PIXELS))
+        return cls(width, height, shown, tuple(band.getextrema() for band in shown.split()))
+
+    @property
+    def is_of_one_colour(self) -> bool:
+        """Whether no colour varies by more than MOST_RANGE."""
+        return all(high - low <= MOST_RANGE for low, high in self.range_by_colour)
+
+
+def small_picture(seen: Seen) -> str:
     """A side that is shorter than SMALL_PIXELS."""
-    width, height = size(file)
-    return f"{width} x {height} pixels" if min(width, height) < SMALL_PIXELS else ""
+    return f"{seen.width} x {seen.height} pixels" if min(seen.width, seen.height) < SMALL_PIXELS else ""
 
 
-def odd_ratio(file: bytes) -> str:
+def odd_ratio(seen: Seen) -> str:
     """A picture that is more than MOST_RATIO times as long as it is wide, or the other way round."""
-    width, height = size(file)
-    return f"{width} x {height} pixels" if max(width, height) > MOST_RATIO * min(width, height) else ""
+    shorter, longer = sorted((seen.width, seen.height))
+    return f"{seen.width} x {seen.height} pixels" if longer > MOST_RATIO * shorter else ""
 
 
-def one_colour(file: bytes) -> str:
+def one_colour(seen: Seen) -> str:
     """A picture of one colour."""
-    seen = pixels(file, max_side_pixels=LOOKED_AT_PIXELS)
-    low, high = seen.min((0, 1)).astype(int), seen.max((0, 1)).astype(int)
-    return f"all of it is about {tuple(map(int, low))}" if (high - low).max() <= MOST_RANGE else ""
+    low = tuple(low for low, _ in seen.range_by_colour)
+    return f"all of it is about {low}" if seen.is_of_one_colour else ""
 
 
-def blurred(file: bytes) -> str:
-    """A picture without a steep edge, that is not of one colour."""
-    seen = pixels(file, max_side_pixels=LOOKED_AT_PIXELS)
-    if (seen.max((0, 1)).astype(int) - seen.min((0, 1))).max() <= MOST_RANGE or min(seen.shape[:2]) < SMALL_PIXELS:
+def dark(seen: Seen) -> str:
+    """A picture in which nothing is light, that is not of one colour."""
+    if seen.is_of_one_colour:
         return ""
-    strength = edge_strength(seen)
-    return f"its strongest edges have {strength:.1f}" if strength < LEAST_EDGE else ""
+    lightest = most_of(brightest(seen.shown), 100)
+    return f"99 of 100 pixels have at most {lightest} of 255" if lightest < LEAST_LIGHT else ""
 
 
-def unreadable_picture(file: bytes) -> str:
-    """A picture that cannot be decoded."""
-    pixels(file, max_side_pixels=LOOKED_AT_PIXELS)
-    return ""
+def blurred(seen: Seen) -> str:
+    """A picture without a steep edge, that is not of one colour."""
+    if seen.is_of_one_colour or min(seen.shown.size) < SMALL_PIXELS:
+        return ""
+    strength = edge_strength(seen.shown)
+    return f"its strongest edges have {strength}" if strength < LEAST_EDGE else ""
 
 
-def edge_strength(seen: np.ndarray) -> float:
-    """How steep the steepest thousandth of the edges of a picture (height, width, 3) is, from 0 to 255."""
-    edges = np.asarray(Image.fromarray(seen).convert("L").filter(ImageFilter.FIND_EDGES))[1:-1, 1:-1]
-    return float(np.quantile(edges, 0.999)) if edges.size else 0.0
+def edge_strength(shown: Image.Image) -> int:
+    """How steep the steepest thousandth of the edges of a picture is, from 0 to 255, in the colour in which each is
+    steepest: yellow is as light as a white ground."""
+    edges = brightest(shown.filter(ImageFilter.FIND_EDGES))
+    return most_of(edges.crop((1, 1, edges.width - 1, edges.height - 1)), 1000)
+
+
+def brightest(shown: Image.Image) -> Image.Image:
+    """The most of the three colours of each pixel, as gray."""
+    red, green, blue = shown.split()
+    return ImageChops.lighter(ImageChops.lighter(red, green), blue)
+
+
+def most_of(gray: Image.Image, parts: int) -> int:
+    """What the lightest of so many equal parts of the pixels have at least."""
+    lighter = np.cumsum(gray.histogram()[::-1])  # number of pixels that have at least 255, 254, ...
+    return 255 - int(np.argmax(lighter * parts >= lighter[-1]))
 
 
 # ---- texts
@@ -126,13 +161,14 @@ def cut_off(row: dict[str, Any], language: str) -> str:
     return f"the question ends {question[-40:]!r}" if is_cut else ""
 
 
-PICTURE_RULES: dict[str, Callable[[bytes], str]] = {
-    rule.__name__: rule for rule in (small_picture, odd_ratio, one_colour, blurred, unreadable_picture)
+PICTURE_RULES: dict[str, Callable[[Seen], str]] = {
+    rule.__name__: rule for rule in (small_picture, odd_ratio, one_colour, dark, blurred)
 }
 TEXT_RULES: dict[str, Callable[[dict[str, Any], str], str]] = {
     rule.__name__: rule for rule in (no_answer, repeats_question, other_language, absent_option, cut_off)
 }
-RULES = (*TEXT_RULES, *PICTURE_RULES)
+UNREADABLE = "unreadable_picture"
+RULES = (*TEXT_RULES, *PICTURE_RULES, UNREADABLE)
 
 
 def flags_of(row: dict[str, Any], language: str, is_video: bool = False) -> Iterator[Flag]:
@@ -141,17 +177,17 @@ def flags_of(row: dict[str, Any], language: str, is_video: bool = False) -> Iter
     for name, rule in TEXT_RULES.items():
         if found := rule(row, language):
             yield Flag(name, found)
-    files = image_bytes(row)
-    for name, look in PICTURE_RULES.items():
-        said = [_looked_at(look, file) for file in files]
-        places = [f"picture {place}: {found}" for place, found in enumerate(said, 1) if found]
-        if places and not (is_video and len(places) < len(files)):
+    looked_at = [_look(file) for file in image_bytes(row)]
+    for name in (*PICTURE_RULES, UNREADABLE):
+        places = [f"picture {place}: {found[name]}" for place, found in enumerate(looked_at, 1) if name in found]
+        if places and not (is_video and len(places) < len(looked_at)):
             yield Flag(name, "; ".join(places))
 
 
-def _looked_at(look: Callable[[bytes], str], file: bytes) -> str:
-    """What a rule finds in a picture; nothing in one that cannot be read, which is a rule of its own."""
+def _look(file: bytes) -> dict[str, str]:
+    """Rule -> what it finds in a picture, of those that find something."""
     try:
-        return look(file)
+        seen = Seen.of(file)
     except ImageError as error:
-        return str(error) if look is unreadable_picture else ""
+        return {UNREADABLE: str(error)}
+    return {name: found for name, look in PICTURE_RULES.items() if (found := look(seen))}

@@ -222,7 +222,7 @@ def plan_text_shards(out: str, records: dict[str, dict[str, Any]], shard_bytes: 
         parts = [path for path, record in records.items() if record["arguments"]["split"] == split]
         sizes = [records[path]["beside"][rows_path(path)]["num_bytes"] for path in parts]
         for name, group in into_shards(split, parts, sizes, shard_bytes):
-            arguments = {"config": "text", "split": split, "kinds": ["text"], "parts": group}
+            arguments: dict[str, Any] = {"config": "text", "split": split, "kinds": ["text"], "parts": group}
             arguments |= {"rated": True} if "rated" in records[group[0]]["arguments"] else {}
             yield Piece(f"data/text/{name}.parquet", arguments, (), {"out": out})
 

@@ -132,8 +132,16 @@ def pixels(image_bytes, row_id="", max_side_pixels=None, exact=False):
     orientation = _orientation(image, image_bytes)
     array = None if exact else _decode_fast(image, image_bytes, target)
     if array is None:
-        array = _decode(image, image_bytes, target, row_id)
+        array = np.array(_decode(image, image_bytes, target, row_id))
     return _upright(array, orientation)
+
+
+def decode(image_bytes, row_id=""):
+    """The image as an upright PIL image of RGB: the values of `pixels` with `exact`, without a copy of them."""
+    image = _open(image_bytes, row_id)
+    orientation = _orientation(image, image_bytes)
+    rgb = _decode(image, image_bytes, _stored_size(image), row_id)
+    return Image.fromarray(_upright(np.array(rgb), orientation)) if orientation in TURNS else rgb
 
 
 def encode(picture, format="JPEG", quality=95):
@@ -161,7 +169,7 @@ def reduce(image_bytes, max_side_pixels, row_id=""):
     if target == full_size:
         return image_bytes
     orientation = _orientation(image, image_bytes)
-    array = _upright(_decode(image, image_bytes, target, row_id), orientation)
+    array = _upright(np.array(_decode(image, image_bytes, target, row_id)), orientation)
     return encode(array, "JPEG" if media_type(image_bytes) == "image/jpeg" else "PNG")
 
 
@@ -306,17 +314,18 @@ def _resize(array, target, full_size):
 
 
 def _decode(image, image_bytes, target, row_id):
-    """The pixels at the target size, not yet upright, by Pillow, from an image just opened."""
+    """The image just opened as RGB at the target size, not yet upright, by Pillow."""
     try:
         # libjpeg skips what the target does not need: sizes are halved while they stay well above it
         least = tuple(ROOM * side for side in target)
         drafted = image.draft("RGB", least) if target != image.size else None
         box = drafted[1] if drafted else None
         with strict_pillow():
-            rgb = to_rgb(image)
+            image.load()
+        rgb = image if image.mode == "RGB" and "transparency" not in image.info else to_rgb(image)
         if rgb.size != target:
             rgb = rgb.resize(target, Image.Resampling.BICUBIC, box=box, reducing_gap=3.0)
-        return np.array(rgb)
+        return rgb
     except NO_PICTURE as error:
         told = not_a_picture(f"a truncated or broken {media_type(image_bytes)} file ({error})", image_bytes[:16])
         raise ImageError(f"{row_id}: {told}" if row_id else told) from error

@@ -8,6 +8,7 @@ from conftest import make_row, write_rows
 
 from m3it.curating.fingerprint import fingerprint, hash_text
 from m3it.curating.known import read_known
+from m3it.curating.prints import VERSION
 from m3it.curating.source_ids import source_ids
 from m3it.rows.instance import M3ITError
 
@@ -60,7 +61,7 @@ def test_prints_of_another_version_or_of_something_else_are_refused(repository, 
     run = fingerprint([str(repository)], out)
     run["options"]["version"] = 0
     (out / "run.json").write_text(json.dumps(run))
-    with pytest.raises(M3ITError, match="expected prints of version 1, found version 0. Make them anew"):
+    with pytest.raises(M3ITError, match=f"expected prints of version {VERSION}, found version 0. Make them anew"):
         read_known([str(out)], tmp_path)
 
 

@@ -24,6 +24,12 @@ def drawn(width: int = 200, height: int = 150) -> Image.Image:
     return image
 
 
+def yellow_on_white() -> Image.Image:
+    image = Image.new("RGB", (64, 64), "white")
+    image.paste((255, 255, 0), (20, 20, 44, 44))
+    return image
+
+
 def rules_of(language: str = "en", is_video: bool = False, **changes) -> list[str]:
     row = {**make_row(0), "image_base64_str": [file_of(drawn())], **changes}
     return [flag.rule for flag in flags_of(row, language, is_video)]
@@ -45,6 +51,9 @@ def test_a_plain_row_has_no_flag():
         (drawn(32, 160), []),
         (drawn(800, 150), ["odd_ratio"]),
         (Image.new("RGB", (80, 80), (20, 30, 40)), ["one_colour"]),
+        (drawn().point(lambda value: value // 6), ["dark"]),
+        (drawn().point(lambda value: value // 3), []),
+        (yellow_on_white(), []),  # in gray, there would be no edge
         (drawn().filter(ImageFilter.GaussianBlur(12)), ["blurred"]),
         (drawn().filter(ImageFilter.GaussianBlur(1)), []),
     ],
