@@ -17,6 +17,7 @@ found at once, by whoever needs it, and a row that cannot be read leaves its pla
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -25,13 +26,14 @@ LANES = 64
 WINDOW_ROWS = 1024
 WINDOW_BYTES = 32 << 20  # of a lane; a process that reads all of them holds 64 windows, half spent on average
 LOW_64 = (1 << 64) - 1
+GOLDEN = 0x9E3779B97F4A7C15  # of splitmix64
 
 
 def mix(*numbers: int) -> int:
     """64 well-mixed bits that depend on some integers: splitmix64, the numbers fed in one after the other."""
     bits = 0
     for number in numbers:
-        bits = (bits + 0x9E3779B97F4A7C15 + number) & LOW_64
+        bits = (bits + GOLDEN + number) & LOW_64
         bits = ((bits ^ (bits >> 30)) * 0xBF58476D1CE4E5B9) & LOW_64
         bits = ((bits ^ (bits >> 27)) * 0x94D049BB133111EB) & LOW_64
         bits ^= bits >> 31
@@ -41,24 +43,38 @@ def mix(*numbers: int) -> int:
 def noise(key: int, count: int) -> np.ndarray:
     """(count,) float64 in [0, 1), the i-th from key and i by the same splitmix64: no version of NumPy changes it."""
     with np.errstate(over="ignore"):
-        bits = np.arange(count, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(key & LOW_64)
+        bits = np.arange(count, dtype=np.uint64) * np.uint64(GOLDEN) + np.uint64(key & LOW_64)
+    return (well_mixed(bits) >> np.uint64(11)).astype(np.float64) / (1 << 53)
+
+
+def well_mixed(bits: np.ndarray) -> np.ndarray:
+    """What `mix` makes of numbers to which its constant was added."""
+    with np.errstate(over="ignore"):
         bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return ((bits ^ (bits >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) / (1 << 53)
+    return bits ^ (bits >> np.uint64(31))
 
 
 def permuted(number: int, count: int, key: int) -> int:
     """Where `number` goes in a permutation of range(count): a Feistel network over the next power of four, walked until
     it lands inside. Fewer than six rounds favour some orders of few rows."""
     half = max(3, ((count - 1).bit_length() + 1) // 2)
-    low = (1 << half) - 1
+    low, few = (1 << half) - 1, _mixed(key) if half == 3 else None
     while True:
         left, right = number >> half, number & low
         for turn in range(6):
-            left, right = right, left ^ (mix(key + (right << 3 | turn)) & low)
+            at = right << 3 | turn
+            left, right = right, left ^ ((few[at] if few else mix(key + at)) & low)
         number = left << half | right
         if number < count:
             return number
+
+
+@lru_cache(4 * LANES)
+def _mixed(key: int) -> list[int]:
+    """What `mix` makes of key + i, for each i below 64: the turns of a network over 64 numbers."""
+    with np.errstate(over="ignore"):
+        return well_mixed(np.arange(64, dtype=np.uint64) + np.uint64((key + GOLDEN) & LOW_64)).tolist()
 
 
 def allot(total: int, shares: np.ndarray) -> np.ndarray:
