@@ -18,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 
@@ -156,43 +157,114 @@ for step in range(24):
 print(json.dumps(waited / (time.perf_counter() - began)))
 """
 PACKED = """
-import json, time
+import json, resource, time
 import torch
 from m3it.mixing.mixture import Mixture
 from m3it.mixing.part import Part
+from m3it.models import loading  # makes tiny's classes known
 from m3it.models.collator import Collator
 from m3it.models.tiny import make_tiny
 from m3it.training.train import texts_of
 from m3it.training.trainer import on_answers
 torch.set_num_threads(1)
+how, steps, shares = {how!r}, {steps}, "shared" in {how!r}
 
-def learn(how):
-    shares = how == "packed, pictures shared"
-    mixture = Mixture(None, parts=[Part({folder!r}, {name!r})], batch_size=64, share_pictures=shares)
-    model, processor = make_tiny(texts)
-    collator = Collator(processor, {length}, pack=how != "padded", share_pictures=shares)
-    mixture.transform = collator.prepare
-    optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
-    empty = places = answers = pictures = 0
-    for step in range(2 + {steps}):
-        if step == 2:  # the first ones are slower
-            began = time.process_time()
-        batch = collator(mixture.batch(64 * step, 64 * step + 64))
-        model(**on_answers(batch)).loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        if step >= 2:
-            empty += int((batch["input_ids"] == processor.tokenizer.pad_token_id).sum())
-            places += batch["input_ids"].numel()
-            answers += int((batch["labels"] != -100).sum())
-            pictures += len(batch["pixel_values"])
-    seconds = time.process_time() - began
-    return [64 * {steps} / seconds, answers / seconds, empty / places, pictures / 64 / {steps}]
+def mixed(**options):
+    parts, weights = [Part({folder!r}, name) for name in {names!r}], dict.fromkeys({names!r}, 1 / len({names!r}))
+    return Mixture(None, parts=parts, batch_size=64, weights=weights, **options)
 
-texts = texts_of(Mixture(None, parts=[Part({folder!r}, {name!r})]))
-print(json.dumps([learn(how) for how in {how!r}]))
+def memory():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+model, processor = make_tiny(texts_of(mixed()))
+collator = Collator(processor, 4096, pack="packed" in how, share_pictures=shares)
+counts, spent = torch.zeros(4), [0.0]  # padding, places, answer tokens, pictures; seconds of the model
+
+def count(batch):
+    ids = batch["input_ids"]
+    empty = int((ids == processor.tokenizer.pad_token_id).sum())
+    counts.add_(torch.tensor([empty, ids.numel(), int((batch["labels"] != -100).sum()), len(batch["pixel_values"])]))
+
+def tell(seconds, least):
+    empty, places, answers, pictures = (counts / steps).tolist()
+    rows = [64 * steps / seconds, answers * steps / seconds, spent[0] / steps, empty / places, pictures / 64]
+    print(json.dumps([*rows, memory() - least]))
 """
-HOW = ("padded", "packed", "packed, pictures shared")
+OURS_LEARNS = """
+optimizer = torch.optim.AdamW(model.parameters(), 1e-3, fused=True)
+mixture = mixed(share_pictures=shares, transform=collator.prepare)
+
+def learn(rows):
+    batch = collator(rows)
+    began = time.process_time()
+    model(**on_answers(batch)).loss.backward()
+    spent[0] += time.process_time() - began
+    optimizer.step()
+    optimizer.zero_grad()
+    return batch
+
+least = memory()
+for step in range(2 + steps):
+    if step == 2:  # the first ones are slower
+        counts.zero_()
+        spent[0], began = 0.0, time.process_time()
+    count(learn(mixture.batch(64 * step, 64 * step + 64)))
+seconds = time.process_time() - began
+padded = collator.padded()(mixture.batch(0, 64))["input_ids"].numel()
+learn(mixture.batch(0, int(64 * padded * steps / counts[1])))  # as many tokens as 64 rows have padded
+tell(seconds, least)
+"""
+TRL_LEARNS = """
+import itertools, tempfile
+import datasets, trl
+from transformers import TrainerCallback
+from m3it.rows.messages import split_answer, to_messages
+
+def shown():
+    for row in itertools.islice(mixed(), 64 * (2 + steps)):
+        prompt, completion = split_answer(to_messages(row), row["id"])
+        length = sum(len(part.get("text", "")) for message in prompt + completion for part in message["content"])
+        images = [{{"path": None, "bytes": file}} for file in row["images"]]
+        yield {{"images": images, "prompt": prompt, "completion": completion, "length": length}}
+
+class Clock(TrainerCallback):
+    def on_step_begin(self, args, state, control, **more):
+        if state.global_step == 2:
+            counts.zero_()
+            spent[0], self.began = 0.0, time.process_time()
+    def on_step_end(self, args, state, control, **more):
+        self.seconds = time.process_time() - getattr(self, "began", 0)
+
+class Trainer(trl.SFTTrainer):
+    def training_step(self, model, inputs, *more):
+        count(inputs)
+        began = time.process_time()
+        loss = super().training_step(model, inputs, *more)
+        spent[0] += time.process_time() - began
+        return loss
+
+def features():
+    part = {{"type": datasets.Value("string"), "text": datasets.Value("string")}}
+    said = [{{"role": datasets.Value("string"), "content": [part]}}]
+    return datasets.Features(
+        images=[datasets.Image()], prompt=said, completion=said, length=datasets.Value("int64")
+    )
+
+with tempfile.TemporaryDirectory() as folder:
+    rows = datasets.Dataset.from_generator(shown, features=features(), cache_dir=folder)
+    args = trl.SFTConfig(
+        folder, per_device_train_batch_size=64, max_steps=2 + steps, max_length=None, bf16=False, use_cpu=True,
+        gradient_checkpointing=False, learning_rate=1e-3, report_to=[], save_strategy="no", disable_tqdm=True,
+        train_sampling_strategy="group_by_length", remove_unused_columns=False,
+    )
+    clock, least = Clock(), memory()
+    Trainer(model, args, processing_class=processor, train_dataset=rows, callbacks=[clock]).train()
+    tell(clock.seconds, least)
+"""
+TRL = "TRL's SFTTrainer, by length"
+HOW = ("padded", "packed", "packed, pictures shared", TRL)
+DATA = {name: [name] for name in ("easy-vqa", "coco", "visual-dialog")}
+DATA["all three"] = sorted(DATA)
 WORDS = "a red blue small large dog cat man woman ball tree car street house near under holding looking at the of"
 
 
@@ -324,25 +396,33 @@ def make_texts(folder: Path, num_pictures: int) -> None:
 
 
 def measure_packing(folder: Path, steps: int, repeats: int) -> list[list[str]]:
-    """The rows of the table: data, how they are laid out, rows and answer tokens a second, padding, pictures a row."""
+    """The rows of the table: data, how they are laid out, rows and answer tokens a second, beside padded ones in all
+    and of the model alone, padding, pictures a row, memory."""
     from m3it.quickstart import EASY, make_rows
 
     make_rows(folder, [EASY], None, lambda line: None)
     make_texts(folder, 64 * (steps + 2) // 5 + 1)
     table = []
-    for name, length in (("easy-vqa", 128), ("coco", 256), ("visual-dialog", 256)):
-        found: dict[str, list[list[float]]] = {how: [] for how in HOW}
-        for _ in range(repeats):
-            code = PACKED.format(folder=str(folder), name=name, length=length, how=HOW, steps=steps)
-            measured = json.loads(call([sys.executable, "-c", code]).strip().split("\n")[-1])
-            for how, line in zip(HOW, measured, strict=True):
-                found[how].append(line)
-        median = {
-            how: [statistics.median(column) for column in zip(*lines, strict=True)] for how, lines in found.items()
+    for data, names in DATA.items():
+        code = {
+            how: (PACKED + (TRL_LEARNS if how == TRL else OURS_LEARNS)).format(
+                folder=str(folder), names=names, how=how, steps=steps
+            )
+            for how in HOW
+            if how != TRL or works("trl")
         }
-        for how, (rows, answers, empty, pictures) in median.items():
-            times = f"{rows / median['padded'][0]:.2f} x"
-            table.append([name, how, f"{rows:,.0f}", f"{answers:,.0f}", times, f"{empty:.0%}", f"{pictures:.2f}"])
+        with ThreadPoolExecutor(2) as pool:  # a core each
+            said = list(pool.map(call, [[sys.executable, "-c", code[how]] for how in [*code] * repeats]))
+        found = [json.loads(text.strip().split("\n")[-1]) for text in said]
+        median = {
+            how: [statistics.median(column) for column in zip(*found[i :: len(code)], strict=True)]
+            for i, how in enumerate(code)
+        }
+        base = median["padded"]
+        for how, (rows, answers, learning, empty, pictures, memory) in median.items():
+            times = [f"{rows / base[0]:.2f} x", f"{base[2] / learning:.2f} x"]
+            counts = [f"{empty:.0%}", f"{pictures:.2f}", f"{memory:,.0f}"]
+            table.append([data, how, f"{rows:,.0f}", f"{answers:,.0f}", *times, *counts])
     return table
 
 
@@ -375,13 +455,15 @@ def main_packing(options: argparse.Namespace) -> None:
     """The same of packing."""
     with tempfile.TemporaryDirectory() as folder:
         table = measure_packing(Path(folder), options.steps, options.repeats)
+    trl = f", trl {version('trl')}" if works("trl") else ""
     note = (
         f"Seconds of one core for rows read, decoded, collated and learned from; median of {options.repeats}, "
         f"{options.steps} steps of 64 rows, load {os.getloadavg()[2]:.1f}, torch {version('torch')}, transformers "
-        f"{version('transformers')}; made by `python bench/train.py --pack`."
+        f"{version('transformers')}{trl}; made by `python "
+        "bench/train.py --pack`."
     )
-    head = "| data | rows | rows/s | answer tokens/s | x padded | padding | pictures encoded a row |"
-    tell([head, "|---|---|---:|---:|---:|---:|---:|"], table, note, options.out)
+    head = "| data | rows | rows/s | answer tokens/s | x padded | model alone | padding | pictures encoded a row | MB |"
+    tell([head, "|---|---|---:|---:|---:|---:|---:|---:|---:|"], table, note, options.out)
 
 
 def tell(head: list[str], table: list[list[str]], note: str, out: Path | None) -> None:

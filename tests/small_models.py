@@ -1,6 +1,7 @@
 """Real classes of transformers with small random weights, their real processors with tokenizers trained here, and rows
 that they learn from."""
 
+from pathlib import Path
 from typing import Any
 
 from conftest import picture
@@ -179,6 +180,26 @@ def instructblip() -> tuple[Any, Any]:
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
     )
     return t.InstructBlipForConditionalGeneration(config), processor
+
+
+def ying_parts(folder: Path) -> dict[str, str]:
+    """Folders of a CLIP, a Llama with its tokenizer, and an InstructBLIP whose Q-Former fits the CLIP."""
+    import transformers as t
+
+    t.set_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+    vision = t.CLIPVisionConfig(**sizes, image_size=28, patch_size=14)
+    text = t.CLIPTextConfig(**sizes, vocab_size=99)
+    config = t.CLIPConfig(vision_config=vision.to_dict(), text_config=text.to_dict())
+    t.CLIPModel(config).save_pretrained(folder / "v")
+    images = t.CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28})
+    images.save_pretrained(folder / "v")
+    tokenizer = tokenizer_with()
+    t.LlamaForCausalLM(t.LlamaConfig(**text_sizes(tokenizer))).save_pretrained(folder / "l")
+    tokenizer.save_pretrained(folder / "l")
+    for part in small("instructblip"):
+        part.save_pretrained(folder / "q")
+    return {"vision": str(folder / "v"), "language": str(folder / "l"), "qformer": str(folder / "q")}
 
 
 def row(num_images: int = 1, **changes: Any) -> dict[str, Any]:

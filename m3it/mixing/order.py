@@ -67,18 +67,18 @@ def permuted(number: int, count: int, key: int) -> int:
             return number
 
 
-def allot(total: int, shares: np.ndarray) -> np.ndarray:
-    """Integers in proportion to integer shares, adding up to `total`: rounded down, the largest remainders one more."""
-    parts, remainders = np.divmod(shares.astype(np.int64) * total, int(shares.sum()))
-    parts[np.argsort(-remainders, kind="stable")[: total - int(parts.sum())]] += 1
-    return parts
-
-
 def permuted_runs(number: int, count: int, run: int, key: int) -> int:
     """The same of a permutation that keeps runs of `run` numbers together; what remains after the last whole one stays
     last."""
     place, rest = divmod(number, run)
     return number if place >= count // run else permuted(place, count // run, key) * run + rest
+
+
+def allot(total: int, shares: np.ndarray) -> np.ndarray:
+    """Integers in proportion to integer shares, adding up to `total`: rounded down, the largest remainders one more."""
+    parts, remainders = np.divmod(shares.astype(np.int64) * total, int(shares.sum()))
+    parts[np.argsort(-remainders, kind="stable")[: total - int(parts.sum())]] += 1
+    return parts
 
 
 class Series:

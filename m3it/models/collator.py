@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from PIL import Image
+from torch.nn.functional import pad
 
 from m3it.models.packing import how_held, pack
-from m3it.models.pictures import Pictures, digest_of
+from m3it.models.pictures import Pictures
 from m3it.models.plain_text import TOKENS, PlainText
 from m3it.rows.instance import M3ITError, ShardError
 from m3it.rows.messages import to_messages
@@ -95,7 +96,7 @@ class Collator:
         """The row with its images decoded; M3ITError names the row where one is broken, or lacks its place, or where
         the processor refuses it."""
         messages = [self._plain(message, row["id"]) for message in to_messages(row)]
-        digests = tuple(digest_of(image) if self.share_pictures else b"" for image in row["images"])
+        digests = tuple(self.pictures.digest(image) if self.share_pictures else b"" for image in row["images"])
         pairs = zip(row["images"], digests, strict=True)
         images = [self.pictures.decode(image, digest, row["id"]) for image, digest in pairs]
         prepared = Prepared(row["id"], messages, images, digests=digests)
@@ -173,8 +174,7 @@ class Collator:
             if message["role"] != "assistant":
                 continue
             answer = "".join(part.get("text", "") for part in message["content"]).strip()
-            before = os.path.commonprefix([self._render(row, i, True), whole])
-            start = whole.find(answer, len(before))
+            start = self._begin(row, i, answer, whole)
             if start < 0:
                 raise ShardError(f"{row.id}: the chat template changes the answer {answer[:60]!r}", "answer changed")
             stop = start + len(answer)
@@ -185,6 +185,15 @@ class Collator:
             was_cut = any("cut" in part for part in message["content"])
             answers.append((start, len(turn) if whole.startswith(turn) and not was_cut else stop))
         return Text(self._checked(row, whole), answers)
+
+    def _begin(self, row: Prepared, i: int, answer: str, whole: str) -> int:
+        """Where the answer that is message i begins in the row's whole text, -1 if it is not there."""
+        if answer and whole.count(answer) == 1:
+            said = (part.get("text", "") for message in row.messages for part in message["content"])
+            if sum(text.count(answer) for text in said) == 1:  # nobody else says it: no need to render what is before
+                return whole.find(answer)
+        before = os.path.commonprefix([self._render(row, i, True), whole])
+        return whole.find(answer, len(before))
 
     def _render(self, row: Prepared, stop: int | None = None, generation: bool = False) -> str:
         """The text that the chat template makes of a row's messages up to `stop`; that of a language model takes texts
@@ -253,17 +262,17 @@ class Collator:
         if len(firsts) == len(rows):
             return batch
         tails = [self._tail(text, coded) for text, coded in zip(texts, self._coded(texts), strict=True)]
-        sizes = dict(zip(firsts, batch["attention_mask"].sum(1).tolist(), strict=True))
-        heads = [sizes[owner] - len(tails[owner]) for owner in owners]
-        width = max(head + len(tail) for head, tail in zip(heads, tails, strict=True))
-        fill = {"input_ids": self.tokenizer.pad_token_id}
-        whole = {key: torch.full((len(rows), width), fill.get(key, 0)) for key in TOKENS if key in batch}
-        for i, (owner, head, tail) in enumerate(zip(owners, heads, tails, strict=True)):
-            own = {"input_ids": torch.tensor(tail), "attention_mask": torch.tensor(1)}
-            for key, value in whole.items():
-                value[i, :head] = batch[key][firsts.index(owner), :head]
-                if tail:
-                    value[i, head : head + len(tail)] = own.get(key, torch.tensor(0))
+        own, at = torch.tensor([len(tail) for tail in tails]), [firsts.index(owner) for owner in owners]
+        heads = batch["attention_mask"].sum(1)[at] - own[owners]
+        width = int((heads + own).max())
+        place, heads = torch.arange(width), heads[:, None]
+        is_tail = (place >= heads) & (place < heads + own[:, None])
+        whole = {}
+        for key in (key for key in TOKENS if key in batch):
+            copied = pad(batch[key][:, :width], (0, max(0, width - batch[key].shape[1])))[at]
+            whole[key] = copied.masked_fill(place >= heads, self.tokenizer.pad_token_id if key == "input_ids" else 0)
+        whole["input_ids"][is_tail] = torch.tensor([token for tail in tails for token in tail], dtype=torch.int64)
+        whole["attention_mask"][is_tail] = 1
         return {**batch, **whole}
 
     def _tail(self, text: Text, coded: tuple[list[tuple[int, int]], list[int]]) -> list[int]:
@@ -362,9 +371,10 @@ class Collator:
         found = [place for place in self.places if place in text.text]
         first = min((text.text.find(place) for place in found), default=len(text.text))
         last = max((text.text.rfind(place) for place in found), default=-1)
-        for at, ((start, stop), token) in enumerate(zip(offsets, tokens, strict=True)):
-            if any(start < end and stop > begin for begin, end in text.answers) and not first <= start <= last:
-                yield (at if stop <= first else at - len(tokens) + length), token
+        for begin, end in text.answers:
+            for at, ((start, stop), token) in enumerate(zip(offsets, tokens, strict=True)):
+                if start < end and stop > begin and not first <= start <= last:
+                    yield (at if stop <= first else at - len(tokens) + length), token
 
 
 def sizes_of(row: Prepared) -> tuple[tuple[int, int], ...]:

@@ -13,6 +13,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 from m3it.models.plain_text import TOKENS
@@ -148,9 +149,9 @@ def lay_out(sequences: list[list[Bundle]], lengths: Sequence[int], width: int) -
     """Two of (sequences, length) int64: which token of the flattened batch stands where, -1 for none; and up to where,
     exclusive, the tokens after it see it: those of its row, and of the rows that share it."""
     length = max(sum(lengths[row] - start for bundle in one for row, start in bundle) for one in sequences)
-    index = torch.full((len(sequences), length), -1)
-    until = torch.arange(1, length + 1).repeat(len(sequences), 1)  # padding sees itself: a softmax of nothing is none
-    path = torch.empty(width, dtype=torch.int64)  # where the tokens of the row are that was laid out last
+    index = np.full((len(sequences), length), -1)
+    until = np.tile(np.arange(1, length + 1), (len(sequences), 1))  # padding sees itself: a softmax needs something
+    path = np.empty(width, np.int64)  # where the tokens of the row are that was laid out last
     for i, sequence in enumerate(sequences):
         now = 0
         for bundle in sequence:
@@ -158,11 +159,11 @@ def lay_out(sequences: list[list[Bundle]], lengths: Sequence[int], width: int) -
             for row, start in bundle:
                 until[i, path[start:depth]] = now  # the branch before has ended, but for what this one shares
                 depth, stop = lengths[row], now + lengths[row] - start
-                path[start:depth] = torch.arange(now, stop)
-                index[i, now:stop] = torch.arange(row * width + start, row * width + depth)
+                path[start:depth] = np.arange(now, stop)
+                index[i, now:stop] = np.arange(row * width + start, row * width + depth)
                 now = stop
             until[i, path[:depth]] = now
-    return index, until
+    return torch.from_numpy(index), torch.from_numpy(until)
 
 
 def mask_of(until: torch.Tensor) -> torch.Tensor:

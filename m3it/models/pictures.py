@@ -28,6 +28,13 @@ class Pictures:
         self.scaled_to = scaled_size(processor.image_processor)
         self.most: dict[tuple[tuple[int, int], ...], float] = {}
         self._decoded: dict[bytes, Image.Image] = {}  # the pictures shared last, by the digests of their files
+        self._digested = (b"", hashlib.blake2b(b"", digest_size=16).digest())
+
+    def digest(self, image: bytes) -> bytes:
+        """What tells the file of a picture from others; of the file that came last it is known."""
+        if image != self._digested[0]:
+            self._digested = image, hashlib.blake2b(image, digest_size=16).digest()
+        return self._digested[1]
 
     def decode(self, image: bytes, digest: bytes, row_id: str) -> Image.Image:
         """The image, in RGB; with a digest, once for rows that share it and come soon after each other."""
@@ -75,8 +82,3 @@ def scaled_size(image_processor: Any) -> int | None:
     sides = {key: side for key, side in dict(getattr(image_processor, "size", None) or {}).items() if side}
     is_one = name in ONE_SIZE and image_processor.do_resize and set(sides) == {"height", "width"}
     return max(sides.values()) if is_one else None
-
-
-def digest_of(image: bytes) -> bytes:
-    """What tells the file of a picture from others."""
-    return hashlib.blake2b(image, digest_size=16).digest()

@@ -7,7 +7,7 @@ from m3it.rows.instance import M3ITError
 torch = pytest.importorskip("torch", reason="torch is an extra")
 pytest.importorskip("transformers", reason="transformers is an extra")
 
-from small_models import ROWS, loss_of, small, step, text_sizes, tokenizer_with  # noqa: E402
+from small_models import ROWS, loss_of, step, ying_parts  # noqa: E402
 
 from m3it.models.collator import Collator  # noqa: E402
 from m3it.models.loading import freeze, load_model  # noqa: E402
@@ -16,26 +16,7 @@ from m3it.models.ying import make_ying  # noqa: E402
 
 @pytest.fixture
 def parts(tmp_path):
-    """Folders of a CLIP, a Llama with its tokenizer, and an InstructBLIP whose Q-Former fits the CLIP."""
-    import transformers as t
-
-    t.set_seed(0)
-    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
-    vision = t.CLIPVisionConfig(**sizes, image_size=28, patch_size=14)
-    text = t.CLIPTextConfig(**sizes, vocab_size=99)
-    t.CLIPModel(t.CLIPConfig(vision_config=vision.to_dict(), text_config=text.to_dict())).save_pretrained(
-        tmp_path / "v"
-    )
-    t.CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28}).save_pretrained(
-        tmp_path / "v"
-    )
-    tokenizer = tokenizer_with()
-    t.LlamaForCausalLM(t.LlamaConfig(**text_sizes(tokenizer))).save_pretrained(tmp_path / "l")
-    tokenizer.save_pretrained(tmp_path / "l")
-    model, processor = small("instructblip")
-    model.save_pretrained(tmp_path / "q")
-    processor.save_pretrained(tmp_path / "q")
-    return {"vision": str(tmp_path / "v"), "language": str(tmp_path / "l"), "qformer": str(tmp_path / "q")}
+    return ying_parts(tmp_path)
 
 
 @pytest.mark.parametrize("encoder", ["v", "q"], ids=["CLIP", "InstructBLIP"])

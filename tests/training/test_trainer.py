@@ -222,7 +222,8 @@ class Slow(Mixture):
 
 data, other, base, out, shares = sys.argv[1:]
 shared = {"share_pictures": shares == "shared"}
-settings = Settings(batch_size=2, save_every=3, log_every=1, log_rows=True, learning_rate=1e-2, **shared)
+often = {"save_every": 3, "log_every": 1, "log_rows": True}
+settings = Settings(batch_size=2, **often, learning_rate=1e-2, pack=shares == "packed", **shared)
 mixture = Slow(data, ["viquae", "vist"], parts=[Part(other)], batch_size=2, **shared)
 train(base, mixture, out, settings, resume=True)
 """
@@ -236,7 +237,7 @@ def launch(processes, script, *arguments, seconds=0):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shares", ["padded", "shared"])
+@pytest.mark.parametrize("shares", ["padded", "packed", "shared"])
 def test_a_run_killed_on_two_processes_goes_on_on_one_two_and_four(data, base, tmp_path, shares):
     other = finevision(tmp_path / "fine")
     psutil = pytest.importorskip("psutil", reason="it comes with accelerate")
