@@ -278,9 +278,9 @@ def main() -> None:
     rows = "rows of text of 450 bytes, seconds of CPU" if options.cold else f"rows of {ROW_BYTES // 1000} kB"
     machine = f"{os.cpu_count()} cores, Python {sys.version.split()[0]}, {packages}"
     command = "python bench/load.py" + (" --cold" if options.cold else "")
-    lines = [head, ["---", "---:", "---:", "---:"], *table]
+    lines = [f"| {' | '.join(row)} |" for row in (head, *table)]
     note = f"Median of {repeats}, {rows}, {machine}; made by `{command}`."
-    text = "\n".join([*(f"| {' | '.join(line)} |" for line in lines), "", f"{note}\n"])
+    text = "\n".join([lines[0], "|---|---:|---:|---:|", *lines[1:], "", f"{note}\n"])
     print(text)
     if options.out:
         options.out.write_text(text, "utf-8")

@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText, PreTrainedModel
+from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedModel
 
+import m3it.models.tiny  # noqa: F401 (transformers knows its classes from then on)
 from m3it.models.pretrained import pretrained, reading
-from m3it.models.tiny import Stem, StemConfig
 from m3it.models.ying import YingConfig, YingForConditionalGeneration
 from m3it.rows.instance import M3ITError
 
-AutoConfig.register(StemConfig.model_type, StemConfig, exist_ok=True)
-AutoModel.register(StemConfig, Stem, exist_ok=True)
 AutoConfig.register("m3it_ying", YingConfig, exist_ok=True)
 AutoModelForImageTextToText.register(YingConfig, YingForConditionalGeneration, exist_ok=True)
 

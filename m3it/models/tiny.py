@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
 STRIDE = 16  # pixels that a token of the stem stands for, on either side
@@ -63,6 +63,10 @@ class Stem(PreTrainedModel):
         pixels = pixel_values.to(self.positions.dtype, memory_format=torch.channels_last)  # twice as fast on a CPU
         tokens = self.layers(pixels).flatten(2).transpose(1, 2) + self.positions
         return BaseModelOutput(last_hidden_state=tokens, hidden_states=(tokens,))
+
+
+AutoConfig.register(StemConfig.model_type, StemConfig, exist_ok=True)  # for whoever makes or loads one
+AutoModel.register(StemConfig, Stem, exist_ok=True)
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int = 2048) -> Any:

@@ -3,6 +3,7 @@
 import itertools
 import json
 import signal
+import threading
 import time
 from collections import Counter
 from types import SimpleNamespace
@@ -12,8 +13,8 @@ import pytest
 from conftest import make_row, write_rows
 from mixtures import ids, launch, mix_of, read_ranks, take, texts_row, write_parquet
 
-from M3IT import M3ITError
-from m3it.mixing.loaders import Batches
+from M3IT import M3ITError, ShardError
+from m3it.mixing.loaders import Batches, one_ahead
 from m3it.mixing.mixture import Mixture
 from m3it.mixing.part import Part
 from m3it.rows.messages import to_messages
@@ -430,3 +431,19 @@ def test_a_function_that_cannot_be_sent_to_workers_is_named(mixed, start, plain)
     if not plain:
         with pytest.raises(M3ITError, match="^collate_fn cannot be sent to a worker"):
             iter(loader(lambda rows: rows))
+
+
+def test_the_next_batch_is_fetched_while_the_trainer_works_and_an_error_comes_in_its_turn():
+    fetched = threading.Event()
+
+    def batches():
+        yield "first"
+        fetched.set()
+        yield "second"
+        raise ShardError("the third")
+
+    given = one_ahead(batches())
+    assert next(given) == "first" and fetched.wait(10)
+    assert next(given) == "second"
+    with pytest.raises(ShardError, match="the third"):
+        next(given)
