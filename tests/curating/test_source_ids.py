@@ -14,7 +14,7 @@ from planted import encoded
 from M3IT import CATALOGUE, Repository
 from m3it.curating.fingerprint import fingerprint
 from m3it.curating.known import read_known
-from m3it.curating.leaks import leaks
+from m3it.curating.leaks import find_leaks, near_codes
 from m3it.curating.source_ids import PLACES, source_ids
 from m3it.reading.load import load_builder
 
@@ -110,7 +110,9 @@ def test_a_picture_planted_in_training_of_one_and_in_evaluation_of_the_next_is_f
         ]
         write_rows(tmp_path / f"repo/data/{CATALOGUE[name].task}/{name}/{split}.jsonl", lines)
     fingerprint([str(tmp_path / "repo")], tmp_path / "prints")
-    report = leaks(read_known([str(tmp_path / "prints")], tmp_path), tmp_path / "leaks")
-    found = {(row, column): cell for row, cells in report["matrix"].items() for column, cell in cells.items()}
-    assert pairs <= {*found} and {one.partition("/")[0] for one, _ in pairs} == {*CATALOGUE} - {*WITHOUT_IDS}
-    assert {leak["kind"] for leak in report["leaks"]} == {"source"}
+    known = read_known([str(tmp_path / "prints")], tmp_path)
+    sides = known.select(["train"]), known.select(["test"])
+    leaks = find_leaks(known, *sides, near_codes(known, *sides))
+    assert pairs <= {(known.place[leak.train], known.place[leak.evaluation]) for leak in leaks}
+    assert {one.partition("/")[0] for one, _ in pairs} == {*CATALOGUE} - {*WITHOUT_IDS}
+    assert {leak.kind for leak in leaks} == {"source"}
