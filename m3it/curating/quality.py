@@ -55,7 +55,8 @@ class Seen(NamedTuple):
         """What an image file shows; ImageError where it cannot be decoded."""
         width, height = size(file)
         shown = Image.fromarray(pixels(file, max_side_pixels=LOOKED_AT_PIXELS))
-        return cls(width, height, shown, tuple(band.getextrema() for band in shown.split()))
+        extrema: Any = shown.getextrema()  # a pair for each band
+        return cls(width, height, shown, extrema)
 
     @property
     def is_of_one_colour(self) -> bool:
