@@ -91,6 +91,9 @@ def show(
         int | None, Option(help="Tokens of a row. Default: what the model can take.", min=1, max=MOST)
     ] = None,
     pack: Annotated[bool, Option("--pack", help="With --html: also the packed sequences, with their masks.")] = False,
+    share_pictures: Annotated[
+        bool, Option("--share-pictures", help="The same, of rows that have a picture once.")
+    ] = False,
     fields: Fields = None,
     as_json: Json = False,
 ) -> None:
@@ -105,8 +108,9 @@ def show(
 
     if (model is None) != (html is None):
         raise typer.BadParameter("expected --model and --html together: what a model sees is written as a page")
-    if pack and html is None:
-        raise typer.BadParameter("--pack goes with --model and --html: packed rows are shown on the page")
+    if (pack or share_pictures) and html is None:
+        name = "--pack" if pack else "--share-pictures"
+        raise typer.BadParameter(f"{name} goes with --model and --html: packed rows are shown on the page")
     builder = load_builder(default_repo(repo), config, meta=True, fields=as_fields(fields))
     splits = builder.shards(builder.config.name)
     if split is not None and split not in splits:
@@ -128,7 +132,7 @@ def show(
     if model and html:
         from m3it.showing.seen import write_page
 
-        write_page(model, config, rows, html, max_length, pack)
+        write_page(model, config, rows, html, max_length, pack, share_pictures)
         say(html, err=True)
 
 

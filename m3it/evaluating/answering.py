@@ -109,7 +109,7 @@ class LocalModel:
         from m3it.models.seen import pictures_of, prompt_of
 
         batch = self.collator.prompts([self._prepare(question)])
-        pictures = pictures_of(batch, self.collator.processor.image_processor) if question.num_images else []
+        pictures = pictures_of(batch, self.collator.processor) if question.num_images else []
         return ModelInput(prompt_of(self.collator, batch), pictures)
 
     def _prepare(self, question: Question) -> Any:

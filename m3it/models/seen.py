@@ -4,15 +4,19 @@ In: a batch, as collator.py makes it, and the collator.  Out: `Seen` of a row to
 text of a prompt; RGB images. All is read back from the tensors, so that what is shown is what the model got.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
+from transformers.image_processing_utils import select_best_resolution
 
 UNFINISHED = "\ufffd"  # what a token that is a part of a letter decodes to
 MOST_TOKENS_OF_A_LETTER = 8  # then it is no letter
+TILE = re.compile(r"<row_(\d+)_col_(\d+)>|<global-img>")  # the marks of Idefics3's classes before a tile, or the whole
+GAP_PIXELS = 2  # between tiles
 LEARNED, READ, PICTURE = "learned", "read", "picture"  # kinds of pieces; "read": seen, and not learned
 # Colours of a mask: what a token does not see, what it sees, what it sees where it is learned; padding.
 UNSEEN_COLOUR, SEEN_COLOUR, LEARNED_COLOUR, PADDING_COLOUR = range(4)
@@ -34,7 +38,7 @@ class Seen(NamedTuple):
     pieces     in order; their texts are those of the prompt and the answer as the chat template renders them
     num_tokens of the row; `batch_length`: of the longest row of its batch, to which it is padded
     cut        texts that were too long for `max_length`, from where each was cut
-    pictures   RGB images: what the processor made of each picture; of one in tiles these, in reading order, then the
+    pictures   RGB images: what the processor made of each picture; of one in tiles these, as they lie in it, then the
                whole; nothing where its pixels have a form that is not known here
     mask       of a packed sequence which token, a line, sees which, a column
     """
@@ -92,7 +96,7 @@ def _row(collator: Any, row: Any) -> Seen:
     batch, _, (cut,) = collator.learned([whole])
     held = batch["attention_mask"][0].bool()
     pieces = list(_pieces(collator, batch["input_ids"][0][held].tolist(), batch["labels"][0][held].tolist()))
-    pictures = pictures_of(batch, collator.processor.image_processor) if cut.images else []
+    pictures = pictures_of(batch, collator.processor) if cut.images else []
     size = int(held.sum())
     return Seen(whole.id, pieces, size, size, _cut_texts(whole, cut), pictures)
 
@@ -148,13 +152,59 @@ def _drawn(mask: torch.Tensor, learned: torch.Tensor, size: int) -> Image.Image:
 # ---- pictures
 
 
-def pictures_of(batch: dict[str, Any], image_processor: Any) -> list[Image.Image]:
-    """The pictures of a batch, or the tiles of them, with the colours that they had before they were normalised."""
+def pictures_of(batch: dict[str, Any], processor: Any) -> list[Image.Image]:
+    """The pictures in a batch of one row, with the colours that they had before they were normalised; of one that the
+    processor cuts into tiles first these, as they lie in it, then the whole."""
     if (values := batch.get("pixel_values")) is None:
         return []
     grids = batch.get("image_grid_thw")
-    tiles = _of_patches(values, grids, image_processor) if grids is not None else _of_planes(batch)
-    return [Image.fromarray(_as_colours(tile, image_processor)) for tile in tiles]
+    tiles = _of_patches(values, grids, processor.image_processor) if grids is not None else _of_planes(batch)
+    drawn = [Image.fromarray(_as_colours(tile, processor.image_processor)) for tile in tiles]
+    shapes, whole_first = _told_by_sizes(batch, processor), True
+    if not shapes:
+        shapes, whole_first = _told_by_marks(batch, processor), False
+    if sum(rows * columns + 1 for rows, columns in shapes) != len(drawn):
+        return drawn  # none is in tiles, or in a way that is not known here
+    return list(_in_place(drawn, shapes, whole_first))
+
+
+def _told_by_marks(batch: dict[str, Any], processor: Any) -> list[tuple[int, int]]:
+    """Rows and columns of the tiles of each picture, 0 where it is whole, by the marks before them: of Idefics3."""
+    shapes, shape = [], (0, 0)
+    for row, column in TILE.findall(processor.tokenizer.decode(batch["input_ids"][0])):
+        shape = (max(shape[0], int(row)), max(shape[1], int(column))) if row else shape
+        if not row:  # the whole comes last
+            shapes.append(shape)
+            shape = (0, 0)
+    return shapes
+
+
+def _told_by_sizes(batch: dict[str, Any], processor: Any) -> list[tuple[int, int]]:
+    """The same by the size that a picture had: of LLaVA-NeXT, which takes the best of some numbers of tiles for it."""
+    numbers = getattr(processor.image_processor, "image_grid_pinpoints", None)
+    if not numbers or "image_sizes" not in batch:
+        return []
+    *_, height, width = batch["pixel_values"].shape
+    best = [select_best_resolution(size, numbers) for size in batch["image_sizes"].tolist()]
+    return [(rows // height, columns // width) for rows, columns in best]
+
+
+def _in_place(tiles: list[Image.Image], shapes: list[tuple[int, int]], whole_first: bool) -> Iterator[Image.Image]:
+    """Of each picture its tiles as they lie in it, a narrow gap between them, and the whole."""
+    start = 0
+    for rows, columns in shapes:
+        stop = start + rows * columns + 1
+        own, whole = (
+            (tiles[start + 1 : stop], tiles[start]) if whole_first else (tiles[start : stop - 1], tiles[stop - 1])
+        )
+        if own:
+            width, height = own[0].width + GAP_PIXELS, own[0].height + GAP_PIXELS
+            laid = Image.new("RGB", (columns * width - GAP_PIXELS, rows * height - GAP_PIXELS), "white")
+            for i, tile in enumerate(own):
+                laid.paste(tile, (i % columns * width, i // columns * height))
+            yield laid
+        yield whole
+        start = stop
 
 
 def _of_planes(batch: dict[str, Any]) -> list[Any]:

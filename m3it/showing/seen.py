@@ -34,6 +34,7 @@ def write_page(
     path: Path | str,
     max_length: int | None = None,
     pack: bool = False,
+    share_pictures: bool = False,
 ) -> None:
     """Write the page about the rows of a config, with `meta`, as a model that is trained on them sees them."""
     try:
@@ -45,9 +46,9 @@ def write_page(
         {**row, "dataset": config, "id": id_of(row), "images": image_bytes(row), "meta": json.loads(row["meta"])}
         for row in rows
     ]
-    collator = Collator(load_processor(model), max_length, pack=pack)
+    collator = Collator(load_processor(model), max_length, pack=pack, share_pictures=share_pictures)
     rows_seen = collator.padded().explain(given)
-    sequences = collator.explain(given) if pack and given else []
+    sequences = collator.explain(given) if collator.pack and given else []
     shown = {"rows": list(map(_shown, rows_seen)), "sequences": list(map(_shown, sequences))}
     write_text(Path(path), load_template("seen.html").render(model=model, config=config, **shown))
 

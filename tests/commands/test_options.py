@@ -33,6 +33,7 @@ OWN = {  # options that need a word of their own on some commands, and those com
     "--limit": {"languages", "judge", "rate"},
     "--images": {"show", "release"},
     "--pack": {"show"},
+    "--share-pictures": {"show"},
     "--config": {"check", "predict", "judge", "evaluate"},
     "--on-error": {"translate"},
     "--workers": {"train"},

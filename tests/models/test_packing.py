@@ -243,6 +243,22 @@ def test_what_cannot_be_packed_is_refused_in_a_sentence():
         Collator(processor, pack=True)([row(0), row(0, inputs="What is shown in the picture?")])
 
 
+def test_what_a_processor_pads_by_itself_is_left_out():
+    """One that pads all rows to a length of its own, whatever it is asked."""
+    model, processor = loaded("llava")
+
+    class Padding(type(processor)):
+        def __call__(self, padding=None, **options):
+            return super().__call__(padding="max_length", max_length=99, **options)
+
+    own = copy.copy(processor)
+    own.__class__ = type("LlavaProcessor", (Padding,), {})
+    asked = [row(1), row(2, inputs="What is shown in the picture?")]
+    for options in ({"pack": True}, {"share_pictures": True}):
+        found, expected = (Collator(one, **options)(asked) for one in (own, processor))
+        assert all(torch.equal(found[key], expected[key]) for key in expected)
+
+
 def left_padded(self, padding_side=None, **options):
     return super(type(self), self).__call__(padding_side="left", **options)
 

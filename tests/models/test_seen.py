@@ -8,7 +8,7 @@ from PIL import Image
 pytest.importorskip("torch", reason="torch is an extra")
 pytest.importorskip("transformers", reason="transformers is an extra")
 
-from small_models import NAMES, row, small
+from small_models import NAMES, VICUNA, row, small, tokenizer_with
 
 from m3it.models.collator import Collator
 from m3it.models.seen import LEARNED, PICTURE, pictures_of, prompt_of
@@ -103,17 +103,52 @@ def test_pictures_have_their_colours_and_their_places_again(name):
     assert np.abs(mean(whole[:, :third]) - RED).max() < 8 and np.abs(mean(whole[:, -third:]) - BLUE).max() < 8
 
 
-def test_tiles_stand_in_reading_order_and_the_whole_picture_last():
-    (seen,) = Collator(small("idefics3")[1]).explain([row(1, images=[halves(28, 56)])])
-    left, right, whole = (mean(np.asarray(picture)) for picture in seen.pictures)
-    assert np.abs(left - RED).max() < 8 and np.abs(right - BLUE).max() < 8
-    assert np.abs(whole - np.mean([RED, BLUE], 0)).max() < 8
+def quarters(height: int, width: int) -> bytes:
+    """A picture of red, blue, and below these green and white."""
+    colours = np.full((height, width, 3), 255, "uint8")
+    for place, colour in zip(QUARTERS, (RED, BLUE, (20, 180, 40)), strict=False):
+        colours[place(height, width)] = colour
+    return encode(colours, "PNG")
+
+
+QUARTERS = [
+    lambda height, width, row=row, column=column: (
+        slice(row * height // 2, (row + 1) * height // 2),
+        slice(column * width // 2, (column + 1) * width // 2),
+    )
+    for row in (0, 1)
+    for column in (0, 1)
+]
+
+
+@pytest.mark.parametrize("name", ["idefics3", "smolvlm", "llava_next"])
+def test_tiles_lie_as_in_the_picture_and_the_whole_comes_last(name):
+    """A picture in four tiles, one in two, and one that is not cut by Idefics3's."""
+    images = [quarters(56, 56), halves(28, 56), picture(1)]
+    (seen,) = Collator(small_next() if name == "llava_next" else small(name)[1]).explain([row(3, images=images)])
+    square, whole, wide, half, *others = map(np.asarray, seen.pictures)
+    assert square.shape == (58, 58, 3) and wide.shape == (28, 58, 3) and others[-1].shape == (28, 28, 3)
+    for place in QUARTERS:  # of the tiles as of the whole
+        colours = np.abs(mean(square[place(58, 58)]) - mean(whole[place(28, 28)]))
+        assert colours.max() < 20
+    assert np.abs(mean(wide[:, :28]) - RED).max() < 8 and np.abs(mean(wide[:, 30:]) - BLUE).max() < 8
+    assert half.shape == (28, 28, 3) and (square[28:30] == 255).all()
+
+
+def small_next():
+    """A processor of LLaVA-NeXT, of up to four tiles."""
+    import transformers as t
+
+    tokenizer, numbers = tokenizer_with("<image>"), [[28, 56], [56, 28], [56, 56]]
+    side = {"height": 28, "width": 28}
+    images = t.LlavaNextImageProcessorPil(size={"shortest_edge": 28}, crop_size=side, image_grid_pinpoints=numbers)
+    return t.LlavaNextProcessor(images, tokenizer, patch_size=14, num_additional_image_tokens=1, chat_template=VICUNA)
 
 
 def test_a_row_without_pictures_shows_none():
     _, processor = small("llava")
     collator = Collator(processor)
-    assert pictures_of(collator.prompts([collator.prepare(row(0))]), processor.image_processor) == []
+    assert pictures_of(collator.prompts([collator.prepare(row(0))]), processor) == []
 
 
 def test_pixels_are_close_to_those_of_the_file():

@@ -48,6 +48,14 @@ def test_packed_rows_stand_in_sequences_with_their_masks(processor, tmp_path):
     assert page.count('class="mask"') == page.count(" of its place in the batch") == page.count("<h2>Sequence ") < 4
 
 
+def test_rows_that_share_a_picture_stand_in_one_sequence(processor, tmp_path):
+    rows = [{**make_row(i), "image_base64_str": make_row(0)["image_base64_str"]} for i in range(3)]
+    page = page_of(processor, tmp_path, rows, share_pictures=True)
+    assert page.count("<h2>Sequence ") == page.count('class="mask"') == 1
+    sequence = re.sub(r"<[^>]*>", "", page[page.index("<h2>Sequence ") : page.index("<h2>row-0</h2>")])
+    assert sequence.count("&lt;image&gt;") == 1 and all(f"answer {i}" in sequence for i in range(3))
+
+
 def test_what_rows_say_is_text(processor, tmp_path):
     page = page_of(processor, tmp_path, [make_row(0, inputs="<script>alert(1)</script>")])
     assert "<script" not in page and "default-src 'none'" in page
