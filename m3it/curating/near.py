@@ -3,9 +3,9 @@ captioned, gray, lighter, darker or mirrored.
 
 In: tiny copies of pictures (prints.py).  Out: pairs, and how far apart each is.
 Each picture is looked at in a few views: whole, mirrored, within its frame, lightened, and in four windows of nine
-tenths: any crop of nine tenths is within a fortieth of one of these. Of each view the lowest frequencies are taken, which a
-small shift, noise and another contrast hardly change, and the nearest of whole pictures are sought in an index of
-usearch (HNSW), both ways. What is found is laid over the other (overlay.py).
+tenths: any crop of nine tenths is within a fortieth of one of these. Of each view the lowest frequencies are taken,
+which a small shift, noise and another contrast hardly change, and the nearest of whole pictures are sought in an index
+of usearch (HNSW), both ways. What is found is laid over the other (overlay.py).
 """
 
 import os
@@ -19,12 +19,13 @@ from m3it.curating.overlay import Tiny, as_light_as, compare, look
 from m3it.rows.instance import M3ITError
 from m3it.work.extras import install
 
-NEIGHBOURS, LIKE = 16, 0.8  # that are looked at, of each view, and how alike these are at least: the cosine
+NEIGHBOURS, LIKE = 16, 0.75  # that are looked at, of each view, and how alike these are at least: the cosine
 BATCH = 4096  # pictures at a time
 PAIRS = 256  # at a time: what is computed of them fits a processor's cache
 WHOLE = (0.0, 0.0, 1.0, 1.0)  # a box: left, top, right and bottom, of width and height
 WINDOWS = [(x, y, x + 0.9, y + 0.9) for y in (0.025, 0.075) for x in (0.025, 0.075)]
 LIGHTER = 1.3  # of the view that is lightened, for a search; then each pair has its own
+COARSE = 1.5  # as much more may remain of a lightened one: what is cut off follows from its coarse colours
 
 SAMPLES, FREQUENCIES = 16, 8  # a side
 WAVES = np.cos(np.pi / (2 * SAMPLES) * np.outer(np.arange(FREQUENCIES), 2 * np.arange(SAMPLES) + 1)).astype(np.float32)
@@ -56,9 +57,11 @@ class View(NamedTuple):
 
     def vectors(self) -> np.ndarray:
         """(n, 63) float16: the lowest frequencies of what is seen, without the mean, of length 1."""
-        gray = self.tiny.lighter(np.full(len(self.which), LIGHTER, np.float32)).gray if self.lightened else self.tiny.gray
+        gray = (
+            self.tiny.lighter(np.full(len(self.which), LIGHTER, np.float32)).gray if self.lightened else self.tiny.gray
+        )
         found = (WAVES @ look(gray, self.boxes, SAMPLES) @ WAVES.T) * WEIGHTS
-        vectors = found.reshape(len(gray), -1)[:, 1:]
+        vectors = found.reshape(-1, FREQUENCIES**2)[:, 1:]
         return (vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)).astype(np.float16)
 
 
@@ -70,7 +73,9 @@ def views(pictures: Tiny) -> Iterator[View]:
     yield View(every, pictures.mirrored(), whole)
     framed = np.flatnonzero((pictures.inner != [0, 0, 255, 255]).any(axis=1))
     yield View(framed, pictures.take(framed), pictures.inner[framed] / 255)
-    light = np.flatnonzero((pictures.gray > 255 / LIGHTER - 20).mean(axis=(1, 2)) > 0.1)  # of which something is cut off
+    light = np.flatnonzero(
+        (pictures.gray > 255 / LIGHTER - 20).mean(axis=(1, 2)) > 0.1
+    )  # of which something is cut off
     yield View(light, pictures.take(light), whole[light], lightened=True)
     for box in WINDOWS:
         yield View(every, pictures, np.tile(box, (len(every), 1)), cropped=True)
@@ -104,7 +109,9 @@ def _matches(queries: Tiny, wholes: Tiny, limit: float) -> Iterator[tuple[int, i
             for view in views(some):
                 one, other = search_index(index, view.vectors())
                 parts = [slice(at, at + PAIRS) for at in range(0, len(one), PAIRS)]
-                apart = threads.map(lambda part, view=view, i=one, j=other: _apart(view, i[part], wholes.take(j[part])), parts)
+                apart = threads.map(
+                    lambda part, view=view, i=one, j=other: _apart(view, i[part], wholes.take(j[part])), parts
+                )
                 for part, far in zip(parts, apart, strict=True):
                     for k in np.flatnonzero(far <= limit):
                         yield start + int(view.which[one[part][k]]), int(other[part][k]), float(far[k])
@@ -121,7 +128,7 @@ def _apart(view: View, which: np.ndarray, others: Tiny) -> np.ndarray:
     ours = view.tiny.take(which)
     if view.lightened:
         ours = ours.lighter(as_light_as(ours, others))
-    return compare(ours, others, view.boxes[which], view.cropped)
+    return compare(ours, others, view.boxes[which], view.cropped) / (COARSE if view.lightened else 1)
 
 
 def build_index(vectors: np.ndarray) -> Any:

@@ -2,9 +2,9 @@
 
 In: tiny copies of pictures (prints.py), and a box of each, which should show what the whole other one shows.  Out: how
 far apart the two are: 1 is as far as two pictures may be that show the same.
-A tiny copy of a cropped picture is not the crop of its tiny copy: along an edge the two differ by what a shift of a part
-of a pixel would explain, in flat places hardly. So what remains is weighed, place by place, against noise and such a
-shift. The worst place counts: two drawings may differ in one small thing only.
+The tiny copy of a cropped picture is not the crop of its tiny copy: along an edge the two differ by what a shift of a
+part of a pixel would explain, in flat places hardly. So what remains is weighed, place by place, against noise and such
+a shift. The worst place counts: two drawings may differ in one small thing only.
 """
 
 from typing import NamedTuple
@@ -15,18 +15,20 @@ from m3it.curating.prints import COLOURS, SIDE
 
 # What may remain at a place, chosen on one half of bench/curate.py's pictures: so many of 255, and what a shift by so
 # many pixels explains, of the gray copy and of the colours.
-NOISE, SHIFT = 4.5, 0.9
-TINT_NOISE, TINT_SHIFT = 13.5, 0.8
+NOISE, SHIFT = 5.0, 1.0
+TINT_NOISE, TINT_SHIFT = 15.0, 1.0
 CONTRAST = (0.6, 1.7)  # of the one to that of the other: a change of light by a third, and some more
 FREE = 0.03  # how far a side of a box may be moved, of width or height
-ALONE, FIXED = 0.15, 0.01  # what shows one thing alone, of this size, fits to any such thing if it may be moved more
-LARGE = 2.0  # how far apart two may be after the first steps, at half the size, to be looked at again
+ALONE, FIXED = 0.11, 0.02  # what shows one thing alone, of this size, fits to any such thing if it may be moved more
+LARGE = 1.3  # how far apart two may be after a step, at a third of the size, to be looked at again: one of six is
 OFF_GROUND, BLANK = 12, 0.01  # of 255, and the share that is so much another shade than most: less is blank
-EDGE = 3  # pixels that are not compared: a frame shines through there
+EDGE = 4  # pixels that are not compared: a frame shines through there
 PLACE, TINT_PLACE = 7, 3  # pixels a side of what is weighed together
 CUT_OFF = (5, 245)  # of 255: what is darker or lighter may have been cut off there
 COLOURLESS = 2.5  # of 255: what has no more colour is gray, and is compared in gray alone
-LIGHTER = np.linspace(1.1, 1.8, 8)  # by how much a picture may have been lightened, so that its lightest is cut off
+LIGHTER = np.arange(
+    1.1, 1.7, 0.05, np.float32
+)  # by how much a picture may have been lightened, so that its lightest is cut off
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)[:, None, None]
 
 
@@ -56,7 +58,9 @@ class Tiny(NamedTuple):
 
     def lighter(self, factors: np.ndarray) -> "Tiny":
         """What they are after their red, green and blue have been multiplied by factors (n,), and cut off at 255."""
-        rgb = (_rgb(self.gray, np.repeat(np.repeat(self.colours, 3, 2), 3, 3)) * factors[:, None, None, None]).clip(0, 255)
+        rgb = (_rgb(self.gray, np.repeat(np.repeat(self.colours, 3, 2), 3, 3)) * factors[:, None, None, None]).clip(
+            0, 255
+        )
         gray = (rgb * LUMA).sum(1)
         colours = np.stack([(rgb[:, 2] - gray) / 1.772, (rgb[:, 0] - gray) / 1.402], 1) + 128
         return Tiny(gray, _shrunk(colours), self.inner)
@@ -69,13 +73,10 @@ class Tiny(NamedTuple):
 
 
 def as_light_as(one: Tiny, other: Tiny) -> np.ndarray:
-    """(n,) float32: the factors that make each of `one` as light as `other` is at the mean."""
-    rgb = _rgb(_shrunk(one.gray), one.colours).clip(0, 255)
-    means = np.stack([((rgb * f).clip(0, 255) * LUMA).sum(1).mean((1, 2)) for f in LIGHTER.astype(np.float32)], 1)
-    place = (means < other.gray.mean((1, 2))[:, None]).sum(1).clip(1, len(LIGHTER) - 1)
-    low, high = (np.take_along_axis(means, at[:, None], 1)[:, 0] for at in (place - 1, place))
-    rest = ((other.gray.mean((1, 2)) - low) / np.maximum(high - low, 1e-3)).clip(0, 1)
-    return (LIGHTER[place - 1] + rest * (LIGHTER[1] - LIGHTER[0])).astype(np.float32)
+    """(n,) float32: the factors, of LIGHTER, that bring each of `one` nearest to `other`."""
+    rgb, theirs = _rgb(_shrunk(one.gray), one.colours).clip(0, 255), _shrunk(other.gray)
+    apart = [np.square(((rgb * f).clip(0, 255) * LUMA).sum(1) - theirs).mean((1, 2)) for f in LIGHTER]
+    return LIGHTER[np.argmin(apart, axis=0)]
 
 
 def _rgb(gray: np.ndarray, colours: np.ndarray) -> np.ndarray:
@@ -115,14 +116,17 @@ def compare(one: Tiny, other: Tiny, boxes: np.ndarray, cropped: bool = False) ->
     """(n,) float: how far apart the pictures are, where those in the boxes of `one` are laid over `other`; inf for what
     differs widely. `cropped`: the boxes are guesses, of parts of pictures."""
     apart = np.full(len(boxes), np.inf)
-    halves = [_halved(side.gray) for side in (one, other)]
-    moved, light = _laid_over(*halves, boxes, boxes, 2)
-    rough = _remains(_seen(halves[0], moved, light), halves[1], EDGE - 1, PLACE - 2, NOISE, SHIFT)
+    small = [_shrunk(side.gray) for side in (one, other)]
+    moved, light = _laid_over(*small, boxes, boxes, 1)
+    rough = _remains(_seen(small[0], moved, light), small[1], 2, 3, NOISE, SHIFT)
     likely = np.flatnonzero((rough < LARGE) & (light[:, 0] > CONTRAST[0] / 2) & (light[:, 0] < CONTRAST[1] * 2))
     if len(likely):
         one, other, first, moved = one.take(likely), other.take(likely), boxes[likely], moved[likely]
         moved, light = _laid_over(one.gray, other.gray, moved, first, 2)
-        far = np.maximum(_remains(_seen(one.gray, moved, light), other.gray, EDGE, PLACE, NOISE, SHIFT), _tint(one, other, moved, light))
+        far = np.maximum(
+            _remains(_seen(one.gray, moved, light), other.gray, EDGE, PLACE, NOISE, SHIFT),
+            _tint(one, other, moved, light),
+        )
         fits = (light[:, 0] > CONTRAST[0]) & (light[:, 0] < CONTRAST[1])
         fixed = np.abs(moved - first).max(axis=1) <= FIXED
         fits &= (_spread(other.gray) > ALONE) | (fixed & (not cropped))
@@ -136,12 +140,13 @@ def _seen(gray: np.ndarray, boxes: np.ndarray, light: np.ndarray) -> np.ndarray:
     return (look(gray, boxes, gray.shape[-1]) * contrast + brightness).clip(0, 255)
 
 
-def _remains(
-    ours: np.ndarray, theirs: np.ndarray, edge: int, place: int, noise: float, shift: float
-) -> np.ndarray:
+def _remains(ours: np.ndarray, theirs: np.ndarray, edge: int, place: int, noise: float, shift: float) -> np.ndarray:
     """(n,): what remains between arrays (n, size, size) at the worst place, of what noise and a shift would explain:
     edges explain it where both have them."""
-    ours, theirs = (_smooth(side.astype(np.float32))[..., edge - 2 : len(side[0]) - edge, edge - 2 : len(side[0]) - edge] for side in (ours, theirs))
+    ours, theirs = (
+        _smooth(side.astype(np.float32))[..., edge - 2 : len(side[0]) - edge, edge - 2 : len(side[0]) - edge]
+        for side in (ours, theirs)
+    )
     (across, down), (their_across, their_down) = _slopes(ours), _slopes(theirs)
     edges = np.maximum(across * their_across + down * their_down, 0)
     rest = (ours - theirs)[..., 1:-1, 1:-1]
@@ -191,9 +196,12 @@ def _step(ours: np.ndarray, theirs: np.ndarray, boxes: np.ndarray) -> tuple[np.n
     squares over the sides of the box, to first order, over contrast and brightness. What is black or white in theirs
     may be cut off there, and is left out where enough else remains."""
     size = ours.shape[-1]
-    cut_off = (theirs < CUT_OFF[0]) | (theirs > CUT_OFF[1])
+    low, high = CUT_OFF
+    cut_off = ((theirs < low) & (ours > low)) | ((theirs > high) & (ours < high))
     inside = np.pad(np.ones((size - 4, size - 4), bool), 2)
-    weights = (inside & ~(cut_off & (cut_off.mean(axis=(1, 2)) < 0.85)[:, None, None]))[:, 1:-1, 1:-1].astype(np.float32)
+    weights = (inside & ~(cut_off & (cut_off.mean(axis=(1, 2)) < 0.85)[:, None, None]))[:, 1:-1, 1:-1].astype(
+        np.float32
+    )
     width, height = ((boxes[:, 2:] - boxes[:, :2]) / size).astype(np.float32).T[:, :, None, None]
     across, down = _slopes(ours)
     across, down = across * weights / width, down * weights / height
@@ -202,7 +210,9 @@ def _step(ours: np.ndarray, theirs: np.ndarray, boxes: np.ndarray) -> tuple[np.n
     terms = np.stack([across - right, down - below, right, below, ours[:, 1:-1, 1:-1] * weights, weights], axis=1)
     terms = terms.reshape(len(ours), 6, -1)
     squares = (terms @ terms.transpose(0, 2, 1)).astype(np.float64)
-    squares += np.eye(6) * (1e-3 * squares[:, range(4), range(4)].mean(axis=1) + 1e-3)[:, None, None] * [1, 1, 1, 1, 0, 0]
+    squares += (
+        np.eye(6) * (1e-3 * squares[:, range(4), range(4)].mean(axis=1) + 1e-3)[:, None, None] * [1, 1, 1, 1, 0, 0]
+    )
     squares += 1e-3 * np.eye(6)
     wanted = (terms @ (theirs[:, 1:-1, 1:-1] * weights).reshape(len(ours), -1, 1)).astype(np.float64)
     found = np.linalg.solve(squares, wanted)[:, :, 0]
@@ -211,12 +221,6 @@ def _step(ours: np.ndarray, theirs: np.ndarray, boxes: np.ndarray) -> tuple[np.n
 
 
 # ---- arrays (..., size, size)
-
-
-def _halved(arrays: np.ndarray) -> np.ndarray:
-    parts = arrays.astype(np.float32)
-    parts = parts[..., ::2] + parts[..., 1::2]
-    return (parts[..., ::2, :] + parts[..., 1::2, :]) / np.float32(4)
 
 
 def _smooth(arrays: np.ndarray) -> np.ndarray:
