@@ -93,8 +93,8 @@ def quality_table(found: Found) -> list[str]:
         same = ", ".join(f"{number} of {why}" for why, number in found.alike[half].most_common()) or "none"
         rate = 1e7 * found.false[half].total() / found.pairs[half]
         lines += [
-            f"Of {found.pairs[half]:,} pairs with copies of {name}, false: {false}; {rate:.2f} of 10 million. The same by",
-            f"themselves: {same}.",
+            f"Of {found.pairs[half]:,} pairs with copies of {name}, false: {false}; {rate:.2f} of 10 million.",
+            f"Alike by themselves: {same}.",
         ]
     return lines
 
@@ -156,6 +156,7 @@ def index_table(sizes: list[int], tiny: Tiny) -> tuple[list[str], dict[int, tupl
                 lines.append(
                     f"| {size:,} | {index.name} | {built:.1f} | {1000 * query:.2f} | {peak:,} | {recall:.3f} |"
                 )
+                print(lines[-1], file=sys.stderr, flush=True)  # the last take minutes
                 ours.setdefault(size, (built, query))
     return lines, ours
 
@@ -256,7 +257,7 @@ def indexes() -> list[Index]:
 
     return [
         *every,
-        Index("faiss, HNSW", hnsw, search, 10**6),
+        Index("faiss, HNSW", hnsw, search, 10**5),
         Index("faiss, inverted lists", lists, search, 10**6),
         Index("faiss, with all", flat, search, 10**6),
     ]
@@ -286,7 +287,7 @@ def estimate(ours: dict[int, tuple[float, float]], seconds_a_picture: float) -> 
         hours = (built + (index - built + compared) / CORES) / 3600
         lines.append(
             f"{size:,} pictures, sought among as many: {index / 3600:.1f} hours of CPU in the index,"
-            f" {compared / 3600:.1f} to compare what it finds; {hours:.1f} hours on {CORES} cores, one of which builds it."
+            f" {compared / 3600:.1f} to compare what it finds; {hours:.1f} hours on {CORES} cores (one builds it)."
         )
     return lines
 
@@ -315,8 +316,8 @@ def main() -> None:
         families = ", ".join(f"{n:,} {name}" for name, n in Counter(picture.family for picture in every).items())
         text += [
             *quality_table(found),
-            f"{families}; {num_empty} empty ones were passed over when copies were planted. Fingerprints {printed:.0f} s",
-            f"on {os.cpu_count()} cores, search {found.seconds:.0f} s of CPU.",
+            f"{families}; {num_empty} empty ones were passed over when copies were planted.",
+            f"Fingerprints {printed:.0f} s on {os.cpu_count()} cores, search {found.seconds:.0f} s of CPU.",
             "",
         ]
     if options.index:

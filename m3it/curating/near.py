@@ -15,17 +15,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from m3it.curating.overlay import Tiny, as_light_as, compare, look
+from m3it.curating.overlay import Tiny, compare, look
 from m3it.rows.instance import M3ITError
 from m3it.work.extras import install
 
-NEIGHBOURS, LIKE = 16, 0.75  # that are looked at, of each view, and how alike these are at least: the cosine
+NEIGHBOURS, LIKE = 16, 0.7  # that are looked at, of each view, and how alike these are at least: the cosine
 BATCH = 4096  # pictures at a time
 PAIRS = 256  # at a time: what is computed of them fits a processor's cache
 WHOLE = (0.0, 0.0, 1.0, 1.0)  # a box: left, top, right and bottom, of width and height
 WINDOWS = [(x, y, x + 0.9, y + 0.9) for y in (0.025, 0.075) for x in (0.025, 0.075)]
-LIGHTER = 1.3  # of the view that is lightened, for a search; then each pair has its own
-COARSE = 1.5  # as much more may remain of a lightened one: what is cut off follows from its coarse colours
+LIGHTER = 1.3  # of the view that is lightened, for the search; then each pair has its own
 
 SAMPLES, FREQUENCIES = 16, 8  # a side
 WAVES = np.cos(np.pi / (2 * SAMPLES) * np.outer(np.arange(FREQUENCIES), 2 * np.arange(SAMPLES) + 1)).astype(np.float32)
@@ -125,10 +124,7 @@ def _batches(pictures: Tiny) -> Iterator[tuple[int, Tiny]]:
 
 def _apart(view: View, which: np.ndarray, others: Tiny) -> np.ndarray:
     """(n,): how far apart some of the pictures of a view are from others."""
-    ours = view.tiny.take(which)
-    if view.lightened:
-        ours = ours.lighter(as_light_as(ours, others))
-    return compare(ours, others, view.boxes[which], view.cropped) / (COARSE if view.lightened else 1)
+    return compare(view.tiny.take(which), others, view.boxes[which], view.cropped, view.lightened)
 
 
 def build_index(vectors: np.ndarray) -> Any:

@@ -18,8 +18,10 @@ from m3it.curating.prints import COLOURS, SIDE
 NOISE, SHIFT = 5.0, 1.0
 TINT_NOISE, TINT_SHIFT = 15.0, 1.0
 CONTRAST = (0.6, 1.7)  # of the one to that of the other: a change of light by a third, and some more
-FREE = 0.03  # how far a side of a box may be moved, of width or height
-ALONE, FIXED = 0.11, 0.02  # what shows one thing alone, of this size, fits to any such thing if it may be moved more
+SAME_LIGHT = (0.85, 1.18, 15)  # least and most contrast, and by how many of 255 a middle gray may change
+FREE, FIXED = 0.03, 0.02  # how far a side of a box may be moved, of width or height; up to where it counts as not moved
+ALONE = 0.13  # what shows one thing alone, of this size, is like any such thing elsewhere, or in another light
+COARSE = 1.5  # as much more may remain of a lightened one: what is cut off follows from its coarse colours
 LARGE = 1.3  # how far apart two may be after a step, at a third of the size, to be looked at again: one of six is
 OFF_GROUND, BLANK = 12, 0.01  # of 255, and the share that is so much another shade than most: less is blank
 EDGE = 4  # pixels that are not compared: a frame shines through there
@@ -112,9 +114,11 @@ def samples(count: int, start: np.ndarray, stop: np.ndarray, size: int) -> np.nd
 # ---- comparison
 
 
-def compare(one: Tiny, other: Tiny, boxes: np.ndarray, cropped: bool = False) -> np.ndarray:
+def compare(one: Tiny, other: Tiny, boxes: np.ndarray, cropped: bool = False, lightened: bool = False) -> np.ndarray:
     """(n,) float: how far apart the pictures are, where those in the boxes of `one` are laid over `other`; inf for what
-    differs widely. `cropped`: the boxes are guesses, of parts of pictures."""
+    differs widely. `cropped`: the boxes are guesses, of parts of pictures. `lightened`: `one` is made as light as
+    `other` first."""
+    one = one.lighter(as_light_as(one, other)) if lightened else one
     apart = np.full(len(boxes), np.inf)
     small = [_shrunk(side.gray) for side in (one, other)]
     moved, light = _laid_over(*small, boxes, boxes, 1)
@@ -123,15 +127,22 @@ def compare(one: Tiny, other: Tiny, boxes: np.ndarray, cropped: bool = False) ->
     if len(likely):
         one, other, first, moved = one.take(likely), other.take(likely), boxes[likely], moved[likely]
         moved, light = _laid_over(one.gray, other.gray, moved, first, 2)
-        far = np.maximum(
-            _remains(_seen(one.gray, moved, light), other.gray, EDGE, PLACE, NOISE, SHIFT),
-            _tint(one, other, moved, light),
-        )
-        fits = (light[:, 0] > CONTRAST[0]) & (light[:, 0] < CONTRAST[1])
-        fixed = np.abs(moved - first).max(axis=1) <= FIXED
-        fits &= (_spread(other.gray) > ALONE) | (fixed & (not cropped))
+        far = _remains(_seen(one.gray, moved, light), other.gray, EDGE, PLACE, NOISE, SHIFT)
+        far = np.maximum(far, _tint(one, other, moved, light)) / (COARSE if lightened else 1)
+        steady = (np.abs(moved - first).max(axis=1) <= FIXED) & (not cropped)
+        fits = _in_order(light, steady, _spread(other.gray) <= ALONE, lightened)
         apart[likely] = np.where(fits, far, np.inf)
     return apart
+
+
+def _in_order(light: np.ndarray, steady: np.ndarray, alone: np.ndarray, lightened: bool) -> np.ndarray:
+    """(n,) bool: whether what was done to lay the one over the other is what is done to pictures: they are either moved
+    in their frame or seen in another light. Where neither tells much, or the light is known, both must stay."""
+    contrast, brightness = light.T
+    least, most, change = SAME_LIGHT
+    same = (contrast > least) & (contrast < most) & (np.abs(contrast * 128 + brightness - 128) < change)
+    either = (steady | same) & (contrast > CONTRAST[0]) & (contrast < CONTRAST[1])
+    return np.where(alone | lightened, steady & same, either)
 
 
 def _seen(gray: np.ndarray, boxes: np.ndarray, light: np.ndarray) -> np.ndarray:
