@@ -1,10 +1,11 @@
 """m3it/curating/prints.py, near.py and overlay.py: by what a picture is known again."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageChops, ImageDraw, ImageOps
 from planted import KINDS, encoded
 from scenes import draw, scene
 
@@ -69,6 +70,21 @@ def test_an_altered_copy_is_found_and_no_other_picture(kind):
     found = near_pairs(originals, copies)
     pairs = set(zip(found.one.tolist(), found.other.tolist(), strict=True))
     assert pairs <= {(k, k) for k in range(4)} and len(pairs) >= 3
+
+
+@pytest.mark.parametrize("change", [{"colour": "green"}, {"kind": "robot"}, {"column": 3}])
+def test_a_drawing_that_differs_in_one_thing_is_another_picture(change):
+    record = scene("print 0", num_things=5)
+    assert all(getattr(thing, name) != value for thing in record.things[:1] for name, value in change.items())
+    other = replace(record, things=(replace(record.things[0], **change), *record.things[1:]))
+    assert len(near_pairs(tiny_of([encoded(draw(record))]), tiny_of([encoded(draw(other))])).one) == 0
+
+
+def test_a_thing_alone_is_not_known_again_elsewhere():
+    record = scene("print 1", num_things=1)
+    moved = ImageChops.offset(draw(record), 8, 0)
+    assert len(near_pairs(tiny_of([encoded(draw(record))]), tiny_of([encoded(draw(record), quality=30)])).one) == 1
+    assert len(near_pairs(tiny_of([encoded(draw(record))]), tiny_of([encoded(moved)])).one) == 0
 
 
 def test_a_blank_picture_is_near_to_none():
