@@ -1,13 +1,17 @@
 """How well and how fast pictures are known again: `python bench/curate.py [--pictures 30000] [--index 10000 100000]`.
 
 Plants 300 exact and 900 altered copies among the pictures (tests/planted.py), fingerprints them, and searches: recall
-by kind and false pairs, on the half that the limits were not chosen on; then how fast pictures are fingerprinted beside
-bare decoding, hash libraries beside each other, and indexes by their size. Prints Markdown tables.
+by kind and false pairs, on the half that the limits were chosen on, and on the other; then how fast pictures are
+fingerprinted beside bare decoding, hash libraries beside each other, indexes by their size, and what all of M3IT would
+take. Prints Markdown tables.
 """
 
 import argparse
 import io
 import itertools
+import math
+import multiprocessing
+import os
 import sys
 import tempfile
 import time
@@ -15,57 +19,102 @@ from collections import Counter
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from planted import KINDS, TILE, easy_vqa, encoded, photographs, pictures, plant, write_repository
+from planted import (
+    KINDS,
+    TILE,
+    Picture,
+    Planted,
+    alike,
+    easy_vqa,
+    encoded,
+    photographs,
+    pictures,
+    plant,
+    write_repository,
+)
 
 from m3it.curating.fingerprint import fingerprint
 from m3it.curating.known import Known, read_known
-from m3it.curating.near import build_index, near_pairs, search_index
+from m3it.curating.near import NEIGHBOURS, WHOLE, View, build_index, near_pairs, search_index
+from m3it.curating.overlay import Tiny
 from m3it.curating.prints import print_of
 from m3it.rows.images import decode, pixels
 
+VIEWS = 8  # at most, of a picture
+DISTINCT_PICTURES = 1_100_000  # of M3IT
+CORES = 8
 
-def measure(known: Known, planted: list[Any], families: list[str], half: int) -> dict[str, Any]:
-    """Recall by kind of the copies of one half (0: even, 1: odd), and the false pairs of all pictures with all, by the
-    families of the two; easy-vqa's among themselves, and pairs within the sample, are counted apart."""
-    codes, tiny = known.codes["pixels"], known.tiny(np.arange(len(known.first_of_code)))
+# ---- how well
+
+
+class Found(NamedTuple):
+    """What was found among planted copies: of each half the copies by kind that were planted and found; the pairs of a
+    picture and a copy that were looked at, and those that counted as near and are no copy and its original, by why they
+    are alike, or by their families where they are not; the seconds of CPU that the search took."""
+
+    hits: list[dict[str, Counter[str]]]
+    pairs: list[int]
+    alike: list[Counter[str]]
+    false: list[Counter[str]]
+    seconds: float
+
+
+def measure(known: Known, planted: list[Planted], every: list[Picture]) -> Found:
+    """Search the copies (the split test) among the pictures (the split train)."""
+    codes = known.codes["pixels"]
     is_train = np.array([place.endswith("train") for place in known.place])
     ids = [int(row_id) for row_id in known.table["row_id"].to_pylist()]
     train, test = ({ids[i]: int(codes[i]) for i in np.flatnonzero(side)} for side in (is_train, ~is_train))
     on_train, on_test = (np.unique(list(side.values())) for side in (train, test))
-    across = near_pairs(tiny.take(on_train), tiny.take(on_test))
+    begin = time.process_time()
+    across = near_pairs(known.tiny(on_train), known.tiny(on_test))
+    seconds = time.process_time() - begin
     near = {(int(on_train[i]), int(on_test[j])) for i, j in zip(across.one, across.other, strict=True)}
-    true = {(train[copy.of], test[k]) for k, copy in enumerate(planted)}
-    blank = tiny.is_blank()
-    hits = {kind: Counter() for kind in ("exact", *KINDS)}
+    halves = [every[copy.of].half for copy in planted]
+    hits = [{kind: Counter[str]() for kind in ("exact", *KINDS)} for _ in (0, 1)]
     for k, copy in enumerate(planted):
-        if k % 2 == half:
-            pair = train[copy.of], test[k]
-            hits[copy.kind].update(planted=1, found=int(pair[0] == pair[1] or pair in near))
-            hits[copy.kind].update(blank=int(blank[pair[0]] and pair[0] != pair[1]))
-    family = {code: families[number] for number, code in train.items()}
-    origin = {test[k]: families[copy.of] for k, copy in enumerate(planted)}
-    false = Counter(" + ".join(sorted((family[one], origin[other]))) for one, other in near - true if one != other)
-    return {"hits": hits, "false": false, "pairs": len(train) * len(test)}
+        pair = train[copy.of], test[k]
+        hits[halves[k]][copy.kind].update(planted=1, found=int(pair[0] == pair[1] or pair in near))
+    true = {(train[copy.of], test[k]) for k, copy in enumerate(planted)}
+    number_of, copy_of = ({code: number for number, code in side.items()} for side in (train, test))
+    same, false = ([Counter[str](), Counter[str]()] for _ in (0, 1))
+    for one, other in near - true:
+        picture, original = every[number_of[one]], every[planted[copy_of[other]].of]
+        why, half = alike(picture, original), original.half
+        (same if why else false)[half][why or " + ".join(sorted((picture.family, original.family)))] += 1
+    return Found(hits, [len(train) * halves.count(half) for half in (0, 1)], same, false, seconds)
 
 
-def quality_table(found: dict[str, Any]) -> list[str]:
+def quality_table(found: Found) -> list[str]:
     """Recall by kind, and the false pairs."""
-    lines = ["| altered by | planted | found | recall | too plain to compare |", "|---|---:|---:|---:|---:|"]
-    for kind, hits in found["hits"].items():
-        share = hits["found"] / max(1, hits["planted"])
-        lines.append(f"| {kind} | {hits['planted']} | {hits['found']} | {share:.3f} | {hits['blank']} |")
-    altered = [hits for kind, hits in found["hits"].items() if kind not in ("exact", "flip")]
-    total = sum(hits["found"] for hits in altered) / max(1, sum(hits["planted"] for hits in altered))
-    told = ", ".join(f"{number} {families}" for families, number in found["false"].most_common()) or "none"
-    rate = 1e7 * found["false"].total() / found["pairs"]
-    return [*lines, "", f"All altered but flipped: {total:.3f}. Of {found['pairs']:,} pairs, false: {told}; "
-            f"{rate:.2f} of 10 million."]  # fmt: skip
+    lines = ["| altered by | copies of a half | recall, where chosen | recall, other half |", "|---|---:|---:|---:|"]
+    for kind in ("exact", *KINDS):
+        shares = [hits[kind]["found"] / max(1, hits[kind]["planted"]) for hits in found.hits]
+        lines.append(f"| {kind} | {found.hits[1][kind]['planted']} | {shares[0]:.3f} | {shares[1]:.3f} |")
+    altered = [[hits[kind] for kind in KINDS if kind != "flip"] for hits in found.hits]
+    totals = [sum(hit["found"] for hit in hits) / max(1, sum(hit["planted"] for hit in hits)) for hits in altered]
+    lines += [
+        f"| all altered but flipped | {sum(h['planted'] for h in altered[1])} | {totals[0]:.3f} | {totals[1]:.3f} |",
+        "",
+    ]
+    for half, name in enumerate(("the half that limits were chosen on", "the other half")):
+        false = ", ".join(f"{number} {families}" for families, number in found.false[half].most_common()) or "none"
+        same = ", ".join(f"{number} of {why}" for why, number in found.alike[half].most_common()) or "none"
+        rate = 1e7 * found.false[half].total() / found.pairs[half]
+        lines += [
+            f"Of {found.pairs[half]:,} pairs with copies of {name}, false: {false}; {rate:.2f} of 10 million.",
+            f"Alike by themselves: {same}.",
+        ]
+    return lines
+
+
+# ---- how fast
 
 
 def speed_table(sets: dict[str, list[bytes]]) -> list[str]:
@@ -120,51 +169,167 @@ def speed_sets() -> dict[str, list[bytes]]:
     return {name: files for name, files in (("photographs, 640 x 480", sheets), ("easy-vqa, 64 x 64", plain)) if files}
 
 
-def index_table(sizes: list[int]) -> list[str]:
-    """Seconds to build, milliseconds a query, recall of a neighbour up to 80 bits away: usearch beside faiss."""
-    lines = ["| hashes | index | build s | ms a query | recall |", "|---:|---|---:|---:|---:|"]
-    random = np.random.default_rng(0)
+class Index(NamedTuple):
+    """An index to be measured: its name, what builds it of vectors, what gives the neighbours (n, NEIGHBOURS) of
+    queries, and up to how many vectors it is sane."""
+
+    name: str
+    build: Callable[[np.ndarray], Any]
+    search: Callable[[Any, np.ndarray], np.ndarray]
+    most: int
+
+
+def index_table(sizes: list[int], tiny: Tiny) -> tuple[list[str], dict[int, tuple[float, float]]]:
+    """What indexes take and find; and of ours, by size, the seconds to build it and for a query. Each is measured in a
+    process of its own, on one thread."""
+    lines = [
+        "| vectors | index | build, s | ms a query | peak, MB | recall |",
+        "|---:|---|---:|---:|---:|---:|",
+    ]
+    ours: dict[int, tuple[float, float]] = {}
     for size in sizes:
-        base = random.integers(0, 256, (size, 32), dtype=np.uint8)
-        wanted = random.integers(0, size, 500)
-        bits = np.unpackbits(base[wanted], axis=1)
-        for row in bits:
-            row[random.choice(256, random.integers(80), replace=False)] ^= 1
-        queries = np.packbits(bits, axis=1)
-        for name, build, search in (("usearch", build_index, search_index), *faiss_indexes()):
-            begin = time.perf_counter()
-            index = build(base)
-            built = time.perf_counter()
-            one, other = search(index, queries)
-            done = time.perf_counter()
-            found = len({int(i) for i, j in zip(one, other, strict=True) if wanted[i] == j}) / len(wanted)
-            lines.append(f"| {size:,} | {name} | {built - begin:.1f} | {2 * (done - built):.2f} | {found:.3f} |")
-    return lines
+        vectors, queries, wanted = blends(tiny, size)
+        for index in indexes():
+            if size <= index.most:
+                with multiprocessing.get_context("fork").Pool(1) as process:
+                    built, query, peak, recall = process.apply(measure_index, (index.name, vectors, queries, wanted))
+                lines.append(
+                    f"| {size:,} | {index.name} | {built:.1f} | {1000 * query:.2f} | {peak:,} | {recall:.3f} |"
+                )
+                print(lines[-1], file=sys.stderr, flush=True)  # the last take minutes
+                ours.setdefault(size, (built, query))
+    return lines, ours
 
 
-def faiss_indexes() -> list[Any]:
-    """(name, build, search) of faiss, where it is there."""
+def blends(tiny: Tiny, size: int, num_queries: int = 1000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Vectors (size, 63) of blends of two pictures; queries, which are some of these seen in a box that is off by up to
+    a fortieth on each side, as a crop is in the window next to it; and which they are."""
+    random = np.random.default_rng(0)
+    pairs, shares = random.integers(0, len(tiny.gray), (2, size)), random.uniform(0.2, 0.8, size).astype(np.float32)
+
+    def seen(which: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+        share = shares[which][:, None, None]
+        one, other = tiny.take(pairs[0][which]), tiny.take(pairs[1][which])
+        return View(which, one._replace(gray=one.gray * share + other.gray * (1 - share)), boxes).vectors()
+
+    parts = np.array_split(np.arange(size), math.ceil(size / 4096))
+    wanted = random.integers(0, size, num_queries)
+    queries = seen(wanted, WHOLE + random.uniform(-0.025, 0.025, (num_queries, 4)))
+    return np.concatenate([seen(part, np.tile(WHOLE, (len(part), 1))) for part in parts]), queries, wanted
+
+
+def measure_index(
+    name: str, vectors: np.ndarray, queries: np.ndarray, wanted: np.ndarray
+) -> tuple[float, float, int, float]:
+    """(CPU seconds to build, for a query, MB at the peak, share of the queries that find what is wanted)."""
+    index = next(index for index in indexes() if index.name == name)
+    before = memory("VmRSS")
+    begin = time.process_time()
+    built = index.build(vectors)
+    middle = time.process_time()
+    found = index.search(built, queries)
+    end = time.process_time()
+    recall = float((found == wanted[:, None]).any(axis=1).mean())
+    return middle - begin, (end - middle) / len(queries), memory("VmHWM") - before, recall
+
+
+def memory(field: str) -> int:
+    """MB of this process: VmRSS now, VmHWM at the peak."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
+    return int(line.split()[1]) >> 10
+
+
+def indexes() -> list[Index]:
+    """Ours first; faiss's where it is there."""
+
+    def ours(index: Any, queries: np.ndarray) -> np.ndarray:
+        found = np.full((len(queries), NEIGHBOURS), -1)
+        one, other = search_index(index, queries)
+        found[one, np.concatenate([np.arange(n) for n in np.bincount(one) if n])] = other
+        return found
+
+    def bits(vectors: np.ndarray) -> np.ndarray:
+        return np.packbits(np.pad(vectors > 0, ((0, 0), (0, 1))), axis=1)
+
+    def build_bits(vectors: np.ndarray) -> Any:
+        from usearch.index import Index as Usearch
+
+        index = Usearch(ndim=64, metric="hamming", dtype="b1", expansion_search=64)
+        index.add(np.arange(len(vectors)), bits(vectors), threads=1)
+        return index
+
+    def search_bits(index: Any, queries: np.ndarray) -> np.ndarray:
+        return np.asarray(index.search(bits(queries), NEIGHBOURS, threads=1).keys).astype(int)
+
+    every = [
+        Index("usearch, HNSW", build_index, ours, 10**9),
+        Index("usearch, HNSW of signs alone", build_bits, search_bits, 10**5),
+    ]
     try:
         import faiss
     except ImportError:
-        return []
+        return every
 
-    def hnsw(base: np.ndarray) -> Any:
-        index = faiss.IndexBinaryHNSW(256, 16)
-        index.add(base)
-        index.hnsw.efSearch = 128
+    def hnsw(vectors: np.ndarray) -> Any:
+        faiss.omp_set_num_threads(1)
+        index = faiss.IndexHNSWFlat(vectors.shape[1], 16)
+        index.hnsw.efConstruction, index.hnsw.efSearch = 128, 64
+        index.add(vectors.astype(np.float32))
         return index
 
-    def flat(base: np.ndarray) -> Any:
-        index = faiss.IndexBinaryFlat(256)
-        index.add(base)
+    def lists(vectors: np.ndarray) -> Any:
+        faiss.omp_set_num_threads(1)
+        number = int(4 * len(vectors) ** 0.5)
+        index = faiss.IndexIVFFlat(faiss.IndexFlatL2(vectors.shape[1]), vectors.shape[1], number)
+        index.own_fields, index.nprobe = False, 32
+        index.train(vectors[: 64 * number].astype(np.float32))
+        index.add(vectors.astype(np.float32))
         return index
 
-    def search(index: Any, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        _, found = index.search(queries, 8)
-        return np.repeat(np.arange(len(queries)), 8), found.ravel()
+    def flat(vectors: np.ndarray) -> Any:
+        faiss.omp_set_num_threads(1)
+        index = faiss.IndexFlatL2(vectors.shape[1])
+        index.add(vectors.astype(np.float32))
+        return index
 
-    return [("faiss HNSW", hnsw, search), ("faiss, all with all", flat, search)]
+    def search(index: Any, queries: np.ndarray) -> np.ndarray:
+        return index.search(queries.astype(np.float32), NEIGHBOURS)[1]
+
+    return [
+        *every,
+        Index("faiss, HNSW", hnsw, search, 10**5),
+        Index("faiss, inverted lists", lists, search, 10**6),
+        Index("faiss, with all", flat, search, 10**6),
+    ]
+
+
+def seconds_a_picture(tiny: Tiny) -> float:
+    """Seconds of CPU to search a picture among others and compare what is found: of the pictures in halves, both
+    ways."""
+    begin = time.process_time()
+    near_pairs(Tiny(*(array[::2] for array in tiny)), Tiny(*(array[1::2] for array in tiny)))
+    return (time.process_time() - begin) / len(tiny.gray)
+
+
+def estimate(ours: dict[int, tuple[float, float]], seconds_a_picture: float) -> list[str]:
+    """How the search grows, and what it takes for ten million pictures and for all of M3IT."""
+
+    def total(size: int) -> float:
+        built, query = ours[size]
+        return built + VIEWS * size * query
+
+    small, large = sorted(ours)[-2:]
+    growth = math.log(total(large) / total(small)) / math.log(large / small)
+    lines = [f"From {small:,} to {large:,} vectors, an index and {VIEWS} queries for each take n^{growth:.2f}."]
+    for size in (DISTINCT_PICTURES, 10_000_000):
+        index, compared = total(large) * (size / large) ** growth, size * seconds_a_picture
+        built = ours[large][0] * (size / large) ** growth
+        hours = (built + (index - built + compared) / CORES) / 3600
+        lines.append(
+            f"{size:,} pictures, sought among as many: {index / 3600:.1f} hours of CPU in the index,"
+            f" {compared / 3600:.1f} to compare what it finds; {hours:.1f} hours on {CORES} cores (one builds it)."
+        )
+    return lines
 
 
 def main() -> None:
@@ -178,22 +343,27 @@ def main() -> None:
     text += [*speed_table(speed_sets()), ""]
     if options.pictures:
         every = pictures(options.pictures)
-        planted = plant(every, 300, 100)
+        planted, num_empty = plant(every, 300, 100)
         with tempfile.TemporaryDirectory() as folder:
             write_repository(Path(folder), every, planted)
             begin = time.perf_counter()
-            fingerprint([folder], f"{folder}/prints", workers=2)
-            printed = time.perf_counter()
+            fingerprint([folder], f"{folder}/prints", workers=os.cpu_count() or 1)
+            printed = time.perf_counter() - begin
             known = read_known([f"{folder}/prints"], folder)
-            found = measure(known, planted, [picture.family for picture in every], half=1)
-            done = time.perf_counter()
+            found = measure(known, planted, every)
         families = ", ".join(f"{n:,} {name}" for name, n in Counter(picture.family for picture in every).items())
         text += [
             *quality_table(found),
-            f"{families}. Fingerprints {printed - begin:.0f} s, search {done - printed:.0f} s.",
+            f"{families}; {num_empty} empty ones were passed over when copies were planted.",
+            f"Fingerprints {printed:.0f} s on {os.cpu_count()} cores, search {found.seconds:.0f} s of CPU.",
             "",
         ]
-    text += [*index_table(options.index), "", "Made by `python bench/curate.py`.", ""]
+    if options.index:
+        some = [picture.file for picture in pictures(7000) if picture.family != "easy-vqa"]
+        tiny = Tiny.of(*zip(*((found.tiny, found.inner) for found in map(print_of, some)), strict=True))
+        tables, ours = index_table(options.index, tiny)
+        text += [*tables, "", *(estimate(ours, seconds_a_picture(tiny)) if len(ours) > 1 else []), ""]
+    text += ["Made by `python bench/curate.py`.", ""]
     print("\n".join(text))
     if options.out:
         options.out.write_text("\n".join(text), "utf-8")

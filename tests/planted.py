@@ -1,13 +1,17 @@
 """Pictures, and altered copies of some of them: what the search for near pictures is measured on.
 
 `pictures` gives real ones (PyPI's easy-vqa; tiles of the photographs that installed packages ship; the sample in data/)
-and drawn ones (scenes.py); `plant` alters some in nine ways. Everything is drawn from a seed.
+and drawn ones (scenes.py); `plant` alters some in nine ways. Everything is drawn from a seed. Pictures of one source (a
+photograph, a clip) are all in the same half: limits are chosen on half 0, and results reported on half 1.
 """
 
 import base64
+import hashlib
 import io
 import json
+import os
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from importlib import util
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +20,8 @@ import numpy as np
 from conftest import ROOT, write_rows
 from PIL import Image, ImageDraw, ImageEnhance, ImageFont, ImageOps
 from scenes import draw, scene
+
+from m3it.curating.source_ids import source_ids
 
 PACKAGES = {
     "skimage": "data",
@@ -28,11 +34,17 @@ TILE = 160
 
 
 class Picture(NamedTuple):
-    """A picture and where it is from: easy-vqa, photograph, sample or drawn."""
+    """A picture and where it is from: easy-vqa, photograph, sample or drawn. Those of one `source` are parts of one
+    photograph or clip, or have one name at the source."""
 
-    id: str
+    source: str
     family: str
     file: bytes
+
+    @property
+    def half(self) -> int:
+        """0 or 1, by a hash of the source."""
+        return hashlib.sha256(self.source.encode()).digest()[0] % 2
 
 
 def encoded(image: Image.Image, format: str = "JPEG", quality: int = 90) -> bytes:
@@ -48,8 +60,13 @@ def encoded(image: Image.Image, format: str = "JPEG", quality: int = 90) -> byte
 def pictures(count: int) -> list[Picture]:
     """So many pictures: all real ones that there are, then drawn ones."""
     found = [*easy_vqa(), *photographs(), *sample()][:count]
-    drawn = (Picture(f"drawn-{k}", "drawn", encoded(draw(scene(f"planted {k}")), quality=85)) for k in range(count))
-    return [*found, *(next(drawn) for _ in range(count - len(found)))]
+    with ProcessPoolExecutor(os.cpu_count()) as processes:
+        return [*found, *processes.map(drawn, range(count - len(found)), chunksize=100)]
+
+
+def drawn(number: int) -> Picture:
+    """A drawn scene of two to five things."""
+    return Picture(f"drawn-{number}", "drawn", encoded(draw(scene(f"planted {number}")), quality=85))
 
 
 def package(name: str) -> Path | None:
@@ -75,7 +92,7 @@ def photographs() -> Iterator[Picture]:
                 for x in range(0, image.width - TILE + 1, TILE):
                     for y in range(0, image.height - TILE + 1, TILE):
                         tile = image.crop((x, y, x + TILE, y + TILE))
-                        yield Picture(f"{path.name}-{x}-{y}", "photograph", encoded(tile))
+                        yield Picture(path.name, "photograph", encoded(tile))
 
 
 def sample() -> Iterator[Picture]:
@@ -84,12 +101,11 @@ def sample() -> Iterator[Picture]:
     for path in sorted(ROOT.glob("data/*/*/*.jsonl")):
         for line in path.read_text("utf-8").splitlines() if path.stem != "drops" else ():
             row = json.loads(line)
-            for k, text in enumerate(row["image_base64_str"]):
+            meta, texts = json.loads(row["meta"]), row["image_base64_str"]
+            for text, source in zip(texts, source_ids(path.parent.name, meta, len(texts)), strict=True):
                 if text not in seen:
                     seen.add(text)
-                    yield Picture(
-                        f"{path.parent.name}-{json.loads(row['meta'])['id']}-{k}", "sample", base64.b64decode(text)
-                    )
+                    yield Picture(source or f"{path.parent.name}-{meta['id']}", "sample", base64.b64decode(text))
 
 
 # ---- alterations
@@ -144,19 +160,47 @@ class Planted(NamedTuple):
     file: bytes
 
 
-def plant(all_pictures: list[Picture], num_exact: int, num_each: int, seed: int = 0) -> list[Planted]:
-    """Exact copies, and so many of each kind, all of different pictures; none of easy-vqa's, which are alike by
-    themselves."""
+def plant(all_pictures: list[Picture], num_exact: int, num_each: int, seed: int = 0) -> tuple[list[Planted], int]:
+    """Exact copies, and so many of each kind, as many of each half, all of different pictures; and how many pictures
+    were passed over because they show nothing (the empty ground that a clip begins with). None is of easy-vqa's, which
+    are alike by themselves."""
     random = np.random.default_rng(seed)
-    others = [k for k, picture in enumerate(all_pictures) if picture.family != "easy-vqa"]
-    chosen = random.permutation(others)[: num_exact + num_each * len(KINDS)].tolist()
-    kinds = ["exact"] * num_exact + list(KINDS) * num_each
-    planted = []
-    for of, kind in zip(chosen, kinds, strict=True):
-        file = all_pictures[of].file
-        image = Image.open(io.BytesIO(file)).convert("RGB")
-        planted.append(Planted(of, kind, file if kind == "exact" else KINDS[kind](image, random)))
-    return planted
+    planted, num_empty = list[Planted](), 0
+    for half in (0, 1):
+        kinds = iter(["exact"] * (num_exact // 2) + list(KINDS) * (num_each // 2))
+        others = [k for k, picture in enumerate(all_pictures) if picture.family != "easy-vqa" and picture.half == half]
+        kind = next(kinds)
+        for of in random.permutation(others).tolist():
+            file = all_pictures[of].file
+            image = ImageOps.exif_transpose(Image.open(io.BytesIO(file))).convert("RGB")
+            if is_empty(image):
+                num_empty += 1
+                continue
+            planted.append(Planted(of, kind, file if kind == "exact" else KINDS[kind](image, random)))
+            if not (kind := next(kinds, "")):
+                break
+    return planted, num_empty
+
+
+def is_empty(image: Image.Image) -> bool:
+    """Whether less than a hundredth of it is another shade than most of it, by 12 of 255."""
+    gray = np.asarray(small(image).convert("L")).astype(int)
+    return bool((np.abs(gray - np.median(gray)) > 12).mean() < 0.01)
+
+
+def small(image: Image.Image) -> Image.Image:
+    """The image in 64 x 64 pixels."""
+    return image.resize((64, 64), Image.Resampling.BOX)
+
+
+def alike(one: Picture, other: Picture) -> str:
+    """Why two pictures count as the same though neither is a copy of the other: "one source"; "equal" if in 64 x 64
+    pixels, one of them mirrored or not, they differ by less than 8 of 255 (the root of the mean square); else ""."""
+    if one.source == other.source:
+        return "one source"
+    sides = [ImageOps.exif_transpose(Image.open(io.BytesIO(picture.file))).convert("RGB") for picture in (one, other)]
+    ours, theirs = (np.asarray(small(side)).astype(float) for side in sides)
+    return "equal" if min(((side - theirs) ** 2).mean() ** 0.5 for side in (ours, ours[:, ::-1])) < 8 else ""
 
 
 def write_repository(folder: Path, all_pictures: list[Picture], planted: list[Planted]) -> Path:

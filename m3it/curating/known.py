@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from m3it.catalogue import lookup
 from m3it.curating.fingerprint import SCHEMA, fingerprint
-from m3it.curating.near import Tiny
+from m3it.curating.overlay import Tiny
 from m3it.curating.prints import VERSION
 from m3it.reading.load import find_rows
 from m3it.rows.instance import M3ITError
@@ -61,7 +61,7 @@ class Known:
     def tiny(self, codes: np.ndarray) -> Tiny:
         """What of the pictures of some codes of pixels is compared."""
         taken = self._pictures.take(pa.array(self.first_of_code[codes]))
-        return Tiny.of(*(taken.field(name).to_pylist() for name in ("pdq", "tiny", "inner")))
+        return Tiny.of(*(taken.field(name).to_pylist() for name in ("tiny", "inner")))
 
     def select(self, wanted: Iterable[str]) -> np.ndarray:
         """(rows,) bool: those of a place, a dataset, a config or a split; M3ITError for a name that no row has."""

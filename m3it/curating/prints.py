@@ -19,7 +19,7 @@ from m3it.rows.instance import M3ITError
 from m3it.work.extras import install
 
 VERSION = 2  # of what is measured: prints of another one are not compared
-SIDE, COLOURS = 32, 16  # pixels a side of the tiny copy, and of its two colours, which need fewer as in a JPEG
+SIDE, COLOURS = 48, 16  # pixels a side of the tiny copy, and of its two colours, which need fewer as in a JPEG
 FRAME_SHARE = 4  # a frame takes at most a fourth of a side
 SAME_SHADE = 12  # of 255: what belongs to a frame
 

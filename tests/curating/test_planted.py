@@ -19,14 +19,13 @@ def test_planted_copies_are_found_and_few_others(tmp_path):
     bench = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(bench)
     every = pictures(8000)
-    planted = plant(every, 60, 40)
+    planted, _ = plant(every, 60, 40)
     write_repository(tmp_path / "repo", every, planted)
     fingerprint([str(tmp_path / "repo")], tmp_path / "prints", workers=2)
-    known = read_known([str(tmp_path / "prints")], tmp_path)
-    found = bench.measure(known, planted, [picture.family for picture in every], half=1)
-    recall = {kind: hits["found"] / hits["planted"] for kind, hits in found["hits"].items()}
+    found = bench.measure(read_known([str(tmp_path / "prints")], tmp_path), planted, every)
+    recall = {kind: hits["found"] / hits["planted"] for kind, hits in found.hits[1].items()}
     assert recall["exact"] == 1
-    assert min(recall[kind] for kind in ("JPEG 30", "half size", "PNG of JPEG", "grey")) >= 0.95
-    assert sum(recall[kind] for kind in KINDS if kind != "flip") / (len(KINDS) - 1) >= 0.9
-    # Scenes with the same few things at the same places, and frames of one clip, are alike by nature.
-    assert found["false"].total() <= 1e-4 * found["pairs"]
+    assert min(recall[kind] for kind in ("JPEG 30", "half size", "PNG of JPEG", "grey", "flip")) >= 0.9
+    # Half of these pictures are frames of clips that show one thing alone, which no crop is known by.
+    assert sum(recall[kind] for kind in KINDS if kind != "flip") / (len(KINDS) - 1) >= 0.85
+    assert found.false[1].total() <= 1e-6 * found.pairs[1], found.false

@@ -1,14 +1,16 @@
-"""m3it/curating/prints.py and near.py: by what a picture is known again."""
+"""m3it/curating/prints.py, near.py and overlay.py: by what a picture is known again."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageChops, ImageDraw, ImageOps
 from planted import KINDS, encoded
 from scenes import draw, scene
 
-from m3it.curating.near import Tiny, hash_views, near_pairs
+from m3it.curating.near import near_pairs
+from m3it.curating.overlay import Tiny
 from m3it.curating.prints import print_of, within_frame
 from m3it.rows.images import ImageError
 
@@ -20,7 +22,7 @@ DRAWN = [draw(scene(f"print {k}", num_things=5)) for k in range(12)]
 
 def tiny_of(files):
     prints = [print_of(file) for file in files]
-    return Tiny.of(*([getattr(one, name) for one in prints] for name in ("pdq", "tiny", "inner")))
+    return Tiny.of(*([getattr(one, name) for one in prints] for name in ("tiny", "inner")))
 
 
 def test_the_same_pixels_have_one_hash_in_whatever_file_and_the_same_bytes_another():
@@ -48,13 +50,6 @@ def test_a_picture_of_one_pixel_has_a_print():
     assert print_of(encoded(Image.new("RGB", (1, 1)), "PNG")).inner == bytes([0, 0, 255, 255])
 
 
-def test_the_hash_of_a_view_of_the_whole_is_near_that_of_the_library():
-    tiny = tiny_of([encoded(image) for image in DRAWN])
-    ours = hash_views(tiny.gray, np.array([[0.0, 0.0, 1.0, 1.0]]))
-    distances = np.unpackbits(ours ^ tiny.pdq, axis=1).sum(axis=1)
-    assert np.median(distances) <= 16  # of 256: the library sees 64 x 64 pixels, the tiny copy has 32 x 32
-
-
 def test_a_frame_and_a_bar_with_words_are_found_and_a_plain_ground_is_none():
     bare = np.asarray(DRAWN[0].convert("L"))
     assert within_frame(bare) == bytes([0, 0, 255, 255])
@@ -75,6 +70,21 @@ def test_an_altered_copy_is_found_and_no_other_picture(kind):
     found = near_pairs(originals, copies)
     pairs = set(zip(found.one.tolist(), found.other.tolist(), strict=True))
     assert pairs <= {(k, k) for k in range(4)} and len(pairs) >= 3
+
+
+@pytest.mark.parametrize("change", [{"colour": "green"}, {"kind": "robot"}, {"column": 3}])
+def test_a_drawing_that_differs_in_one_thing_is_another_picture(change):
+    record = scene("print 0", num_things=5)
+    assert all(getattr(thing, name) != value for thing in record.things[:1] for name, value in change.items())
+    other = replace(record, things=(replace(record.things[0], **change), *record.things[1:]))
+    assert len(near_pairs(tiny_of([encoded(draw(record))]), tiny_of([encoded(draw(other))])).one) == 0
+
+
+def test_a_thing_alone_is_not_known_again_elsewhere():
+    record = scene("print 1", num_things=1)
+    moved = ImageChops.offset(draw(record), 8, 0)
+    assert len(near_pairs(tiny_of([encoded(draw(record))]), tiny_of([encoded(draw(record), quality=30)])).one) == 1
+    assert len(near_pairs(tiny_of([encoded(draw(record))]), tiny_of([encoded(moved)])).one) == 0
 
 
 def test_a_blank_picture_is_near_to_none():
