@@ -75,9 +75,7 @@ def test_prints_that_are_broken_or_are_none_are_said_in_a_sentence(repository, t
     with pytest.raises(M3ITError, match="run.json: expected JSON, .* Call m3it fingerprint again"):
         read_known([str(out)], tmp_path)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(
-        M3ITError, match="empty: expected prints of m3it fingerprint, or rows below data/; found neither"
-    ):
+    with pytest.raises(M3ITError, match="empty: expected prints of .*, or rows below data/; found neither"):
         read_known([str(tmp_path / "empty")], tmp_path)
 
 
