@@ -127,7 +127,8 @@ def _tables(path: str) -> Iterator[tuple[str, pa.Table]]:
         say = f"Delete {name} and call m3it fingerprint again."
         try:
             with folder.open(name) as file:
-                table = pq.read_table(file)
+                # without threads: a program that ends while they begin, as it may after few prints, is aborted
+                table = pq.ParquetFile(file, pre_buffer=False).read(use_threads=False)
         except (OSError, pa.ArrowException) as error:
             raise M3ITError(f"{path}/{name}: expected prints, it cannot be read ({error}). {say}") from error
         if not table.schema.equals(SCHEMA):
