@@ -355,7 +355,7 @@ def say_proof(run: dict[str, Any]) -> None:
         strange = f"; {counted['no_such_row']:,} more are not here: is it the list of another release?"
         say(f"{counted['num_rows']:,} rows of the drop list left out{strange if counted['no_such_row'] else ''}")
     if counted := run.get("ratings"):
-        strange = f"; {counted['no_such_row']:,} ratings are of rows that are not in this release"
+        strange = f"; ratings of rows that are not in this release: {counted['no_such_row']:,}"
         told = f"{counted['num_rows']:,} rows rated, {counted['unrated']:,} not"
         say(told + strange * bool(counted["no_such_row"]))
     for name, reason in run.get("license", {}).get("left_out", {}).items():

@@ -1,7 +1,6 @@
 """Prints, read back: the rows of all sets together, and by what their pictures and texts are the same."""
 
 import json
-import posixpath
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -11,10 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from M3IT import Repository
 from m3it.catalogue import lookup
 from m3it.curating.fingerprint import SCHEMA, fingerprint
 from m3it.curating.overlay import Tiny
 from m3it.curating.prints import VERSION
+from m3it.reading.layouts import list_configs
 from m3it.reading.load import find_rows
 from m3it.rows.instance import M3ITError
 from m3it.work.folder import Folder, absolute
@@ -101,13 +102,13 @@ def read_known(
     given = list(given)
     folders = [path for path in given if _is_prints(path)]
     if repos := [path for path in given if path not in folders]:
+        for path in repos:
+            if Path(path).is_dir() and not list_configs(Repository(path)):
+                raise M3ITError(f"{path}: expected prints of m3it fingerprint, or rows below data/; found neither.")
         folders.append(f"{absolute(out)}/fingerprints")
         fingerprint(repos, folders[-1], on_error="drop", workers=workers, cluster=cluster, progress=progress)
     tables, where = [SCHEMA.empty_table()], list[str]()
-    for path, repo, file in (found for folder in folders for found in _files(folder)):
-        table = pq.read_table(file)
-        if not table.schema.equals(SCHEMA):
-            raise M3ITError(f"{path}: expected prints, found other columns. Make them anew: m3it fingerprint.")
+    for repo, table in (found for folder in folders for found in _tables(folder)):
         tables.append(table)
         where += [repo] * table.num_rows
     return Known(pa.concat_tables(tables), where)
@@ -118,16 +119,33 @@ def _is_prints(path: str) -> bool:
     return folder is not None and folder.exists("run.json") and folder.exists("prints")
 
 
-def _files(path: str) -> Iterator[tuple[str, str, Any]]:
-    """(name, repository, open file) of the files of prints that a run has finished."""
+def _tables(path: str) -> Iterator[tuple[str, pa.Table]]:
+    """(repository, rows) of the files of prints that a run has finished."""
     folder = Folder(absolute(path))
-    with folder.open("run.json") as file:
-        run = json.load(file)
+    run = _run_of(folder, path)
+    for name in run["files"]:
+        say = f"Delete {name} and call m3it fingerprint again."
+        try:
+            with folder.open(name) as file:
+                # without threads: a program that ends while they begin, as it may after few prints, is aborted
+                table = pq.ParquetFile(file, pre_buffer=False).read(use_threads=False)
+        except (OSError, pa.ArrowException) as error:
+            raise M3ITError(f"{path}/{name}: expected prints, it cannot be read ({error}). {say}") from error
+        if not table.schema.equals(SCHEMA):
+            raise M3ITError(f"{path}/{name}: expected prints, found other columns. {say}")
+        yield run["repos"][name.split("/")[1]], table
+
+
+def _run_of(folder: Folder, path: str) -> dict[str, Any]:
+    """What run.json of a folder of prints holds; M3ITError for prints of another version, or something else."""
+    try:
+        with folder.open("run.json") as file:
+            run = json.load(file)
+    except ValueError as error:
+        raise M3ITError(f"{path}/run.json: expected JSON, {error}. Call m3it fingerprint again.") from error
     made = run.get("options", {}).get("version")
     if run.get("command") != "fingerprint" or made != VERSION:
         found = f"version {made}" if run.get("command") == "fingerprint" else f"what m3it {run.get('command')} wrote"
         say = "Make them anew: m3it fingerprint, into another --out."
         raise M3ITError(f"{path}: expected prints of version {VERSION}, found {found}. {say}")
-    for name in run["files"]:
-        with folder.open(name) as file:
-            yield posixpath.join(path, name), run["repos"][name.split("/")[1]], file
+    return run

@@ -19,6 +19,7 @@ from m3it.curating.known import KINDS, Known
 from m3it.curating.near import Pairs, near_pairs
 from m3it.reading.drop_list import write_drop_list
 from m3it.rows.images import pixels
+from m3it.rows.instance import M3ITError
 from m3it.work.folder import write_json, writing
 
 WORDS = {
@@ -47,8 +48,10 @@ def leaks(
 ) -> dict[str, Any]:
     """Find the leaks from training to evaluation splits, and write what the folder holds; returns leaks.json. `train`,
     `evaluation`: names of splits, datasets, configs, or okvqa/test; by default train, and validation and test."""
-    is_train, is_evaluation = known.select(train or ["train"]), known.select(evaluation or _held(known))
-    is_train &= ~is_evaluation
+    is_evaluation = known.select(evaluation or _held(known))
+    is_train = known.select(train or ["train"]) & ~is_evaluation
+    if not is_train.any():
+        raise M3ITError("All rows that are trained on are evaluated on, too. Name others: --train, --eval.")
     pairs = near_codes(known, is_train, is_evaluation)
     found = find_leaks(known, is_train, is_evaluation, pairs)
     report: dict[str, Any] = {
@@ -69,8 +72,11 @@ def leaks(
 
 
 def _held(known: Known) -> list[str]:
-    """The splits to evaluate on that there are."""
-    return [split for split in EVALUATION if split in set(known.table["split"].to_pylist())] or list(EVALUATION)
+    """The splits to evaluate on that there are; M3ITError if there is none."""
+    held = [split for split in EVALUATION if split in set(known.table["split"].to_pylist())]
+    if not held:
+        raise M3ITError("The prints have no validation or test split. Name what is evaluated on: --eval.")
+    return held
 
 
 def near_codes(known: Known, is_train: np.ndarray, is_evaluation: np.ndarray) -> Pairs:

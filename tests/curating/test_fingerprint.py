@@ -65,6 +65,20 @@ def test_prints_of_another_version_or_of_something_else_are_refused(repository, 
         read_known([str(out)], tmp_path)
 
 
+def test_prints_that_are_broken_or_are_none_are_said_in_a_sentence(repository, tmp_path):
+    out = tmp_path / "prints"
+    first, *_ = fingerprint([str(repository)], out)["files"]
+    (out / first).write_bytes(b"junk")
+    with pytest.raises(M3ITError, match=rf"{first}: expected prints, it cannot be read .* call m3it fingerprint again"):
+        read_known([str(out)], tmp_path)
+    (out / "run.json").write_text("{")
+    with pytest.raises(M3ITError, match="run.json: expected JSON, .* Call m3it fingerprint again"):
+        read_known([str(out)], tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(M3ITError, match="empty: expected prints of .*, or rows below data/; found neither"):
+        read_known([str(tmp_path / "empty")], tmp_path)
+
+
 def test_a_row_has_the_hash_of_its_question_whatever_its_case_and_points(repository, tmp_path):
     assert hash_text("What is it?") == hash_text("what is it") != hash_text("What is that?")
     assert hash_text("") is None and hash_text(" ?") is None

@@ -16,6 +16,16 @@ pytest.importorskip("pdqhash", reason="m3it[curate] is not installed")
 pytest.importorskip("usearch", reason="m3it[curate] is not installed")
 
 
+def test_splits_that_leave_nothing_to_compare_are_said_in_a_sentence(leaking, tmp_path):
+    known = read_known([str(leaking)], tmp_path)
+    with pytest.raises(M3ITError, match="All rows that are trained on are evaluated on, too"):
+        leaks(known, tmp_path / "leaks", ["okvqa/train"], ["okvqa"])
+    (leaking / "data/vqa/vqa-v2/validation.jsonl").unlink()
+    (leaking / "data/kvqa/okvqa/validation.jsonl").unlink()
+    with pytest.raises(M3ITError, match="The prints have no validation or test split.*--eval"):
+        leaks(read_known([str(leaking)], tmp_path / "train alone"), tmp_path / "leaks")
+
+
 def test_leaks_of_every_kind_are_found_and_listed(leaking, tmp_path):
     out = tmp_path / "leaks"
     report = leaks(read_known([str(leaking)], out), out)
