@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ from hub import hub  # noqa: F401  (a fixture)
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
+# Read where torch is loaded, in programs that tests start, too: the models are so small that of two threads each waits
+# for the other most of the time, and the cores have other tests to run.
+os.environ["OMP_NUM_THREADS"] = "1"
 ROOT = Path(__file__).parents[1]
 FIXTURES = ROOT / "tests" / "fixtures"
 settings.register_profile("m3it", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # no clock in a test

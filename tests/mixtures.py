@@ -77,7 +77,6 @@ def launch(code, world_size, *arguments, wait=True, **environ):
         "WORLD_SIZE": str(world_size),
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
-        "OMP_NUM_THREADS": "1",
     }
     shared |= {"PYTHONPATH": str(ROOT), "ACCELERATE_USE_CPU": "true", **environ}
     command = [sys.executable, "-c", code, *map(str, arguments)]

@@ -50,7 +50,6 @@ def tiny(kind, tokenizer, vocab_size=None):
     from transformers import M2M100Config, M2M100ForConditionalGeneration, T5Config, T5ForConditionalGeneration
 
     torch.manual_seed(0)
-    torch.set_num_threads(1)
     ids = {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id}
     if kind == "t5":
         config = T5Config(

@@ -101,9 +101,7 @@ def check_extras(words: list[str]) -> None:
 @pytest.fixture
 def clone(tmp_path, monkeypatch):
     """The folder that a page's reader works in, and a home folder that holds the files of OK-VQA's authors."""
-    torch = pytest.importorskip("torch")
-    num_threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # two wait for each other most of the time where a model is this small
+    pytest.importorskip("torch")
     for name in CLONE:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         (tmp_path / "M3IT").mkdir(exist_ok=True)
@@ -115,8 +113,6 @@ def clone(tmp_path, monkeypatch):
     shutil.copytree(FIXTURES / "okvqa", tmp_path / "home/okvqa")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path / "M3IT")
-    yield
-    torch.set_num_threads(num_threads)
 
 
 def run(page: str, m3it, with_slow: bool) -> None:

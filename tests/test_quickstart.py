@@ -20,7 +20,7 @@ from m3it.rows.instance import M3ITError
 @pytest.fixture
 def small(tmp_path, monkeypatch):
     """(folder, options of a quickstart of 96 rows a split and four steps); there is no network."""
-    torch = pytest.importorskip("torch")
+    pytest.importorskip("torch")
     pytest.importorskip("easy_vqa", reason="easy-vqa is in the extra train")
     from m3it.quickstart import SETTINGS
 
@@ -32,10 +32,7 @@ def small(tmp_path, monkeypatch):
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     few = {"max_steps": 4, "batch_size": 4, "save_every": 2, "log_every": 1, "workers": 0}
-    num_threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # two, beside other work on two cores, wait for each other most of the time
-    yield tmp_path / "run", {"settings": replace(SETTINGS, **few), "limit": 96}
-    torch.set_num_threads(num_threads)
+    return tmp_path / "run", {"settings": replace(SETTINGS, **few), "limit": 96}
 
 
 def text_of(page: str) -> str:

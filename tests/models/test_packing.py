@@ -34,15 +34,6 @@ def loaded(name):
     return model.eval(), processor
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Of small matrices, two threads would wait for each other most of the time."""
-    number = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(number)
-
-
 def rows():
     """Rows of 0, 1, 2, 5 and 8 pictures, mixed, of several lengths; two of 1 and two of 2 have the same pictures."""
     asked = ["What is shown?", "What is shown in the picture, and is it red?", "Is it a square?"]
