@@ -30,6 +30,8 @@ PICTURE_KEYS = {  # of a batch, by how it holds pictures
     "rows": ("pixel_values", "pixel_attention_mask"),
     "patches": ("pixel_values", "image_grid_thw"),
 }
+ATTENTION = 1024  # tokens of a sequence at which attention costs as much as all else: of small models, fewer
+MOST_TRIED = 64  # numbers of sequences
 SEQUENCE = 256  # tokens, where rows are short: with a mask, attention costs the square of the length
 
 
@@ -126,11 +128,11 @@ def branches(batch: dict[str, Any], rows: list[int], lengths: Sequence[int]) -> 
 
 def fill(sizes: Sequence[int], longest: int) -> list[list[int]]:
     """Which bundles stand in which sequence: the largest first, each where most room is left, in as many sequences as
-    leave the least padding; the fewest of those."""
+    cost least; the fewest of those."""
     order = sorted(range(len(sizes)), key=lambda i: -sizes[i])
     fewest = -(-sum(sizes) // longest)
-    fitting: list[tuple[int, list[list[int]]]] = []  # tokens, padding included
-    for count in range(fewest, 2 * fewest + 1):  # in twice as many all fit, however large each is
+    fitting: list[tuple[float, list[list[int]]]] = []
+    for count in range(fewest, len(sizes) + 1, -(-len(sizes) // MOST_TRIED)):
         filled = [(0, at) for at in range(count)]
         places: list[list[int]] = [[] for _ in range(count)]
         for i in order:
@@ -138,8 +140,9 @@ def fill(sizes: Sequence[int], longest: int) -> list[list[int]]:
             heapq.heapreplace(filled, (size + sizes[i], at))
             places[at].append(i)
         if (largest := max(filled)[0]) <= longest:
-            fitting.append((count * largest, [place for place in places if place]))
-    return min(fitting, key=lambda each: each[0])[1]
+            cost = count * largest * (1 + largest / ATTENTION)
+            fitting.append((cost, [place for place in places if place]))
+    return min(fitting, key=lambda each: each[0])[1] if fitting else [[i] for i in order]
 
 
 # ---- how they are laid out

@@ -152,13 +152,15 @@ def test_more_branches_than_a_sequence_holds_have_their_picture_again():
 # ---- which rows stand where
 
 
-def test_sequences_are_those_with_the_least_padding_and_the_fewest_of_them():
+def test_sequences_are_those_that_cost_least():
+    """Padding costs, and so does the length of a sequence: attention goes by its square."""
     sizes = [30, 10, 20, 10, 50, 40, 20, 20]
     places = fill(sizes, 70)  # in three: 60, 70 and 70
     assert sorted(i for place in places for i in place) == list(range(8))
     assert [sum(sizes[i] for i in place) for place in places] == [50] * 4
-    assert fill([20] * 4, 80) == [[0, 1, 2, 3]]
-    assert fill([20, 20, 20], 50) == [[0], [1], [2]]  # in two: 40 and 20
+    assert fill([20] * 4, 80) == [[0], [1], [2], [3]]  # no padding, and the shortest
+    assert [len(place) for place in fill([100, 20, 20, 20, 20, 20], 200)] == [1, 5]
+    assert fill([50, 30, 30], 50) == [[0], [1], [2]]  # in two, 60
     assert fill([5], 5) == [[0]]
 
 
