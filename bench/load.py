@@ -151,75 +151,63 @@ def resume_seconds(folder: Path, home: str, repeats: int) -> list[float]:
     ]
 
 
+def compare(
+    path: str, programs: dict[str, tuple[str, str]], repeats: int, home: str, bound: str = ""
+) -> list[tuple[str, str, str, str]]:
+    """A row of the table: the programs whose names begin with m3it beside those with json, each at its best; and one of
+    what `bound` reaches."""
+    rates = {name: rate(results) for name, results in side_by_side(programs, repeats, home).items()}
+    ours, theirs = (max(r for name, r in rates.items() if name.startswith(who)) for who in ("m3it", "json"))
+    rows = [(path, f"{ours:,.0f} rows/s", f"{theirs:,.0f} rows/s", f"{ours / theirs:.2f} x")]
+    if bound:
+        most = rates[bound]
+        rows.append((f"{path}: rows held in memory", f"{most:,.0f} rows/s", "", f"bound: {most / theirs:.2f} x"))
+    return rows
+
+
 def measure(folder: Path, gigabytes: float, repeats: int) -> list[tuple[str, str, str, str]]:
     """Rows of the table: path, ours, the JSON loader, ratio or bound."""
     small, large, home = folder / "small", folder / "large", str(folder / "home")
     num_rows = make_file(small / SHARD, 5e8)
-    ours, peer = OURS.format(folder=str(small)), JSON.format(file=str(small / SHARD))
-    table = []
-
-    def compare(
-        path: str, programs: dict[str, tuple[str, str]], mine: list[str], theirs: list[str], bound: str = ""
-    ) -> None:
-        results = side_by_side(programs, repeats, home)
-        a, b = max(rate(results[name]) for name in mine), max(rate(results[name]) for name in theirs)
-        table.append((path, f"{a:,.0f} rows/s", f"{b:,.0f} rows/s", f"{a / b:.2f} x"))
-        if bound:
-            most = rate(results[bound])
-            table.append((f"{path}: rows held in memory", f"{most:,.0f} rows/s", "", f"bound: {most / b:.2f} x"))
-
-    compare("stream, one process", {"m3it": (ours, STREAM), "json": (peer, STREAM)}, ["m3it"], ["json"])
+    words = {"folder": str(small), "file": str(small / SHARD), "cache": str(folder / "cache")}
+    ours, peer = OURS.format(**words), JSON.format(**words)
+    table = compare("stream, one process", {"m3it": (ours, STREAM), "json": (peer, STREAM)}, repeats, home)
     try:
         version("torch")
-        compare(
-            "stream, 2 DataLoader workers, batches of 32",
-            {
-                "m3it": (ours + BATCHES, WORKERS),
-                "json": (peer + BATCHES, WORKERS),
-                "held": (HELD.format(file=str(small / SHARD), num_rows=num_rows) + BATCHES, WORKERS),
-            },
-            ["m3it"],
-            ["json"],
-            bound="held",
-        )
     except ModuleNotFoundError:
         table.append(("stream, 2 DataLoader workers", "not measured: no torch", "", ""))
-    programs = {}
-    for procs in (1, 2):
-        for name, first, code in (("m3it", ours, PREPARE_OURS), ("json", peer, PREPARE_JSON)):
-            clean = f"import shutil; shutil.rmtree({str(folder / 'cache')!r}, ignore_errors=True)\n"
-            args = {
-                "folder": str(small),
-                "file": str(small / SHARD),
-                "cache": str(folder / "cache"),
-                "procs": procs if procs > 1 else None,
-            }
-            programs[f"{name} {procs}"] = (clean + first, code.format(**args))
-    compare("prepare, each at its better num_proc", programs, ["m3it 1", "m3it 2"], ["json 1", "json 2"])
+    else:
+        held = HELD.format(**words, num_rows=num_rows)
+        programs = {name: (code + BATCHES, WORKERS) for name, code in (("m3it", ours), ("json", peer), ("held", held))}
+        table += compare("stream, 2 DataLoader workers, batches of 32", programs, repeats, home, bound="held")
+    clean = "import shutil; shutil.rmtree({cache!r}, ignore_errors=True)\n".format(**words)
+    programs = {
+        f"{name} {procs}": (clean + first, code.format(**words, procs=procs if procs > 1 else None))
+        for procs in (1, 2)
+        for name, first, code in (("m3it", ours, PREPARE_OURS), ("json", peer, PREPARE_JSON))
+    }
+    table += compare("prepare, each at its better num_proc", programs, repeats, home)
     make_file(large / SHARD, gigabytes * 1e9)
-    resumed = statistics.median(resume_seconds(large, home, repeats))
-    table.append(
-        (f"resume at 90 % of {gigabytes:g} GB: time to first row", f"{resumed * 1000:.0f} ms", "", "bound: 50 ms")
-    )
-    peaks = [
-        statistics.median(
-            peak for *_, peak in side_by_side({"m3it": (OURS.format(folder=str(f)), STREAM)}, repeats, home)["m3it"]
-        )
-        for f in (small, large)
-    ]
-    table.append(
-        (
-            f"peak memory, streaming 0.5 and {gigabytes:g} GB",
-            f"{peaks[0] / 1e6:,.0f} and {peaks[1] / 1e6:,.0f} MB",
-            "",
-            f"{peaks[1] / peaks[0]:.2f} x",
-        )
-    )
+    resumed = f"{statistics.median(resume_seconds(large, home, repeats)) * 1000:.0f} ms"
+    table.append((f"resume at 90 % of {gigabytes:g} GB: time to first row", resumed, "", "bound: 50 ms"))
+    return [*table, measure_memory(small, large, gigabytes, repeats, home), measure_import(repeats, home)]
+
+
+def measure_memory(small: Path, large: Path, gigabytes: float, repeats: int, home: str) -> tuple[str, str, str, str]:
+    """The row of the peak memory of streaming a small file and a large one."""
+    programs = {name: (OURS.format(folder=str(f)), STREAM) for name, f in (("small", small), ("large", large))}
+    found = side_by_side(programs, repeats, home)
+    few, many = (statistics.median(peak for *_, peak in found[name]) for name in ("small", "large"))
+    peaks = f"{few / 1e6:,.0f} and {many / 1e6:,.0f} MB"
+    return f"peak memory, streaming 0.5 and {gigabytes:g} GB", peaks, "", f"{many / few:.2f} x"
+
+
+def measure_import(repeats: int, home: str) -> tuple[str, str, str, str]:
+    """The row of the time until our configs can be listed."""
     listing = "import M3IT, m3it; rows = len(M3IT.config_names())"
     imports = side_by_side({"m3it": ("", listing), "datasets": ("", "import datasets; rows = 1")}, repeats, home)
     a, b = (statistics.median(seconds for seconds, *_ in imports[name]) for name in ("m3it", "datasets"))
-    table.append(("import m3it and list 600 configs", f"{a:.2f} s", f"{b:.2f} s (import datasets)", f"{a - b:+.2f} s"))
-    return table
+    return "import m3it and list 600 configs", f"{a:.2f} s", f"{b:.2f} s (import datasets)", f"{a - b:+.2f} s"
 
 
 def measure_cold(folder: Path, num_rows: int, repeats: int) -> list[tuple[str, str, str, str]]:
