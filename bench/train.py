@@ -221,17 +221,22 @@ learn(mixture.batch(0, int(64 * padded * steps / counts[1])))  # as many tokens 
 tell(seconds)
 """
 TRL_LEARNS = """
-import itertools, tempfile
+import itertools, random, tempfile
 import datasets, trl
 from transformers import TrainerCallback
 from m3it.rows.messages import split_answer, to_messages
 
-def shown():
-    for row in itertools.islice(mixed(), 64 * (2 + steps)):
+def length(row):
+    return sum(len(part.get("text", "")) for message in to_messages(row) for part in message["content"])
+
+def shown():  # in batches of one length, as group_by_length makes them of more rows than there are here
+    rows = sorted(itertools.islice(mixed(), 64 * (2 + steps)), key=length)
+    batches = [rows[start : start + 64] for start in range(0, len(rows), 64)]
+    random.Random(0).shuffle(batches)
+    for row in itertools.chain(*batches):
         prompt, completion = split_answer(to_messages(row), row["id"])
-        length = sum(len(part.get("text", "")) for message in prompt + completion for part in message["content"])
         images = [{{"path": None, "bytes": file}} for file in row["images"]]
-        yield {{"images": images, "prompt": prompt, "completion": completion, "length": length}}
+        yield {{"images": images, "prompt": prompt, "completion": completion}}
 
 class Clock(TrainerCallback):
     def on_step_begin(self, args, state, control, **more):
@@ -252,16 +257,14 @@ class Trainer(trl.SFTTrainer):
 def features():
     part = {{"type": datasets.Value("string"), "text": datasets.Value("string")}}
     said = [{{"role": datasets.Value("string"), "content": [part]}}]
-    return datasets.Features(
-        images=[datasets.Image()], prompt=said, completion=said, length=datasets.Value("int64")
-    )
+    return datasets.Features(images=[datasets.Image()], prompt=said, completion=said)
 
 with tempfile.TemporaryDirectory() as folder:
     rows = datasets.Dataset.from_generator(shown, features=features(), cache_dir=folder)
     args = trl.SFTConfig(
         folder, per_device_train_batch_size=64, max_steps=2 + steps, max_length=None, bf16=False, use_cpu=True,
         gradient_checkpointing=False, learning_rate=1e-3, report_to=[], save_strategy="no", disable_tqdm=True,
-        train_sampling_strategy="group_by_length", remove_unused_columns=False,
+        train_sampling_strategy="sequential",
     )
     clock = Clock()
     forget()
