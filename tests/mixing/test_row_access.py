@@ -2,17 +2,20 @@
 
 import itertools
 import json
+import pickle
 import subprocess
 import sys
 from collections import Counter
 
 import fsspec
 import legacy_maker
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT, make_row, write_rows
 from mixtures import read_ranks, take
 
-from M3IT import ShardError
+from M3IT import RangeFile, Repository, ShardError, open_parquet
 from m3it.mixing import row_access
 from m3it.mixing.mixture import Mixture
 from m3it.mixing.part import Part
@@ -106,3 +109,18 @@ def test_a_mixture_of_a_hub_repository_is_pinned_and_reads_each_range_once(hub, 
     assert ranged and all(commit in request.path and request.status == 206 for request in ranged)
     whole = [request for request in ranged if "viquae" in request.path]
     assert len(whole) == 1  # copied once, for three readers
+
+
+def test_the_footers_of_the_files_read_last_are_kept_and_stay_behind(tmp_path, monkeypatch):
+    for name in ("a", "b", "c"):
+        pq.write_table(pa.table({"n": [*range(9)]}), tmp_path / f"{name}.parquet", row_group_size=3)
+    repository = Repository.of_files(tmp_path, ["a.parquet", "b.parquet", "c.parquet"])
+    first = open_parquet(repository, "a.parquet").metadata
+    monkeypatch.setattr(RangeFile, "_fetch_range", lambda *span: pytest.fail("its footer was read again"))
+    assert open_parquet(repository, "a.parquet").metadata.equals(first)
+    monkeypatch.undo()
+    monkeypatch.setattr("M3IT.FOOTER_BYTES", 2 * first.serialized_size)
+    for name in ("b", "a", "c"):
+        open_parquet(repository, f"{name}.parquet")
+    assert list(repository.footers) == ["a.parquet", "c.parquet"]
+    assert pickle.loads(pickle.dumps(repository)).footers == {}
