@@ -18,8 +18,9 @@ from m3it.curating.prints import COLOURS, SIDE
 NOISE, SHIFT = 5.0, 1.0
 TINT_NOISE, TINT_SHIFT = 15.0, 1.0
 CONTRAST = (0.6, 1.7)  # of the one to that of the other: a change of light by a third, and some more
-SAME_LIGHT = (0.85, 1.18, 15)  # least and most contrast, and by how many of 255 a middle gray may change
-FREE, FIXED = 0.03, 0.02  # how far a side of a box may be moved, of width or height; up to where it counts as not moved
+SAME_LIGHT = (0.92, 1.09, 12)  # least and most contrast, and by how many of 255 a middle gray may change
+FREE = 0.03  # how far a side of a box may be moved, of width or height
+FIXED, STILL = 0.02, 0.012  # up to where it counts as not moved: in the same light, and in another
 ALONE = 0.13  # what shows one thing alone, of this size, is like any such thing elsewhere, or in another light
 COARSE = 1.5  # as much more may remain of a lightened one: what is cut off follows from its coarse colours
 LARGE = 1.3  # how far apart two may be after a step, at a third of the size, to be looked at again: one of six is
@@ -126,20 +127,20 @@ def compare(one: Tiny, other: Tiny, boxes: np.ndarray, cropped: bool = False, li
         moved, light = _laid_over(one.gray, other.gray, moved, first, 2)
         far = _remains(_seen(one.gray, moved, light), other.gray, EDGE, PLACE)
         far = np.maximum(far, _tint(one, other, moved, light)) / (COARSE if lightened else 1)
-        steady = (np.abs(moved - first).max(axis=1) <= FIXED) & (not cropped)
-        fits = _in_order(light, steady, _spread(other.gray) <= ALONE, lightened)
+        way = np.full(len(moved), np.inf) if cropped else np.abs(moved - first).max(axis=1)
+        fits = _in_order(way, light, (_spread(other.gray) <= ALONE) | lightened)
         apart[likely] = np.where(fits, far, np.inf)
     return apart
 
 
-def _in_order(light: np.ndarray, steady: np.ndarray, alone: np.ndarray, lightened: bool) -> np.ndarray:
-    """(n,) bool: whether what was done to lay the one over the other is what is done to pictures: they are either moved
-    in their frame or seen in another light. Where neither tells much, or the light is known, both must stay."""
+def _in_order(way: np.ndarray, light: np.ndarray, strict: np.ndarray) -> np.ndarray:
+    """(n,) bool: whether what was done to lay the one over the other is what is done to pictures: they are moved in
+    their frame, by a way of the side, or seen in another light, not both; neither, where little tells (`strict`)."""
     contrast, brightness = light.T
     least, most, change = SAME_LIGHT
     same = (contrast > least) & (contrast < most) & (np.abs(contrast * 128 + brightness - 128) < change)
-    either = (steady | same) & (contrast > CONTRAST[0]) & (contrast < CONTRAST[1])
-    return np.where(alone | lightened, steady & same, either)
+    either = (same | (way <= STILL)) & (contrast > CONTRAST[0]) & (contrast < CONTRAST[1])
+    return np.where(strict, same & (way <= FIXED), either)
 
 
 def _seen(gray: np.ndarray, boxes: np.ndarray, light: np.ndarray) -> np.ndarray:
