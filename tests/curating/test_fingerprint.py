@@ -60,7 +60,7 @@ def test_prints_of_another_version_or_of_something_else_are_refused(repository, 
     run = fingerprint([str(repository)], out)
     run["options"]["version"] = 0
     (out / "run.json").write_text(json.dumps(run))
-    with pytest.raises(M3ITError, match="expected prints of version 1, found version 0. Make them anew"):
+    with pytest.raises(M3ITError, match="expected prints of version 2, found version 0. Make them anew"):
         read_known([str(out)], tmp_path)
 
 
