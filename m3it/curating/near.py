@@ -8,7 +8,6 @@ which a small shift, noise and another contrast hardly change, and the nearest o
 of usearch (HNSW), both ways. What is found is laid over the other (overlay.py).
 """
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -103,7 +102,7 @@ def near_pairs(left: Tiny, right: Tiny, limit: float = 1.0) -> Pairs:
 def _matches(queries: Tiny, wholes: Tiny, limit: float) -> Iterator[tuple[int, int, float]]:
     """Yield (number of the query, of the whole picture, how far apart) of what the views of the queries find."""
     index = build_index(np.concatenate([next(views(some)).vectors() for _, some in _batches(wholes)]))
-    with ThreadPoolExecutor(os.process_cpu_count() if hasattr(os, "process_cpu_count") else os.cpu_count()) as threads:
+    with ThreadPoolExecutor() as threads:  # numpy lets others run while it computes
         for start, some in _batches(queries):
             for view in views(some):
                 one, other = search_index(index, view.vectors())

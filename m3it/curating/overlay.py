@@ -18,8 +18,9 @@ from m3it.curating.prints import COLOURS, SIDE
 NOISE, SHIFT = 5.0, 1.0
 TINT_NOISE, TINT_SHIFT = 15.0, 1.0
 CONTRAST = (0.6, 1.7)  # of the one to that of the other: a change of light by a third, and some more
-SAME_LIGHT = (0.85, 1.18, 15)  # least and most contrast, and by how many of 255 a middle gray may change
-FREE, FIXED = 0.03, 0.02  # how far a side of a box may be moved, of width or height; up to where it counts as not moved
+SAME_LIGHT = (0.92, 1.09, 12)  # least and most contrast, and by how many of 255 a middle gray may change
+FREE = 0.03  # how far a side of a box may be moved, of width or height
+FIXED, STILL = 0.02, 0.012  # up to where it counts as not moved: in the same light, and in another
 ALONE = 0.13  # what shows one thing alone, of this size, is like any such thing elsewhere, or in another light
 COARSE = 1.5  # as much more may remain of a lightened one: what is cut off follows from its coarse colours
 LARGE = 1.3  # how far apart two may be after a step, at a third of the size, to be looked at again: one of six is
@@ -28,9 +29,7 @@ EDGE = 4  # pixels that are not compared: a frame shines through there
 PLACE, TINT_PLACE = 7, 3  # pixels a side of what is weighed together
 CUT_OFF = (5, 245)  # of 255: what is darker or lighter may have been cut off there
 COLOURLESS = 2.5  # of 255: what has no more colour is gray, and is compared in gray alone
-LIGHTER = np.arange(
-    1.1, 1.7, 0.05, np.float32
-)  # by how much a picture may have been lightened, so that its lightest is cut off
+LIGHTER = np.arange(1.1, 1.7, 0.05, np.float32)  # by how much a picture may have been lightened
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)[:, None, None]
 
 
@@ -60,9 +59,8 @@ class Tiny(NamedTuple):
 
     def lighter(self, factors: np.ndarray) -> "Tiny":
         """What they are after their red, green and blue have been multiplied by factors (n,), and cut off at 255."""
-        rgb = (_rgb(self.gray, np.repeat(np.repeat(self.colours, 3, 2), 3, 3)) * factors[:, None, None, None]).clip(
-            0, 255
-        )
+        colours = self.colours.repeat(SIDE // COLOURS, axis=2).repeat(SIDE // COLOURS, axis=3)
+        rgb = (_rgb(self.gray, colours) * factors[:, None, None, None]).clip(0, 255)
         gray = (rgb * LUMA).sum(1)
         colours = np.stack([(rgb[:, 2] - gray) / 1.772, (rgb[:, 0] - gray) / 1.402], 1) + 128
         return Tiny(gray, _shrunk(colours), self.inner)
@@ -122,27 +120,27 @@ def compare(one: Tiny, other: Tiny, boxes: np.ndarray, cropped: bool = False, li
     apart = np.full(len(boxes), np.inf)
     small = [_shrunk(side.gray) for side in (one, other)]
     moved, light = _laid_over(*small, boxes, boxes, 1)
-    rough = _remains(_seen(small[0], moved, light), small[1], 2, 3, NOISE, SHIFT)
+    rough = _remains(_seen(small[0], moved, light), small[1], 2, 3)
     likely = np.flatnonzero((rough < LARGE) & (light[:, 0] > CONTRAST[0] / 2) & (light[:, 0] < CONTRAST[1] * 2))
     if len(likely):
         one, other, first, moved = one.take(likely), other.take(likely), boxes[likely], moved[likely]
         moved, light = _laid_over(one.gray, other.gray, moved, first, 2)
-        far = _remains(_seen(one.gray, moved, light), other.gray, EDGE, PLACE, NOISE, SHIFT)
+        far = _remains(_seen(one.gray, moved, light), other.gray, EDGE, PLACE)
         far = np.maximum(far, _tint(one, other, moved, light)) / (COARSE if lightened else 1)
-        steady = (np.abs(moved - first).max(axis=1) <= FIXED) & (not cropped)
-        fits = _in_order(light, steady, _spread(other.gray) <= ALONE, lightened)
+        way = np.full(len(moved), np.inf) if cropped else np.abs(moved - first).max(axis=1)
+        fits = _in_order(way, light, (_spread(other.gray) <= ALONE) | lightened)
         apart[likely] = np.where(fits, far, np.inf)
     return apart
 
 
-def _in_order(light: np.ndarray, steady: np.ndarray, alone: np.ndarray, lightened: bool) -> np.ndarray:
-    """(n,) bool: whether what was done to lay the one over the other is what is done to pictures: they are either moved
-    in their frame or seen in another light. Where neither tells much, or the light is known, both must stay."""
+def _in_order(way: np.ndarray, light: np.ndarray, strict: np.ndarray) -> np.ndarray:
+    """(n,) bool: whether what was done to lay the one over the other is what is done to pictures: they are moved in
+    their frame, by a way of the side, or seen in another light, not both; neither, where little tells (`strict`)."""
     contrast, brightness = light.T
     least, most, change = SAME_LIGHT
     same = (contrast > least) & (contrast < most) & (np.abs(contrast * 128 + brightness - 128) < change)
-    either = (steady | same) & (contrast > CONTRAST[0]) & (contrast < CONTRAST[1])
-    return np.where(alone | lightened, steady & same, either)
+    either = (same | (way <= STILL)) & (contrast > CONTRAST[0]) & (contrast < CONTRAST[1])
+    return np.where(strict, same & (way <= FIXED), either)
 
 
 def _seen(gray: np.ndarray, boxes: np.ndarray, light: np.ndarray) -> np.ndarray:
@@ -151,17 +149,15 @@ def _seen(gray: np.ndarray, boxes: np.ndarray, light: np.ndarray) -> np.ndarray:
     return (look(gray, boxes, gray.shape[-1]) * contrast + brightness).clip(0, 255)
 
 
-def _remains(ours: np.ndarray, theirs: np.ndarray, edge: int, place: int, noise: float, shift: float) -> np.ndarray:
-    """(n,): what remains between arrays (n, size, size) at the worst place, of what noise and a shift would explain:
-    edges explain it where both have them."""
-    ours, theirs = (
-        _smooth(side.astype(np.float32))[..., edge - 2 : len(side[0]) - edge, edge - 2 : len(side[0]) - edge]
-        for side in (ours, theirs)
-    )
+def _remains(ours: np.ndarray, theirs: np.ndarray, edge: int, place: int) -> np.ndarray:
+    """(n,): what remains between gray arrays (n, size, size) at the worst place of `place` pixels a side, of what noise
+    and a shift would explain: a shift shows at edges that both have. `edge` pixels are left out."""
+    inside = slice(edge - 2, ours.shape[-1] - edge)  # smoothed, they are a pixel smaller on each side, as are slopes
+    ours, theirs = (_smooth(side.astype(np.float32))[..., inside, inside] for side in (ours, theirs))
     (across, down), (their_across, their_down) = _slopes(ours), _slopes(theirs)
     edges = np.maximum(across * their_across + down * their_down, 0)
     rest = (ours - theirs)[..., 1:-1, 1:-1]
-    share = _means(rest * rest, place) / (noise**2 + shift**2 * _means(edges, place))
+    share = _means(rest * rest, place) / (NOISE**2 + SHIFT**2 * _means(edges, place))
     return np.sqrt(share.max(axis=(1, 2)))
 
 
@@ -209,10 +205,8 @@ def _step(ours: np.ndarray, theirs: np.ndarray, boxes: np.ndarray) -> tuple[np.n
     size = ours.shape[-1]
     low, high = CUT_OFF
     cut_off = ((theirs < low) & (ours > low)) | ((theirs > high) & (ours < high))
-    inside = np.pad(np.ones((size - 4, size - 4), bool), 2)
-    weights = (inside & ~(cut_off & (cut_off.mean(axis=(1, 2)) < 0.85)[:, None, None]))[:, 1:-1, 1:-1].astype(
-        np.float32
-    )
+    left_out = cut_off & (cut_off.mean(axis=(1, 2), keepdims=True) < 0.85)
+    weights = np.pad(~left_out[:, 2:-2, 2:-2], ((0, 0), (1, 1), (1, 1))).astype(np.float32)
     width, height = ((boxes[:, 2:] - boxes[:, :2]) / size).astype(np.float32).T[:, :, None, None]
     across, down = _slopes(ours)
     across, down = across * weights / width, down * weights / height
@@ -221,10 +215,9 @@ def _step(ours: np.ndarray, theirs: np.ndarray, boxes: np.ndarray) -> tuple[np.n
     terms = np.stack([across - right, down - below, right, below, ours[:, 1:-1, 1:-1] * weights, weights], axis=1)
     terms = terms.reshape(len(ours), 6, -1)
     squares = (terms @ terms.transpose(0, 2, 1)).astype(np.float64)
-    squares += (
-        np.eye(6) * (1e-3 * squares[:, range(4), range(4)].mean(axis=1) + 1e-3)[:, None, None] * [1, 1, 1, 1, 0, 0]
-    )
-    squares += 1e-3 * np.eye(6)
+    sides = range(4)
+    squares[:, sides, sides] += 1e-3 * squares[:, sides, sides].mean(axis=1, keepdims=True)  # few edges move little
+    squares += 2e-3 * np.eye(6)
     wanted = (terms @ (theirs[:, 1:-1, 1:-1] * weights).reshape(len(ours), -1, 1)).astype(np.float64)
     found = np.linalg.solve(squares, wanted)[:, :, 0]
     contrast = np.where(np.abs(found[:, 4]) < 0.1, 0.1, found[:, 4])
