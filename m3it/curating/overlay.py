@@ -7,6 +7,7 @@ part of a pixel would explain, in flat places hardly. So what remains is weighed
 a shift. The worst place counts: two drawings may differ in one small thing only.
 """
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -29,7 +30,7 @@ EDGE = 4  # pixels that are not compared: a frame shines through there
 PLACE, TINT_PLACE = 7, 3  # pixels a side of what is weighed together
 CUT_OFF = (5, 245)  # of 255: what is darker or lighter may have been cut off there
 COLOURLESS = 2.5  # of 255: what has no more colour is gray, and is compared in gray alone
-LIGHTER = np.arange(1.1, 1.7, 0.05, np.float32)  # by how much a picture may have been lightened
+LIGHTER = np.arange(1.1, 1.7, 0.05).astype(np.float32)  # by how much a picture may have been lightened
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)[:, None, None]
 
 
@@ -118,9 +119,9 @@ def compare(one: Tiny, other: Tiny, boxes: np.ndarray, cropped: bool = False, li
     `other` first."""
     one = one.lighter(as_light_as(one, other)) if lightened else one
     apart = np.full(len(boxes), np.inf)
-    small = [_shrunk(side.gray) for side in (one, other)]
-    moved, light = _laid_over(*small, boxes, boxes, 1)
-    rough = _remains(_seen(small[0], moved, light), small[1], 2, 3)
+    ours, theirs = _shrunk(one.gray), _shrunk(other.gray)
+    moved, light = _laid_over(ours, theirs, boxes, boxes, 1)
+    rough = _remains(_seen(ours, moved, light), theirs, 2, 3)
     likely = np.flatnonzero((rough < LARGE) & (light[:, 0] > CONTRAST[0] / 2) & (light[:, 0] < CONTRAST[1] * 2))
     if len(likely):
         one, other, first, moved = one.take(likely), other.take(likely), boxes[likely], moved[likely]
@@ -243,5 +244,5 @@ def _slopes(arrays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _means(arrays: np.ndarray, size: int) -> np.ndarray:
     """The means of `size` x `size`."""
     stop = arrays.shape[-1] - size + 1
-    lines = sum(arrays[..., i : i + stop] for i in range(size))
-    return sum(lines[..., i : i + stop, :] for i in range(size)) / np.float32(size * size)
+    lines = functools.reduce(np.add, (arrays[..., i : i + stop] for i in range(size)))
+    return functools.reduce(np.add, (lines[..., i : i + stop, :] for i in range(size))) / np.float32(size * size)

@@ -118,7 +118,7 @@ class FileKind(NamedTuple):
     """One kind of file: what plain `datasets` makes of it, how it is written, how its rows and bytes are counted."""
 
     schema: pa.Schema
-    open_writer: Callable[[Path], AbstractContextManager[Writer]]
+    open_writer: Callable[..., AbstractContextManager[Writer]]  # of a path
     tally: Callable[[Any], tuple[int, int]] = tally_parquet
     ending: str = "parquet"
 
