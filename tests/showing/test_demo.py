@@ -22,6 +22,7 @@ from conftest import ROOT, picture, write_rows
 from prediction_files import lines_of, write_questions
 
 from M3IT import M3ITError, image_bytes
+from m3it.evaluating import answering
 from m3it.evaluating.answering import ModelInput, Question
 from m3it.evaluating.predict import predict
 from m3it.evaluating.runs import ScoreError
@@ -59,7 +60,19 @@ def asked_of(model, row: dict) -> list[str]:
 # ---- what is asked
 
 
-def test_a_model_is_asked_what_predict_asks_it_and_answers_word_by_word(tiny, tmp_path):
+@pytest.fixture
+def every_word(monkeypatch):
+    """All texts that a model tells come to the reader, however slow it is."""
+
+    def streamed(work):
+        told = []
+        last = work(told.append)
+        return iter([*told, last])
+
+    monkeypatch.setattr(answering, "streamed", streamed)
+
+
+def test_a_model_is_asked_what_predict_asks_it_and_answers_word_by_word(tiny, tmp_path, every_word):
     repo = write_questions(tmp_path / "repo", (0, 3, 40, 7))
     predict(str(tiny), ["mine"], tmp_path / "out", repo=str(repo), max_tokens=12, batch_size=1)
     expected = [line["prediction"] for line in lines_of(tmp_path / "out")]
@@ -71,7 +84,7 @@ def test_a_model_is_asked_what_predict_asks_it_and_answers_word_by_word(tiny, tm
     assert max(len(texts) for texts in streams) > 1
 
 
-def test_a_server_is_asked_what_predict_asks_it(tmp_path):
+def test_a_server_is_asked_what_predict_asks_it(tmp_path, every_word):
     repo = write_questions(tmp_path / "repo", (0, 3))
     rows = [json.loads(line) for line in (repo / "data/vqa/mine/test.jsonl").read_text("utf-8").splitlines()]
 
