@@ -87,7 +87,8 @@ def leaks(
     known = read_known(prints, out, workers=workers, cluster=cluster, progress=progress)
     report = find_leaks(known, out, train, evaluation)
     say(json.dumps(report, ensure_ascii=False) if as_json else matrix_text(report))
-    say(f"drop list: {out / 'drop.jsonl'}; look at {out / 'pairs.png'}", err=True)
+    sheet = "" if "not_drawn" in report else f"; look at {out / 'pairs.png'}"
+    say(f"drop list: {out / 'drop.jsonl'}{sheet}", err=True)
 
 
 @app.command(rich_help_panel=CURATE)
