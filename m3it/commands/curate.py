@@ -102,18 +102,19 @@ def duplicates(
     """Rows that stand there twice, and answers that conflict.
 
     Example: m3it duplicates prints"""
-    from m3it.curating.duplicates import conflicts_text, duplicates_text
-    from m3it.curating.duplicates import duplicates as find_duplicates
+    from m3it.curating.duplicates import conflicts_text, duplicates_text, find_groups
+    from m3it.curating.duplicates import duplicates as write_duplicates
     from m3it.curating.known import read_known
 
     known = read_known(prints, out, workers=workers, cluster=cluster, progress=progress)
-    report = find_duplicates(known, out)
+    groups = find_groups(known)
+    report = write_duplicates(known, groups, out)
     if as_json:
         say(json.dumps(report, ensure_ascii=False))
         return
     say(duplicates_text(report))
-    if groups := report["groups"]["conflict"]:
-        say(f"the first conflicts:\n{conflicts_text(known, groups)}")
+    if conflicts := groups["conflict"]:
+        say(f"the first conflicts:\n{conflicts_text(known, conflicts)}")
     say(f"drop list: {out / 'drop.jsonl'}", err=True)
 
 

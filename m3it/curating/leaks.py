@@ -262,6 +262,8 @@ def _pictures(known: Known, codes: Iterable[int]) -> dict[int, Image.Image]:
     found = {}
     for code, picture in firsts.items():
         number = int(known.row_of[picture])
+        if number not in rows:
+            raise M3ITError(f"there is no one row {known.row(number)['id']!r} in {known.place[number]}.")
         place = picture - int(np.searchsorted(known.row_of, number))  # among the pictures of its row
         found[code] = Image.fromarray(pixels(image_bytes(rows[number])[place]))
     return found

@@ -58,9 +58,13 @@ def test_every_evaluation_row_of_a_shared_picture_is_on_its_list(tmp_path):
     assert [json.loads(line)["id"] for line in listed] == ["e0", "e1", "e2"]
 
 
-def test_without_the_pictures_all_but_their_sheet_is_written(leaking, tmp_path):
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_without_the_pictures_all_but_their_sheet_is_written(leaking, is_gone, tmp_path):
     fingerprint([str(leaking)], tmp_path / "prints")
-    shutil.rmtree(leaking)
+    if is_gone:
+        shutil.rmtree(leaking)
+    else:
+        write_rows(leaking / "data/vqa/vqa-v2/validation.jsonl", [row("0", draw(scene("another")))])
     report = leaks(read_known([str(tmp_path / "prints")], tmp_path), tmp_path)
     assert report["rows_dropped"] == 5 and not (tmp_path / "pairs.png").exists()
     assert "pairs.png is not drawn, for want of the pictures: " in matrix_text(report)
