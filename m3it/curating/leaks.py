@@ -119,10 +119,12 @@ def _strength(leak: Leak) -> tuple[bool, int, int, int]:
 def _leaks(known: Known, is_train: np.ndarray, is_evaluation: np.ndarray, near: Pairs) -> Iterator[Leak]:
     """The leaks by each kind, the strongest of each row among them; a pair of rows may come more than once."""
     sides = is_train[known.row_of], is_evaluation[known.row_of]
+    telling = _tells(known)
     for kind in KINDS:
         codes = known.codes[kind]
-        shared = np.intersect1d(*(codes[side & (codes >= 0)] for side in sides))
-        train, evaluation = (_rows_by_code(known, codes, side, shared) for side in sides)
+        counted = (codes >= 0) & (telling | (kind == "source"))
+        shared = np.intersect1d(*(codes[side & counted] for side in sides))
+        train, evaluation = (_rows_by_code(known, codes, side & counted, shared) for side in sides)
         for code in shared.tolist():
             yield from _paired(known, kind, train[code], evaluation[code])
     one, other = near.one[near.apart <= 1], near.other[near.apart <= 1]
@@ -137,6 +139,14 @@ def _leaks(known: Known, is_train: np.ndarray, is_evaluation: np.ndarray, near: 
         yield from _paired(known, "near", train[code], sorted(rows))
 
 
+def _tells(known: Known) -> np.ndarray:
+    """(pictures,) bool: all but those of one colour among several of a row: two clips that begin in black may show
+    anything after it."""
+    is_plain = known.tiny(np.arange(len(known.first_of_code))).is_of_one_colour()[known.codes["pixels"]]
+    is_one_of_several = np.bincount(known.row_of, minlength=len(known))[known.row_of] > 1
+    return ~(is_plain & is_one_of_several)
+
+
 def _rows_by_code(known: Known, codes: np.ndarray, where: np.ndarray, wanted: np.ndarray) -> dict[int, list[int]]:
     """Code -> the rows that have a picture of it, each once, in order."""
     rows: dict[int, list[int]] = defaultdict(list)
@@ -149,7 +159,7 @@ def _rows_by_code(known: Known, codes: np.ndarray, where: np.ndarray, wanted: np
 
 def _paired(known: Known, kind: str, train: list[int], evaluation: list[int]) -> Iterator[Leak]:
     """The leaks between rows that share a picture: of each training row into each split, and of each evaluation row,
-    the first, and the first that asks the same. All pairs would be too many, of a black frame that many clips have."""
+    the first, and the first that asks the same. All pairs would be too many, of a picture that many rows have."""
     question, place = known.question, known.place
     first: dict[str, int] = {}
     first_asked: dict[tuple[str, int], int] = {}

@@ -1,11 +1,14 @@
 """m3it/curating/leaks.py: training rows whose pictures are in evaluation splits."""
 
+import base64
 import json
 import re
 import shutil
 
 import pytest
 from conftest import FIXTURES, ROOT, write_rows
+from PIL import Image
+from planted import encoded
 from scenes import draw, scene
 
 from curating.conftest import row
@@ -56,6 +59,19 @@ def test_every_evaluation_row_of_a_shared_picture_is_on_its_list(tmp_path):
     assert pairs == [("t", "e0", False), ("u", "e1", True)]
     listed = (tmp_path / "drop_evaluation.jsonl").read_text().splitlines()
     assert [json.loads(line)["id"] for line in listed] == ["e0", "e1", "e2"]
+
+
+def test_a_black_frame_that_two_clips_begin_with_is_no_leak(tmp_path):
+    pictures = Image.new("RGB", (90, 60)), draw(scene("same"))
+    black, same = (base64.b64encode(encoded(picture)).decode() for picture in pictures)
+    for split, first_frames in (("train", {"black": black, "same": same}), ("test", {"v": black, "w": same})):
+        frames = {name: [base64.b64encode(encoded(draw(scene(name)))).decode()] for name in first_frames}
+        rows = [{**row(name, b"-"), "image_base64_str": [first, *frames[name]]} for name, first in first_frames.items()]
+        write_rows(tmp_path / f"repo/data/vqa/msrvtt-qa/{split}.jsonl", rows)
+    write_rows(tmp_path / "repo/data/kvqa/okvqa/train.jsonl", [row("picture", base64.b64decode(black))])
+    write_rows(tmp_path / "repo/data/kvqa/okvqa/test.jsonl", [row("picture", base64.b64decode(black))])
+    report = leaks(read_known([str(tmp_path / "repo")], tmp_path), tmp_path)
+    assert [leak["train"]["id"] for leak in report["leaks"]] == ["picture", "same"]
 
 
 @pytest.mark.parametrize("is_gone", [True, False])
