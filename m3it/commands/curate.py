@@ -87,7 +87,8 @@ def leaks(
     known = read_known(prints, out, workers=workers, cluster=cluster, progress=progress)
     report = find_leaks(known, out, train, evaluation)
     say(json.dumps(report, ensure_ascii=False) if as_json else matrix_text(report))
-    say(f"drop list: {out / 'drop.jsonl'}; look at {out / 'pairs.png'}", err=True)
+    sheet = "" if "not_drawn" in report else f"; look at {out / 'pairs.png'}"
+    say(f"drop list: {out / 'drop.jsonl'}{sheet}", err=True)
 
 
 @app.command(rich_help_panel=CURATE)
@@ -101,18 +102,19 @@ def duplicates(
     """Rows that stand there twice, and answers that conflict.
 
     Example: m3it duplicates prints"""
-    from m3it.curating.duplicates import conflicts_text, duplicates_text
-    from m3it.curating.duplicates import duplicates as find_duplicates
+    from m3it.curating.duplicates import conflicts_text, duplicates_text, find_groups
+    from m3it.curating.duplicates import duplicates as write_duplicates
     from m3it.curating.known import read_known
 
     known = read_known(prints, out, workers=workers, cluster=cluster, progress=progress)
-    report = find_duplicates(known, out)
+    groups = find_groups(known)
+    report = write_duplicates(known, groups, out)
     if as_json:
         say(json.dumps(report, ensure_ascii=False))
         return
     say(duplicates_text(report))
-    if groups := report["groups"]["conflict"]:
-        say(f"the first conflicts:\n{conflicts_text(known, groups)}")
+    if conflicts := groups["conflict"]:
+        say(f"the first conflicts:\n{conflicts_text(known, conflicts)}")
     say(f"drop list: {out / 'drop.jsonl'}", err=True)
 
 

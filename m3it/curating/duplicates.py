@@ -20,21 +20,25 @@ KINDS = {
     "conflict": "one picture and question, other answers",
     "text": "the same text, other pictures",
 }
+UNREAD = "(not shown: the row is no longer there, or another one has its id)"
 SHOWN = 5  # conflicts that are printed with their answers
 
 Group = list[int]  # numbers of rows
 
 
-def duplicates(known: Known, out: Path | str) -> dict[str, Any]:
-    """Find the groups, and write duplicates.json and drop.jsonl (of rows that stand there twice all but the first) into
-    a folder; returns what duplicates.json holds."""
-    groups = find_groups(known)
+def duplicates(known: Known, groups: dict[str, list[Group]], out: Path | str) -> dict[str, Any]:
+    """Write the groups that `find_groups` found into a folder: duplicates.json and drop.jsonl (of rows that stand there
+    twice all but the first); returns what duplicates.json holds."""
+    drops = list(_drops(known, groups["row"]))
+    listed = _told_apart(known, groups["row"], drops)
     report: dict[str, Any] = {
         "counts": {kind: _counts(known, found) for kind, found in groups.items()},
+        "rows_dropped": len(listed),
+        "rows_not_listed": len(drops) - len(listed),
         "groups": {kind: [[known.row(row) for row in group] for group in found] for kind, found in groups.items()},
     }
     write_json(Path(out) / "duplicates.json", report)
-    write_drop_list(Path(out) / "drop.jsonl", _drops(known, groups["row"]))
+    write_drop_list(Path(out) / "drop.jsonl", listed)
     return report
 
 
@@ -75,12 +79,24 @@ def _drops(known: Known, groups: list[Group]) -> Iterator[dict[str, str]]:
             yield {**known.row(row), "reason": f"the same row as one of {known.place[first]}"}
 
 
+def _told_apart(known: Known, groups: list[Group], drops: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The drops without those whose name a row that stays has, too, as in a copy of the repository, or where an id
+    stands twice: the list would drop both."""
+    dropped = {row for _, *others in groups for row in others}
+    names = {(drop["config"], drop["split"], drop["id"]) for drop in drops}
+    columns = (known.table[name].to_pylist() for name in ("config", "split", "row_id"))
+    kept = {name for row, name in enumerate(zip(*columns, strict=True)) if name in names and row not in dropped}
+    return [drop for drop in drops if (drop["config"], drop["split"], drop["id"]) not in kept]
+
+
 def duplicates_text(report: dict[str, Any]) -> str:
     """The counts as lines, a kind after the other."""
     lines = []
     for kind, counts in report["counts"].items():
         lines.append(f"{KINDS[kind]}: {counts['groups']:,} groups of {counts['rows']:,} rows")
         lines += [f"    {number:>7,}  {_shorter(place)}" for place, number in list(counts["places"].items())[:10]]
+    if unlisted := report["rows_not_listed"]:
+        lines.append(f"{unlisted:,} of the same rows are not on the drop list: a row that stays has the same name")
     return "\n".join(lines)
 
 
@@ -89,15 +105,14 @@ def _shorter(places: str) -> str:
     return " + ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 
-def conflicts_text(known: Known, groups: list[list[dict[str, str]]]) -> str:
-    """The first conflicts with their question and their answers, read from where the rows are."""
-    numbers = {tuple(known.row(number).values()): number for number in range(len(known))} if groups else {}
-    wanted = [[numbers[tuple(row.values())] for row in group] for group in groups[:SHOWN]]
-    rows = known.fetch(number for group in wanted for number in group)
+def conflicts_text(known: Known, groups: list[Group]) -> str:
+    """The first conflicts with their question and their answers, read from where the rows are, if they can be."""
+    rows = known.fetch(number for group in groups[:SHOWN] for number in group)
     lines = []
-    for group in wanted:
-        lines.append(f"  {rows[group[0]]['inputs']!r:.100}")
+    for group in groups[:SHOWN]:
+        asked = next((repr(rows[number]["inputs"]) for number in group if number in rows), UNREAD)
+        lines.append(f"  {asked:.100}")
         for number in group:
-            row = known.row(number)
-            lines.append(f"    {row['config']}/{row['split']} {row['id']}: {rows[number]['outputs']!r:.80}")
+            row, answer = known.row(number), repr(rows[number]["outputs"]) if number in rows else UNREAD
+            lines.append(f"    {row['config']}/{row['split']} {row['id']}: {answer:.80}")
     return "\n".join(lines)

@@ -79,12 +79,19 @@ class Known:
         return chosen
 
     def fetch(self, numbers: Iterable[int]) -> dict[int, dict[str, Any]]:
-        """Number -> row, read from where it was fingerprinted."""
-        wanted: dict[tuple[str, str, str], dict[str, int]] = {}
+        """Number -> row, read from where it was fingerprinted; without those that are no longer there, or that share
+        their id, by which they are read."""
+        wanted: dict[tuple[str, str, str], dict[str, set[int]]] = {}
         for number in numbers:
             row = self.row(number)
-            wanted.setdefault((self.repos[number], row["config"], row["split"]), {})[row["id"]] = int(number)
-        return {ids[i]: row for place, ids in wanted.items() for i, row in find_rows(*place, set(ids))}
+            ids = wanted.setdefault((self.repos[number], row["config"], row["split"]), {})
+            ids.setdefault(row["id"], set()).add(int(number))
+        return {
+            number: row
+            for place, ids in wanted.items()
+            for row_id, row in find_rows(*place, set(ids), on_error="drop")  # as it may have been fingerprinted
+            for number in (ids[row_id] if len(ids[row_id]) == 1 else ())
+        }
 
 
 def _codes(column: pa.Array, kind: str = "") -> np.ndarray:

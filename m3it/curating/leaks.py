@@ -28,6 +28,7 @@ WORDS = {
     "pixels": "same pixels",
     "near": "near picture",
 }
+STRENGTH = {kind: number for number, kind in enumerate(WORDS)}
 EVALUATION = ("validation", "test")
 SHEET_PAIRS, CELL_PIXELS = 10, 160  # on each side of the line
 LOOK_BEYOND = 2.0  # how far beyond the line the sheet looks, of the distance to it
@@ -53,7 +54,7 @@ def leaks(
     if not is_train.any():
         raise M3ITError("All rows that are trained on are evaluated on, too. Name others: --train, --eval.")
     pairs = near_codes(known, is_train, is_evaluation)
-    found = find_leaks(known, is_train, is_evaluation, pairs)
+    found, found_into = find_leaks(known, is_train, is_evaluation, pairs)
     report: dict[str, Any] = {
         "rows": dict(Counter(known.place[is_train | is_evaluation].tolist())),
         "rows_dropped": len({leak.train for leak in found}),
@@ -62,12 +63,17 @@ def leaks(
         "matrix": matrix(known, found),
         "leaks": [_told(known, leak) for leak in found],
     }
-    write_json(Path(out) / "leaks.json", report)
+    for name in ("matrix.png", "pairs.png"):
+        (Path(out) / name).unlink(missing_ok=True)  # of another call
     write_drop_list(Path(out) / "drop.jsonl", _drops(known, found, "train", "evaluation"))
-    write_drop_list(Path(out) / "drop_evaluation.jsonl", _drops(known, found, "evaluation", "train"))
+    write_drop_list(Path(out) / "drop_evaluation.jsonl", _drops(known, found_into, "evaluation", "train"))
     if report["matrix"]:
         draw_matrix(report["matrix"], Path(out) / "matrix.png")
-    draw_pairs(known, pairs, Path(out) / "pairs.png")
+    try:
+        draw_pairs(known, pairs, Path(out) / "pairs.png")
+    except M3ITError as error:  # the prints tell all else, and may be read where their repository is not
+        report["not_drawn"] = f"pairs.png is not drawn, for want of the pictures: {error}"
+    write_json(Path(out) / "leaks.json", report)
     return report
 
 
@@ -88,55 +94,87 @@ def near_codes(known: Known, is_train: np.ndarray, is_evaluation: np.ndarray) ->
     return Pairs(one[differ], other[differ], found.apart[differ])
 
 
-def find_leaks(known: Known, is_train: np.ndarray, is_evaluation: np.ndarray, near: Pairs) -> list[Leak]:
-    """Of each training row and each evaluation split the strongest leak, by row."""
+def find_leaks(
+    known: Known, is_train: np.ndarray, is_evaluation: np.ndarray, near: Pairs
+) -> tuple[list[Leak], list[Leak]]:
+    """The strongest leak of each training row into each evaluation split, by row; and that of each evaluation row."""
     best: dict[tuple[int, str], Leak] = {}
-    order = {kind: number for number, kind in enumerate(WORDS)}
-    for leak in _all_leaks(known, is_train, is_evaluation, near):
-        key = leak.train, known.place[leak.evaluation]
-        if key not in best or _strength(leak, order) < _strength(best[key], order):
-            best[key] = leak
-    return [best[key] for key in sorted(best)]
+    best_into: dict[int, Leak] = {}
+    for leak in _leaks(known, is_train, is_evaluation, near):
+        _keep(best, (leak.train, str(known.place[leak.evaluation])), leak)
+        _keep(best_into, leak.evaluation, leak)
+    return [best[key] for key in sorted(best)], [best_into[row] for row in sorted(best_into)]
 
 
-def _strength(leak: Leak, order: dict[str, int]) -> tuple[bool, int, int]:
-    return not leak.same_question, order[leak.kind], leak.evaluation
+def _keep(best: dict[Any, Leak], key: Any, leak: Leak) -> None:
+    """Put a leak where there is no stronger one."""
+    if key not in best or _strength(leak) < _strength(best[key]):
+        best[key] = leak
 
 
-def _all_leaks(known: Known, is_train: np.ndarray, is_evaluation: np.ndarray, near: Pairs) -> Iterator[Leak]:
-    """Every pair of rows that share a picture, by each kind; a pair may come more than once."""
-    on_train, on_evaluation = is_train[known.row_of], is_evaluation[known.row_of]
+def _strength(leak: Leak) -> tuple[bool, int, int, int]:
+    return not leak.same_question, STRENGTH[leak.kind], leak.train, leak.evaluation
+
+
+def _leaks(known: Known, is_train: np.ndarray, is_evaluation: np.ndarray, near: Pairs) -> Iterator[Leak]:
+    """The leaks by each kind, the strongest of each row among them; a pair of rows may come more than once."""
+    sides = is_train[known.row_of], is_evaluation[known.row_of]
+    telling = _tells(known)
     for kind in KINDS:
         codes = known.codes[kind]
-        shared = np.intersect1d(codes[on_train & (codes >= 0)], codes[on_evaluation & (codes >= 0)])
-        rows = _rows_by_code(known, codes, on_evaluation, shared)
-        yield from _joined(known, codes, on_train, kind, {code: rows[code] for code in shared.tolist()})
-    sure = near.apart <= 1
-    codes = known.codes["pixels"]
-    rows = _rows_by_code(known, codes, on_evaluation, near.other[sure])
-    beside: dict[int, list[int]] = defaultdict(list)
-    for one, other in zip(near.one[sure].tolist(), near.other[sure].tolist(), strict=True):
-        beside[one] += rows[other]
-    yield from _joined(known, codes, on_train, "near", beside)
+        counted = (codes >= 0) & (telling | (kind == "source"))
+        shared = np.intersect1d(*(codes[side & counted] for side in sides))
+        train, evaluation = (_rows_by_code(known, codes, side & counted, shared) for side in sides)
+        for code in shared.tolist():
+            yield from _paired(known, kind, train[code], evaluation[code])
+    one, other = near.one[near.apart <= 1], near.other[near.apart <= 1]
+    train, evaluation = (
+        _rows_by_code(known, known.codes["pixels"], side, wanted)
+        for side, wanted in zip(sides, (one, other), strict=True)
+    )
+    beside: dict[int, set[int]] = defaultdict(set)
+    for code, its_near in zip(one.tolist(), other.tolist(), strict=True):
+        beside[code].update(evaluation[its_near])
+    for code, rows in beside.items():
+        yield from _paired(known, "near", train[code], sorted(rows))
+
+
+def _tells(known: Known) -> np.ndarray:
+    """(pictures,) bool: all but those of one colour among several of a row: two clips that begin in black may show
+    anything after it."""
+    is_plain = known.tiny(np.arange(len(known.first_of_code))).is_of_one_colour()[known.codes["pixels"]]
+    is_one_of_several = np.bincount(known.row_of, minlength=len(known))[known.row_of] > 1
+    return ~(is_plain & is_one_of_several)
 
 
 def _rows_by_code(known: Known, codes: np.ndarray, where: np.ndarray, wanted: np.ndarray) -> dict[int, list[int]]:
-    """Code -> the rows that have a picture of it."""
+    """Code -> the rows that have a picture of it, each once, in order."""
     rows: dict[int, list[int]] = defaultdict(list)
     for picture in np.flatnonzero(where & np.isin(codes, wanted)).tolist():
-        rows[int(codes[picture])].append(int(known.row_of[picture]))
+        row, found = int(known.row_of[picture]), rows[int(codes[picture])]
+        if found[-1:] != [row]:  # the frames of a video have one name
+            found.append(row)
     return rows
 
 
-def _joined(
-    known: Known, codes: np.ndarray, on_train: np.ndarray, kind: str, rows: dict[int, list[int]]
-) -> Iterator[Leak]:
-    """The training pictures of the codes, with the rows that these stand for."""
-    for picture in np.flatnonzero(on_train & np.isin(codes, list(rows))).tolist():
-        number = int(known.row_of[picture])
-        asked = known.question[number]
-        for other in rows[int(codes[picture])]:
-            yield Leak(number, other, kind, bool(asked >= 0 and asked == known.question[other]))
+def _paired(known: Known, kind: str, train: list[int], evaluation: list[int]) -> Iterator[Leak]:
+    """The leaks between rows that share a picture: of each training row into each split, and of each evaluation row,
+    the first, and the first that asks the same. All pairs would be too many, of a picture that many rows have."""
+    question, place = known.question, known.place
+    first: dict[str, int] = {}
+    first_asked: dict[tuple[str, int], int] = {}
+    for row in evaluation:
+        first.setdefault(place[row], row)
+        first_asked.setdefault((place[row], question[row]), row)
+    train_asked: dict[int, int] = {}
+    for row in train:
+        train_asked.setdefault(question[row], row)
+        for where, other in first.items():
+            same = first_asked.get((where, question[row])) if question[row] >= 0 else None
+            yield Leak(row, other if same is None else same, kind, same is not None)
+    for row in evaluation:
+        same = train_asked.get(question[row]) if question[row] >= 0 else None
+        yield Leak(train[0] if same is None else same, row, kind, same is not None)
 
 
 def matrix(known: Known, found: list[Leak]) -> dict[str, dict[str, dict[str, int]]]:
@@ -158,7 +196,8 @@ def matrix_text(report: dict[str, Any]) -> str:
             kinds = ", ".join(f"{number:,} {WORDS.get(kind, kind)}" for kind, number in cell.items() if kind != "rows")
             lines.append(f"{row:<36}{column:<36}{cell['rows']:>7,}  {kinds}")
     blank = f"{report['blank_pictures']:,} of {report['pictures']:,} pictures are too plain to be compared"
-    return "\n".join([*lines, f"{report['rows_dropped']:,} training rows leak; {blank}"])
+    lines.append(f"{report['rows_dropped']:,} training rows leak; {blank}")
+    return "\n".join([*lines, *([report["not_drawn"]] if "not_drawn" in report else [])])
 
 
 def _told(known: Known, leak: Leak) -> dict[str, Any]:
@@ -233,6 +272,8 @@ def _pictures(known: Known, codes: Iterable[int]) -> dict[int, Image.Image]:
     found = {}
     for code, picture in firsts.items():
         number = int(known.row_of[picture])
+        if number not in rows:
+            raise M3ITError(f"there is no one row {known.row(number)['id']!r} in {known.place[number]}.")
         place = picture - int(np.searchsorted(known.row_of, number))  # among the pictures of its row
         found[code] = Image.fromarray(pixels(image_bytes(rows[number])[place]))
     return found

@@ -26,6 +26,7 @@ ALONE = 0.13  # what shows one thing alone, of this size, is like any such thing
 COARSE = 1.5  # as much more may remain of a lightened one: what is cut off follows from its coarse colours
 LARGE = 1.3  # how far apart two may be after a step, at a third of the size, to be looked at again: one of six is
 OFF_GROUND, BLANK = 12, 0.01  # of 255, and the share that is so much another shade than most: less is blank
+ONE_COLOUR = 4  # of 255: what JPEG makes of one colour
 EDGE = 4  # pixels that are not compared: a frame shines through there
 PLACE, TINT_PLACE = 7, 3  # pixels a side of what is weighed together
 CUT_OFF = (5, 245)  # of 255: what is darker or lighter may have been cut off there
@@ -68,9 +69,17 @@ class Tiny(NamedTuple):
 
     def is_blank(self) -> np.ndarray:
         """(n,) bool: which of them show too little to be known again."""
-        gray = self.gray.astype(np.int16)
-        ground = np.median(gray, axis=(1, 2), keepdims=True)
-        return (np.abs(gray - ground) > OFF_GROUND).mean(axis=(1, 2)) < BLANK
+        blank = np.zeros(len(self.gray), bool)
+        for start in range(0, len(blank), 1024):  # of a million at once, the copies would take 20 GB
+            gray = self.gray[start : start + 1024].astype(np.int16)
+            ground = np.median(gray, axis=(1, 2), keepdims=True)
+            blank[start : start + 1024] = (np.abs(gray - ground) > OFF_GROUND).mean(axis=(1, 2)) < BLANK
+        return blank
+
+    def is_of_one_colour(self) -> np.ndarray:
+        """(n,) bool: which of them show nothing at all."""
+        ranges = [np.ptp(self.gray, axis=(1, 2)), *np.ptp(self.colours, axis=(2, 3)).T]
+        return np.max(ranges, axis=0) <= ONE_COLOUR
 
 
 def as_light_as(one: Tiny, other: Tiny) -> np.ndarray:

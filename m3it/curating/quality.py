@@ -13,6 +13,7 @@ from PIL import Image, ImageChops, ImageFilter
 
 from M3IT import LANGUAGES, image_bytes
 from m3it.rows.images import ImageError, pixels, size
+from m3it.rows.instance import ShardError
 from m3it.rows.scripts import script_share
 from m3it.rows.short_answers import normalize_answer
 
@@ -178,7 +179,12 @@ def flags_of(row: dict[str, Any], language: str, is_video: bool = False) -> Iter
     for name, rule in TEXT_RULES.items():
         if found := rule(row, language):
             yield Flag(name, found)
-    looked_at = [_look(file) for file in image_bytes(row)]
+    try:
+        files = image_bytes(row)
+    except ShardError as error:  # no base64, or an empty text
+        yield Flag(UNREADABLE, str(error))
+        return
+    looked_at = [_look(file) for file in files]
     for name in (*PICTURE_RULES, UNREADABLE):
         places = [f"picture {place}: {found[name]}" for place, found in enumerate(looked_at, 1) if name in found]
         if places and not (is_video and len(places) < len(looked_at)):

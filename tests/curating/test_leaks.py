@@ -1,11 +1,17 @@
 """m3it/curating/leaks.py: training rows whose pictures are in evaluation splits."""
 
+import base64
 import json
 import re
+import shutil
 
 import pytest
-from conftest import FIXTURES, ROOT
+from conftest import FIXTURES, ROOT, write_rows
+from PIL import Image
+from planted import encoded
+from scenes import draw, scene
 
+from curating.conftest import row
 from m3it import load_dataset
 from m3it.curating.fingerprint import fingerprint
 from m3it.curating.known import read_known
@@ -39,6 +45,46 @@ def test_leaks_of_every_kind_are_found_and_listed(leaking, tmp_path):
     assert load_dataset(leaking, "okvqa", split="train", exclude=out / "drop.jsonl")["inputs"] == ["Q5?"]
     evaluation = [json.loads(line)["id"] for line in (out / "drop_evaluation.jsonl").read_text().splitlines()]
     assert sorted(evaluation) == ["0", "1", "2", "3", "4"]
+
+
+def test_every_evaluation_row_of_a_shared_picture_is_on_its_list(tmp_path):
+    picture = draw(scene("shared", num_things=5))
+    asked = ["How many?", "What color?", "Where is it?"]
+    write_rows(tmp_path / "repo/data/kvqa/okvqa/train.jsonl", [row("t", picture, "Why?"), row("u", picture, asked[1])])
+    write_rows(
+        tmp_path / "repo/data/kvqa/okvqa/test.jsonl", [row(f"e{k}", picture, text) for k, text in enumerate(asked)]
+    )
+    report = leaks(read_known([str(tmp_path / "repo")], tmp_path), tmp_path)
+    pairs = [(leak["train"]["id"], leak["evaluation"]["id"], leak["same_question"]) for leak in report["leaks"]]
+    assert pairs == [("t", "e0", False), ("u", "e1", True)]
+    listed = (tmp_path / "drop_evaluation.jsonl").read_text().splitlines()
+    assert [json.loads(line)["id"] for line in listed] == ["e0", "e1", "e2"]
+
+
+def test_a_black_frame_that_two_clips_begin_with_is_no_leak(tmp_path):
+    pictures = Image.new("RGB", (90, 60)), draw(scene("same"))
+    black, same = (base64.b64encode(encoded(picture)).decode() for picture in pictures)
+    for split, first_frames in (("train", {"black": black, "same": same}), ("test", {"v": black, "w": same})):
+        frames = {name: [base64.b64encode(encoded(draw(scene(name)))).decode()] for name in first_frames}
+        rows = [{**row(name, b"-"), "image_base64_str": [first, *frames[name]]} for name, first in first_frames.items()]
+        write_rows(tmp_path / f"repo/data/vqa/msrvtt-qa/{split}.jsonl", rows)
+    write_rows(tmp_path / "repo/data/kvqa/okvqa/train.jsonl", [row("picture", base64.b64decode(black))])
+    write_rows(tmp_path / "repo/data/kvqa/okvqa/test.jsonl", [row("picture", base64.b64decode(black))])
+    report = leaks(read_known([str(tmp_path / "repo")], tmp_path), tmp_path)
+    assert [leak["train"]["id"] for leak in report["leaks"]] == ["picture", "same"]
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_without_the_pictures_all_but_their_sheet_is_written(leaking, is_gone, tmp_path):
+    fingerprint([str(leaking)], tmp_path / "prints")
+    if is_gone:
+        shutil.rmtree(leaking)
+    else:
+        write_rows(leaking / "data/vqa/vqa-v2/validation.jsonl", [row("0", draw(scene("another")))])
+    report = leaks(read_known([str(tmp_path / "prints")], tmp_path), tmp_path)
+    assert report["rows_dropped"] == 5 and not (tmp_path / "pairs.png").exists()
+    assert "pairs.png is not drawn, for want of the pictures: " in matrix_text(report)
+    assert json.loads((tmp_path / "leaks.json").read_text()) == report
 
 
 def test_what_is_trained_and_evaluated_on_can_be_named(leaking, tmp_path):

@@ -36,7 +36,7 @@ def shared(known: Known, dataset: str) -> list[tuple[str, str, str]]:
     found = []
     for one, other in OWN_SPLITS[dataset]:
         sides = known.select([f"{dataset}/{one}"]), known.select([f"{dataset}/{other}"])
-        found += [(one, other, leak.kind) for leak in find_leaks(known, *sides, near_codes(known, *sides))]
+        found += [(one, other, leak.kind) for leak in find_leaks(known, *sides, near_codes(known, *sides))[0]]
     return found
 
 

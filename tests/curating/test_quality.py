@@ -74,6 +74,11 @@ def test_a_picture_that_cannot_be_read_is_a_flag_and_the_others_are_looked_at():
     assert flags["unreadable_picture"].startswith("picture 1: ") and flags["one_colour"].startswith("picture 2: ")
 
 
+@pytest.mark.parametrize("text", ["", "no base64"])
+def test_a_picture_that_is_no_base64_is_a_flag(text):
+    assert rules_of(image_base64_str=[text, file_of(drawn())]) == ["unreadable_picture"]
+
+
 def test_a_video_is_flagged_only_where_all_its_frames_are():
     empty = Image.new("RGB", (80, 80))
     assert pictured(empty, drawn(), is_video=True) == [] and pictured(empty, drawn()) == ["one_colour"]

@@ -112,7 +112,7 @@ def test_a_picture_planted_in_training_of_one_and_in_evaluation_of_the_next_is_f
     fingerprint([str(tmp_path / "repo")], tmp_path / "prints")
     known = read_known([str(tmp_path / "prints")], tmp_path)
     sides = known.select(["train"]), known.select(["test"])
-    leaks = find_leaks(known, *sides, near_codes(known, *sides))
+    leaks, _ = find_leaks(known, *sides, near_codes(known, *sides))
     assert pairs <= {(known.place[leak.train], known.place[leak.evaluation]) for leak in leaks}
     assert {one.partition("/")[0] for one, _ in pairs} == {*CATALOGUE} - {*WITHOUT_IDS}
     assert {leak.kind for leak in leaks} == {"source"}
