@@ -14,6 +14,7 @@ import difflib
 import functools
 import gzip
 import hashlib
+import inspect
 import io
 import json
 import logging
@@ -736,6 +737,10 @@ def _passing(file, group, filters, first, where):
                 passing.add(number)
         except UNREADABLE:
             passing.add(number)  # it is refused when it is read
+        except M3ITError:
+            if not told.is_part:
+                raise
+            passing.add(number)  # a condition that is not asked here may leave it out before
     return passing
 
 
@@ -1011,7 +1016,7 @@ class RowFilter:
     such lists one of which holds, or an expression, which is for Parquet only; or a function of a row's `Columns`."""
 
     def __init__(self, given):
-        self.given = given
+        self.given, self.is_part = given, False
         self.expression = given if isinstance(given, pyarrow.compute.Expression) else None
         self.any_of = [] if callable(given) or self.expression is not None else _conditions(given)
 
@@ -1042,12 +1047,22 @@ class RowFilter:
         """The conditions on some columns: a filter that all rows pass that pass this one, and perhaps others; None where
         every row would."""
         some = [[c for c in each if tells(c.column)] for each in self.any_of]
-        return RowFilter(some) if some and all(some) else None
+        if not some or not all(some):
+            return None
+        kept = RowFilter(some)
+        kept.is_part = self.is_part or some != self.any_of
+        return kept
 
     def columns(self, held):
         """Those of a file's columns that it looks at: a function may look at all."""
         seen = {"meta" if c.column.startswith("meta.") else c.column for c in self._all()}
         return [name for name in held if not self.any_of or name in seen]
+
+    @property
+    def source(self):
+        """The source of its function, "" where there is none: `datasets` takes a function of a module that was edited
+        for the one of before."""
+        return source_of(self.given) if callable(self.given) else ""
 
     def _all(self):
         return [condition for each in self.any_of for condition in each]
@@ -1056,6 +1071,14 @@ class RowFilter:
         if self.any_of:
             return " or ".join(" and ".join(map(str, each)) for each in self.any_of)
         return f"the function {self.given.__qualname__}" if hasattr(self.given, "__qualname__") else str(self.given)
+
+
+def source_of(function):
+    """The source of a function, "" where it cannot be had."""
+    try:
+        return inspect.getsource(function)
+    except (OSError, TypeError):
+        return ""
 
 
 def _conditions(given):
@@ -1374,7 +1397,8 @@ class M3IT(datasets.GeneratorBasedBuilder):
             if kwargs.get(name) is None:  # an expression of pyarrow is equal to nothing
                 kwargs.pop(name, None)
         self.BUILDER_CONFIGS = []  # any name whose files are found is a config; `datasets` refuses one not in a list
-        identity = f"{hash} {type(self).__name__} {repository.identity(paths)}".encode()
+        asked = self.filter.source if self.filter else ""
+        identity = f"{hash} {type(self).__name__} {repository.identity(paths)}{asked}".encode()
         kwargs |= {"config_name": config_name, "hash": hashlib.sha256(identity).hexdigest()[:32]}
         super().__init__(cache_dir, dataset_name=dataset_name or CACHE_FOLDER, **kwargs)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from M3IT import UNREADABLE, as_row, image_bytes, open_parquet, read_rows
+from M3IT import UNREADABLE, as_row, count_images, image_bytes, open_parquet, read_rows
 from m3it.mixing.row_access import Grouped, Indexed, cache_of, named
 from m3it.work.cache import keep_array
 
@@ -28,7 +28,7 @@ def by_picture(rows: Indexed | Grouped, cache_dir: str | None = None) -> Indexed
         repository = rows.builder.repository
         rows.shown = {
             path: keep_array(
-                f"pictures {repository.identity([path])} {path}",
+                f"pictures {rows.builder.hash} {repository.identity([path])} {path}",
                 functools.partial(_shown_in_parquet, rows, path),
                 cache_of(cache_dir),
             )
@@ -77,8 +77,12 @@ def _shown_in_parquet(rows: Grouped, path: str) -> np.ndarray:
     for number, line in read_rows(builder.repository, whole, hashes):
         try:
             row = as_row(line)
-            pictures = row["image_sha256"] if hashes else image_bytes(builder.map_row(row, f"{path}:{number}")[0])
-        except UNREADABLE:
+            if hashes:
+                pictures = [str(each) for each in row["image_sha256"] or ()]
+            else:
+                mapped = builder.map_row(row, f"{path}:{number}")[0]
+                pictures = image_bytes(mapped) if count_images(mapped) else []
+        except (*UNREADABLE, TypeError):
             continue  # what becomes of it is decided where it is read
         found[number] = number_of(pictures, number)
     return found

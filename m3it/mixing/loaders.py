@@ -142,10 +142,14 @@ class Loader(DataLoader):
 
     def _given(self, turns: Iterator[Any]) -> Iterator[Any]:
         """The batches among the turns of workers, counted."""
-        for batch in turns:
-            if batch is not None:
-                self.dataset.num_given += 1
-                yield batch
+        try:
+            for batch in turns:
+                if batch is not None:
+                    self.dataset.num_given += 1
+                    yield batch
+        finally:
+            if isinstance(turns, Generator):
+                turns.close()  # whoever leaves early lets the workers go
 
     def __len__(self) -> int:
         num_batches = self.dataset.num_batches

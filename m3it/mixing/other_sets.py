@@ -26,7 +26,9 @@ from itertools import islice
 from typing import Any
 from urllib.parse import unquote
 
-from M3IT import M3IT, SPLITS, M3ITError, RangeFile, RowFilter, ShardError, read_meta
+from datasets.fingerprint import Hasher
+
+from M3IT import M3IT, SPLITS, M3ITError, RangeFile, RowFilter, ShardError, read_meta, source_of
 from m3it.mixing.webdataset import PICTURES, Files, as_row, group
 from m3it.rows.images import ImageError, read_base64
 from m3it.rows.instance import Instance
@@ -94,6 +96,8 @@ class Other(M3IT):
         self.convert = convert
         self._begins_with_pictures: bool | None = None  # the first tar, once it was looked into
         self._names: dict[str, dict[str, str]] = {}  # folder -> name in NFC -> name, of those that were looked through
+        if convert is not None:  # what was counted of the rows of one is not kept for another
+            options["hash"] = _told_apart(convert)
         super().__init__(images=True, **options)
 
     def found(self) -> list[str]:
@@ -276,3 +280,11 @@ class Other(M3IT):
             alike = self._names[folder].get(unicodedata.normalize("NFC", step), step)
             folder = here if self.repository.fs.exists(here) else posixpath.join(folder, alike)
         return folder
+
+
+def _told_apart(convert: Callable[[dict[str, Any]], Instance]) -> str:
+    """What tells a function from others; one that cannot be pickled, by its source alone."""
+    try:
+        return f"{Hasher.hash(convert)} {source_of(convert)}"
+    except Exception:  # any: what a function holds is its author's
+        return source_of(convert)

@@ -189,7 +189,7 @@ def cache_of(cache_dir: str | None) -> Path:
 
 def named(wanted: RowFilter) -> str:
     """What tells filters from others, and a function from one of the same name."""
-    return f"{wanted} {Hasher.hash(wanted.given) if callable(wanted.given) else ''}"
+    return f"{wanted} {Hasher.hash([wanted.given, wanted.source]) if callable(wanted.given) else ''}"
 
 
 def _passing(rows: Indexed) -> np.ndarray:

@@ -86,6 +86,7 @@ class Collator:
         self.template = self.tokenizer.chat_template or PLAIN if self.has_qformer else processor.chat_template
         self.plain = PlainText(self.tokenizer, self.places, str(self.template))
         self._coded_last: tuple[list[Text], list[Any]] = ([], [])
+        self._own_words: dict[tuple[str, ...], str] = {}  # roles of a conversation -> what the template says itself
         if not self.template:
             raise M3ITError(
                 f"{type(processor).__name__} has no chat template. Set processor.chat_template, save the processor, "
@@ -190,10 +191,20 @@ class Collator:
         """Where the answer that is message i begins in the row's whole text, -1 if it is not there."""
         if answer and whole.count(answer) == 1:
             said = (part.get("text", "") for message in row.messages for part in message["content"])
-            if sum(text.count(answer) for text in said) == 1:  # nobody else says it: no need to render what is before
-                return whole.find(answer)
+            if sum(text.count(answer) for text in said) == 1 and answer not in self._said_by_template(row):
+                return whole.find(answer)  # nobody else says it: no need to render what is before
         before = os.path.commonprefix([self._render(row, i, True), whole])
         return whole.find(answer, len(before))
+
+    def _said_by_template(self, row: Prepared) -> str:
+        """What the chat template says itself in a conversation of these roles: an answer that it drops may stand there,
+        and would be learned there."""
+        roles = tuple(message["role"] for message in row.messages)
+        if roles not in self._own_words:
+            said = [[{**part, "text": "?"} for part in m["content"] if part["type"] == "text"] for m in row.messages]
+            messages = [{**m, "content": parts} for m, parts in zip(row.messages, said, strict=True)]
+            self._own_words[roles] = self._render(row._replace(messages=messages))
+        return self._own_words[roles]
 
     def _render(self, row: Prepared, stop: int | None = None, generation: bool = False) -> str:
         """The text that the chat template makes of a row's messages up to `stop`; that of a language model takes texts
@@ -357,6 +368,7 @@ class Collator:
                 if not 0 <= at < len(ids) or ids[at] != token:
                     raise M3ITError(f"{row.id}: {type(self.processor).__name__} rewrites the text beside its images.")
                 labels[i, at] = token
+        labels[:, 0] = -100  # nothing comes before it of which it could be learned; packed, another row does
         return labels
 
     def _answer_tokens(

@@ -98,7 +98,12 @@ def keep_array(
             else:
                 _save_parts(file, made)
 
-    return mapped(keep("indexes", f"{digest(about)}.npy", save, cache_dir))
+    path = keep("indexes", f"{digest(about)}.npy", save, cache_dir)
+    try:
+        return mapped(path)
+    except ValueError:  # half a file: the machine went off before it was on the disk
+        path.unlink(missing_ok=True)
+        return mapped(keep("indexes", path.name, save, cache_dir))
 
 
 def _save_parts(file: BinaryIO, parts: Iterator[np.ndarray]) -> None:

@@ -1,7 +1,9 @@
 """Mixtures of the rows that pass filters: each once an epoch, resumed exactly, the same on any number of processes."""
 
+import importlib
 import itertools
 import json
+import sys
 from collections import Counter
 
 import fsspec
@@ -110,6 +112,21 @@ def test_which_rows_pass_is_looked_up_once_and_of_parquet_in_columns_alone(sets,
     monkeypatch.setattr(M3IT, "_rows_of", lambda batch: read.append(batch.schema.names) or real(batch))
     assert Mixture(sets, ["viquae"], filters=SOME[:1]).num_rows == 60
     assert read and all(names == ["meta"] for names in read)
+
+
+def test_a_function_of_a_module_that_was_edited_is_another(sets, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    file = tmp_path / "chosen_rows.py"
+    counts, loads = [], []
+    for least in (1, 10):
+        file.write_text(f"def wanted(row):\n    return int(row['row_id'].partition('-')[2]) < {least}\n")
+        monkeypatch.delitem(sys.modules, "chosen_rows", raising=False)
+        importlib.invalidate_caches()
+        monkeypatch.setattr(sys, "dont_write_bytecode", True)
+        wanted = importlib.import_module("chosen_rows").wanted
+        counts.append(Mixture(sets, ["gqa"], filters=wanted, cache_dir=str(tmp_path / "cache")).num_rows)
+        loads.append(len(load_dataset(sets, "gqa", split="train", filters=wanted, cache_dir=str(tmp_path / "cache"))))
+    assert counts == loads == [1, 10]
 
 
 def test_rows_that_cannot_be_read_are_dropped_and_counted_as_without_filters(spoiled):

@@ -1,7 +1,9 @@
 """Batches of any number of processes and workers, streams for other trainers, and what a checkpoint keeps."""
 
+import gc
 import itertools
 import json
+import multiprocessing
 import signal
 import threading
 import time
@@ -400,6 +402,16 @@ def test_a_loader_that_was_left_goes_on_after_the_batches_that_it_gave(mixed):
     loader = mixture.loader(rank=1, world_size=2, collate_fn=ids)
     read = [list(itertools.islice(loader, count)) for count in (3, 0, 2)]
     assert sum(read, []) == [take(mixture, 40)[k * 4 : k * 4 + 4] for k in range(1, 10, 2)]
+
+
+def test_a_loader_that_is_left_lets_its_workers_go(mixed):
+    loader = mix_of(mixed).loader(num_workers=1, collate_fn=ids)
+    before = multiprocessing.active_children()
+    for _ in loader:
+        assert len(multiprocessing.active_children()) == len(before) + 1
+        break
+    gc.collect()
+    assert multiprocessing.active_children() == before
 
 
 def test_a_plain_data_loader_whose_workers_stay_is_not_read_twice(mixed):

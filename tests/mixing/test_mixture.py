@@ -263,6 +263,17 @@ def test_rows_of_a_row_group_about_a_picture_stand_together_in_every_pass(tmp_pa
         assert take(resumed, 20) == read[position : position + 20]
 
 
+@pytest.mark.parametrize("absent", ["image_base64_str", "image_sha256"])
+def test_rows_without_a_list_of_pictures_stand_alone_in_an_order_by_pictures(tmp_path, absent):
+    rows = [make_row(i % 4, meta=json.dumps({"id": f"row-{i}"})) for i in range(20)]
+    rows = [{**row, **({"image_sha256": ["ab"]} if absent == "image_sha256" else {})} for row in rows]
+    rows[3] |= {absent: None}
+    write_parquet(tmp_path / "data/vqa/gqa/train.parquet", rows, 8)
+    assert sorted(take(Mixture(tmp_path, ["gqa"], share_pictures=True), 20)) == sorted(
+        take(Mixture(tmp_path, ["gqa"]), 20)
+    )
+
+
 def test_runs_stay_together_in_a_permutation_and_every_number_has_its_place():
     for count in (1, 15, 16, 17, 100, 1024):
         for run in (1, 16):

@@ -202,6 +202,18 @@ def test_a_template_that_drops_images_is_refused():
         Collator(deaf)([row(2)])
 
 
+@pytest.mark.parametrize("said", ["''", "c['text'] | upper"])
+def test_an_answer_that_a_template_changes_is_not_looked_for_in_the_words_of_the_template(said):
+    """Found there it would be learned there, in silence."""
+    _, odd = small("llava")
+    odd.chat_template = "You see red things. " + odd.chat_template.replace(
+        "ASSISTANT: {% for c in m['content'] %}{{ c['text'] }}",
+        f"ASSISTANT: {{% for c in m['content'] %}}{{{{ {said} }}}}",
+    )
+    with pytest.raises(ShardError, match="row-1: the chat template changes the answer 'red'"):
+        Collator(odd)([row(1, inputs="Which colour?", outputs="red")])
+
+
 @pytest.mark.parametrize(
     ("name", "decoded"), [("instructblip", (94, 56)), ("llava", (512, 307)), ("qwen2_5_vl", (512, 307))]
 )

@@ -140,6 +140,21 @@ def test_rows_with_an_answer_before_their_picture_share_none():
     assert model(**batch).loss.item() == pytest.approx(model(**Collator(processor)(asked)).loss.item(), rel=1e-5)
 
 
+def test_a_row_that_begins_with_an_answer_does_not_learn_its_first_token_of_the_row_before():
+    model, processor = loaded("tiny")
+    bare = copy.deepcopy(processor)
+    bare.chat_template = (
+        "{% for m in messages %}{% for c in m['content'] %}"
+        "{% if c['type'] == 'image' %}<image>{% else %}{{ c['text'] }}{% endif %}{% endfor %}{% endfor %}"
+    )
+    said = [("assistant", "hello"), ("user", "what?"), ("assistant", "a red circle")]
+    messages = [{"role": role, "content": [{"type": "text", "text": text}]} for role, text in said]
+    talks = [row(0, id=str(i), meta={"messages": messages[:1] + messages[1:] * (i + 1)}) for i in range(3)]
+    padded, packed = Collator(bare)(talks), Collator(bare, pack=True)(talks)
+    assert packed["input_ids"].shape[0] < 3 and (padded["labels"] != -100).sum() == (packed["labels"] != -100).sum()
+    assert model(**packed).loss.item() == pytest.approx(model(**padded).loss.item(), rel=1e-5)
+
+
 def test_more_branches_than_a_sequence_holds_have_their_picture_again():
     model, processor = loaded("tiny")
     asked = [row(1, id=str(i), instruction=f"{i}. What is shown?" * (1 + i % 2)) for i in range(7)]

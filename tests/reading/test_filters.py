@@ -7,6 +7,7 @@ import json
 import pyarrow.compute as pc
 import pytest
 from conftest import make_row, picture, write_rows
+from mixtures import write_parquet
 from PIL import Image
 
 import M3IT
@@ -130,6 +131,19 @@ def test_what_no_row_can_be_asked_is_said_with_its_place(stored, name, on_error)
 def test_filters_that_are_none_are_refused_at_the_call(filters, words):
     with pytest.raises(ValueError, match=f"filters.*{words}"):
         M3IT.RowFilter(filters)
+
+
+def test_a_condition_is_asked_of_no_row_that_one_before_it_leaves_out(tmp_path):
+    """Of Parquet, too, whose columns do not tell the one before."""
+    rows = [make_row(i, i % 2, meta=json.dumps({"x": i if i % 2 else "none"})) for i in range(9)]
+    write_rows(tmp_path / "lines/data/vqa/gqa/train.jsonl", rows)
+    write_parquet(tmp_path / "parquet/data/vqa/gqa/train.parquet", rows, 4)
+    for folder in (tmp_path / "lines", tmp_path / "parquet"):
+        options = {"split": "train", "streaming": True}
+        some = load_dataset(folder, "gqa", filters=[("num_images", "==", 1), ("meta.x", ">", 3)], **options)
+        assert [row["outputs"] for row in some] == ["answer 5", "answer 7"]
+        with pytest.raises(M3ITError, match="compare meta.x with a number, 3, but it is a text, 'none'"):
+            list(load_dataset(folder, "gqa", filters=[("meta.x", ">", 3), ("num_images", "==", 1)], **options))
 
 
 def test_an_expression_of_pyarrow_is_for_parquet(stored):

@@ -22,6 +22,17 @@ from m3it.work import cache
 from m3it.work.chat import Chat, message
 
 
+def test_half_an_index_is_made_anew(tmp_path):
+    """As a machine that went off leaves it: a kill leaves none."""
+    assert cache.keep_array("about", lambda: np.arange(9), tmp_path).tolist() == [*range(9)]
+    (kept,) = tmp_path.rglob("*.npy")
+    whole = kept.read_bytes()
+    for length in (0, 5, 60, 128, len(whole) - 8):
+        kept.write_bytes(whole[:length])
+        assert cache.keep_array("about", lambda: np.arange(9), tmp_path).tolist() == [*range(9)]
+        assert kept.read_bytes() == whole
+
+
 def test_a_file_is_made_once_and_whole(tmp_path):
     made = []
 
