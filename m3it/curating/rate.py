@@ -282,7 +282,8 @@ def _lowest_rating(line: dict[str, Any]) -> int:
 
 def rate_text(found: dict[str, Any]) -> str:
     """What rate.json holds, as lines."""
-    head = f"{found['num_rows']:,} rows rated by {found['model']}"
+    num_rated = found["num_rows"] - sum(found["failed"].values())
+    head = f"{num_rated:,} of {found['num_rows']:,} rows rated by {found['model']}"
     lines = [f"{head:<46}" + "".join(f"{value:>8}" for value in VALUES)]
     lines += [f"{name:<46}" + "".join(f"{n:>8,}" for n in counts.values()) for name, counts in found["ratings"].items()]
     lines += [f"{number:,} failed: {reason}" for reason, number in found["failed"].items()]
