@@ -4,10 +4,11 @@ import base64
 import io
 import json
 
+import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from conftest import make_row, picture, write_rows
-from mixtures import write_parquet
 from PIL import Image
 
 import M3IT
@@ -137,7 +138,8 @@ def test_a_condition_is_asked_of_no_row_that_one_before_it_leaves_out(tmp_path):
     """Of Parquet, too, whose columns do not tell the one before."""
     rows = [make_row(i, i % 2, meta=json.dumps({"x": i if i % 2 else "none"})) for i in range(9)]
     write_rows(tmp_path / "lines/data/vqa/gqa/train.jsonl", rows)
-    write_parquet(tmp_path / "parquet/data/vqa/gqa/train.parquet", rows, 4)
+    (tmp_path / "parquet/data/vqa/gqa").mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "parquet/data/vqa/gqa/train.parquet", row_group_size=4)
     for folder in (tmp_path / "lines", tmp_path / "parquet"):
         options = {"split": "train", "streaming": True}
         some = load_dataset(folder, "gqa", filters=[("num_images", "==", 1), ("meta.x", ">", 3)], **options)
