@@ -156,7 +156,7 @@ class Chat:
         self.cost = self._reserved = self._not_before = 0.0
         self._num_reserved = self._longest = 0
         self._refused_options: set[str] = set()
-        self._streaming = self._unstreamed = False
+        self._streaming = self._unstreamed = self._was_heard = False
         self._client: Any = None
         self._change = threading.Condition()  # guards the counts; told when a request ends
 
@@ -293,7 +293,8 @@ class Chat:
                 # Where the server answers others meanwhile, a 429 says "not now" and no more: patience begins anew.
                 num_tries = 1 if fault.status == 429 and self.num_asked > num_replies else num_tries + 1
                 # The commonest mistake is a server that does not run: said in seconds, as long as it never answered.
-                patience = RETRY_SECONDS if self.num_asked or fault.status else RETRY_SECONDS[:2]
+                self._was_heard = self._was_heard or bool(fault.status)
+                patience = RETRY_SECONDS if self.num_asked or self._was_heard else RETRY_SECONDS[:2]
                 if not fault.passes or num_tries > len(patience):
                     raise self._error(fault, num_tries, self.num_asked > num_before) from fault.__cause__
                 stated = fault.wait_seconds if num_tries <= NUM_STATED else 0

@@ -56,6 +56,12 @@ def closed_port():
         return s.getsockname()[1]
 
 
+def test_a_server_that_said_that_it_is_busy_runs_though_it_hangs_up_next(server, tmp_path):
+    server.fault(503, times=2)
+    server.fault("drop", times=2)
+    assert Chat("m", server.url, cache_dir=tmp_path).ask([message("hello")]).text == "HELLO"
+
+
 # ---- what goes out, what comes back
 
 
