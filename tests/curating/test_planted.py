@@ -26,8 +26,8 @@ def test_planted_copies_are_found_and_few_others(tmp_path):
     recall = {kind: hits["found"] / hits["planted"] for kind, hits in found.hits[1].items()}
     assert recall["exact"] == 1
     assert min(recall[kind] for kind in ("JPEG 30", "half size", "PNG of JPEG", "grey", "flip")) >= 0.9
-    # Two of five are of the sample: frames of clips that show one thing alone, by which no crop is known again, and which
-    # in gray are like the same thing of another colour in another clip: 8 pairs of two clips.
+    # Two of five are of the sample: frames of clips that show one thing alone, by which no crop is known again, and in
+    # gray they are like the same thing of another colour in another clip: 8 pairs of two clips.
     assert sum(recall[kind] for kind in KINDS if kind != "flip") / (len(KINDS) - 1) >= 0.85
     assert found.false[1].total() <= 1e-5 * found.pairs[1], found.false
     assert {*found.false[1]} <= {"sample + sample"}
