@@ -256,14 +256,19 @@ def indexes() -> list[Index]:
     def size(index: Any) -> int:
         return int(index.memory_usage)
 
-    every = [
+    return [
         Index("usearch, HNSW", build_index, ours, size, 10**9),
         Index("usearch, HNSW of signs alone", build_bits, search_bits, size, 10**5),
+        *faiss_indexes(),
     ]
+
+
+def faiss_indexes() -> list[Index]:
+    """Those of faiss; none where it is not installed."""
     try:
         import faiss
     except ImportError:
-        return every
+        return []
 
     def hnsw(vectors: np.ndarray) -> Any:
         faiss.omp_set_num_threads(1)
@@ -290,14 +295,13 @@ def indexes() -> list[Index]:
     def search(index: Any, queries: np.ndarray) -> np.ndarray:
         return index.search(queries.astype(np.float32), NEIGHBOURS)[1]
 
-    def faiss_size(index: Any) -> int:
+    def size(index: Any) -> int:
         return faiss.serialize_index(index).nbytes
 
     return [
-        *every,
-        Index("faiss, HNSW", hnsw, search, faiss_size, 10**5),
-        Index("faiss, inverted lists", lists, search, faiss_size, 10**6),
-        Index("faiss, with all", flat, search, faiss_size, 10**6),
+        Index("faiss, HNSW", hnsw, search, size, 10**5),
+        Index("faiss, inverted lists", lists, search, size, 10**6),
+        Index("faiss, with all", flat, search, size, 10**6),
     ]
 
 

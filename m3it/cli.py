@@ -17,7 +17,7 @@ import m3it
 
 # isort: off
 # Each adds its commands to the app: in the order of the help.
-from m3it.commands import read, make, curate, train, score  # noqa: F401
+from m3it.commands import read, make, publish, curate, train, score  # noqa: F401
 
 # isort: on
 from m3it.commands.options import app, say

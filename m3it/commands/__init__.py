@@ -1,1 +1,1 @@
-"""The commands, a module a panel of `m3it --help`. Each parses, calls one library function, and prints."""
+"""The commands, by the panels of `m3it --help`. Each parses, calls one library function, and prints."""

@@ -75,8 +75,8 @@ def release(
     and why. `ratings`: files of `m3it rate`, which become columns to filter by; run.json counts the rows that have one,
     those that have none, and the ratings that name no row. Killed and called again, it goes on.
     """
-    out = absolute(out)
-    refuse_wishes(images, format, corrections, exclude, license, [*ratings], out)
+    out, ratings = absolute(out), [*ratings]
+    refuse_wishes(images, format, corrections, exclude, license, ratings, out)
     values = read_ratings(ratings)
     opened = open_configs(repo, configs, fields, on_error, corrections, exclude, license)
     for config in opened:

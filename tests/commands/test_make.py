@@ -1,4 +1,4 @@
-"""m3it/commands/make.py: convert, translate, languages, release, card."""
+"""m3it/commands/make.py and publish.py: convert, translate, languages, release, card."""
 
 import json
 
